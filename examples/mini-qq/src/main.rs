@@ -1,0 +1,2 @@
+//! examples/mini-qq
+fn main() {}

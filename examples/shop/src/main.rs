@@ -1,0 +1,2 @@
+//! examples/shop
+fn main() {}
