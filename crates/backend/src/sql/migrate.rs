@@ -1,0 +1,131 @@
+//! Tables of a crate, created and changed in numbered steps.
+
+use sha2::{Digest, Sha256};
+use sqlx::{Connection, Pool};
+
+use super::statement::{Sql, execute_raw};
+use super::{Conn, Db, Dialect, begin, commit};
+use crate::{BackendError, ErrorClass};
+
+const TABLE: &str = "create table if not exists onceward_migrations (\
+    crate {key} not null, number bigint not null, checksum {key} not null, primary key (crate, number))";
+
+/// The numbered migrations of one crate.
+///
+/// A migration is a template of statements that each may run again (`create table if not exists …`), separated by `;` at
+/// the end of a line. Its number and checksum are recorded in the table `onceward_migrations` after its last statement. On
+/// PostgreSQL and SQLite a run is one transaction; on MySQL, where DDL commits by itself, a run that dies is taken up
+/// where it stopped. Runs of several processes wait for each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Migrations {
+    name: &'static str,
+    steps: &'static [(i64, &'static str)],
+}
+
+impl Migrations {
+    /// The migrations of the crate `name`, in ascending numbers.
+    pub const fn new(name: &'static str, steps: &'static [(i64, &'static str)]) -> Self {
+        Self { name, steps }
+    }
+
+    /// Brings the database up to date; does nothing where it is.
+    ///
+    /// # Errors
+    /// Class `Refused` if a recorded migration had another text than this version of the crate knows, or if a statement
+    /// is refused.
+    pub async fn run<D: Db>(&self, pool: &Pool<D>) -> Result<(), BackendError> {
+        match D::DIALECT {
+            Dialect::MySql => {
+                let mut conn = pool.acquire().await?;
+                let sql = Sql::<D>::new();
+                let locked = sql.sql("select cast(get_lock('onceward_migrations', 60) as signed)");
+                if locked.fetch_one::<(i64,)>(&mut conn).await? != (1,) {
+                    let waited =
+                        "another process holds the lock onceward_migrations for more than 60 s";
+                    return Err(BackendError::new("mysql", ErrorClass::Transient, waited));
+                }
+                let done = self.apply(&mut conn).await;
+                // Closed rather than unlocked: it frees the lock whatever state a failed statement left behind.
+                conn.detach().close().await?;
+                done
+            }
+            Dialect::Postgres => {
+                let mut tx = begin(pool).await?;
+                // One lock for all crates; the number is arbitrary.
+                execute_raw("select pg_advisory_xact_lock(7223990016350)", &mut tx).await?;
+                self.apply(&mut tx).await?;
+                commit(tx).await
+            }
+            Dialect::Sqlite => {
+                let mut tx = begin(pool).await?;
+                self.apply(&mut tx).await?;
+                commit(tx).await
+            }
+        }
+    }
+
+    async fn apply<D: Db>(&self, conn: &mut impl Conn<D>) -> Result<(), BackendError> {
+        let sql = Sql::<D>::new();
+        execute_raw(TABLE, conn).await?;
+        let recorded: Vec<(i64, String)> = sql
+            .sql("select number, checksum from onceward_migrations where crate = ?")
+            .bind(self.name)
+            .fetch_all(conn)
+            .await?;
+        for (number, script) in self.steps {
+            let checksum = checksum(script);
+            match recorded.iter().find(|(held, _)| held == number) {
+                Some((_, held)) if *held == checksum => continue,
+                Some(_) => {
+                    let name = self.name;
+                    let changed = format!(
+                        "migration {number} of {name} was applied with another text than this version has"
+                    );
+                    return Err(BackendError::new(D::DIALECT.name(), ErrorClass::Refused, changed));
+                }
+                None => {}
+            }
+            for statement in statements(script) {
+                execute_raw(&statement, conn).await?;
+                crate::mark::mark("backend.migration_statement");
+            }
+            sql.sql("insert into onceward_migrations (crate, number, checksum) values (?, ?, ?)")
+                .bind(self.name)
+                .bind(*number)
+                .bind(&checksum)
+                .execute(conn)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// The statements of a script without its comment lines.
+fn statements(script: &str) -> impl Iterator<Item = String> {
+    let lines: Vec<_> =
+        script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let text = lines.join("\n") + "\n";
+    let parts: Vec<_> = text
+        .split(";\n")
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
+    parts.into_iter()
+}
+
+fn checksum(script: &str) -> String {
+    Sha256::digest(script.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_split_at_line_ends_only() {
+        let script = "-- what it is\ncreate table a (\n  x bigint\n);\n\ncreate index i on a (x);\n-- the end\n";
+        let parts: Vec<_> = statements(script).collect();
+        assert_eq!(parts, ["create table a (\n  x bigint\n)", "create index i on a (x)"]);
+    }
+}
