@@ -1,1 +1,23 @@
-//! Test helpers.
+#![doc = include_str!("../README.md")]
+
+mod child;
+mod environment;
+mod eventually;
+#[cfg(feature = "mysql")]
+pub mod mysql;
+mod namespace;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod proxy;
+#[cfg(feature = "redis")]
+pub mod redis;
+mod rng;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+mod teardown;
+
+pub use child::{Child, Exit, Launch};
+pub use environment::{scale, seed, url};
+pub use eventually::eventually;
+pub use namespace::{born, namespace};
+pub use proxy::{Mode, Proxy};
+pub use rng::Rng;
