@@ -1,0 +1,341 @@
+//! The outlines that pictures are made of, on a square of 400 with the table's edge at 298 and feet at 316.
+//!
+//! `@ware`, `@dark`, `@accent` and `@wall` stand for the colours of the picture.
+
+/// How one kind of ware looks: what is behind it, its outline (which takes the finish), what is on top.
+#[derive(Debug)]
+pub(super) struct Form {
+    /// What the SKUs of this look contain.
+    pub(super) wares: &'static [&'static str],
+    pub(super) under: &'static str,
+    pub(super) shape: &'static str,
+    pub(super) over: &'static str,
+}
+
+#[rustfmt::skip]
+pub(super) const FORMS: &[Form] = &[
+    Form {
+        wares: &["-mug"],
+        under: r##"<path d="M262 226h16a30 30 0 0 1 0 62h-20" fill="none" stroke="@dark" stroke-width="14" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M138 204h124v84a28 28 0 0 1-28 28h-68a28 28 0 0 1-28-28z"/>"##,
+        over: r##"<ellipse cx="200" cy="204" rx="62" ry="12" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-bowl"],
+        under: r##""##,
+        shape: r##"<path d="M104 226h192c0 56-40 82-72 90h-48c-32-8-72-34-72-90z"/>"##,
+        over: r##"<ellipse cx="200" cy="226" rx="96" ry="14" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-plate"],
+        under: r##""##,
+        shape: r##"<circle cx="200" cy="218" r="98"/>"##,
+        over: r##"<circle cx="200" cy="218" r="64" fill="none" stroke="@dark" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-vase"],
+        under: r##"<path d="M196 140c-6-40-30-60-44-72M204 140c4-46 20-66 44-84M200 140V52" fill="none" stroke="@dark" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/><circle cx="150" cy="66" r="13" fill="@accent"/><circle cx="172" cy="94" r="9" fill="@accent"/><circle cx="250" cy="54" r="14" fill="@accent"/><circle cx="226" cy="88" r="9" fill="@accent"/><circle cx="200" cy="48" r="12" fill="@accent"/>"##,
+        shape: r##"<path d="M176 136h48c-4 34 42 62 42 112 0 36-22 68-46 68h-40c-24 0-46-32-46-68 0-50 46-78 42-112z"/>"##,
+        over: r##"<ellipse cx="200" cy="137" rx="24" ry="6" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-jug"],
+        under: r##"<path d="M238 168c66-6 66 98 12 104" fill="none" stroke="@dark" stroke-width="13" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M140 142h96l-6 24c34 28 42 62 42 94 0 34-16 56-36 56h-72c-20 0-36-22-36-56 0-38 26-58 30-102z"/>"##,
+        over: r##"<ellipse cx="190" cy="142" rx="46" ry="7" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-bread-board"],
+        under: r##""##,
+        shape: r##"<rect x="184" y="84" width="32" height="70" rx="14"/><rect x="136" y="132" width="128" height="184" rx="18"/>"##,
+        over: r##"<circle cx="200" cy="104" r="7" fill="@wall"/><path d="M156 176h88v6h-88zM156 196h60v6h-60z" fill="@dark" opacity=".35"/>"##,
+    },
+    Form {
+        wares: &["-salt-jar"],
+        under: r##""##,
+        shape: r##"<rect x="148" y="198" width="104" height="118" rx="18"/>"##,
+        over: r##"<rect x="140" y="178" width="120" height="26" rx="9" fill="@dark"/><circle cx="200" cy="168" r="13" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-teapot"],
+        under: r##"<path d="M256 262c36 0 30-50 60-58" fill="none" stroke="@ware" stroke-width="20" stroke-linecap="round" stroke-linejoin="round"/><path d="M138 220c-50-16-60 62-2 66" fill="none" stroke="@dark" stroke-width="12" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<ellipse cx="200" cy="254" rx="76" ry="62"/>"##,
+        over: r##"<path d="M156 204a44 20 0 0 1 88 0z" fill="@dark"/><circle cx="200" cy="178" r="11" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-kettle"],
+        under: r##"<path d="M150 200c0-94 100-94 100 0" fill="none" stroke="@dark" stroke-width="11" stroke-linecap="round" stroke-linejoin="round"/><path d="M252 288c48 0 22-82 62-96" fill="none" stroke="@ware" stroke-width="13" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M152 196h96l22 104a14 14 0 0 1-14 16H144a14 14 0 0 1-14-16z"/>"##,
+        over: r##"<rect x="144" y="186" width="112" height="16" rx="8" fill="@dark"/><circle cx="200" cy="176" r="10" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-tea-tin"],
+        under: r##""##,
+        shape: r##"<rect x="146" y="176" width="108" height="140" rx="6"/>"##,
+        over: r##"<rect x="138" y="156" width="124" height="34" rx="8" fill="@dark"/><rect x="166" y="222" width="68" height="56" rx="4" fill="@wall"/><circle cx="200" cy="250" r="15" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-dripper"],
+        under: r##""##,
+        shape: r##"<path d="M146 150h108l-36 70h-36z"/><path d="M158 230h84l20 86h-124z"/>"##,
+        over: r##"<rect x="148" y="216" width="104" height="16" rx="7" fill="@dark"/><path d="M142 150h116" fill="none" stroke="@dark" stroke-width="12" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-grinder"],
+        under: r##"<path d="M200 152v-36h62" fill="none" stroke="@dark" stroke-width="8" stroke-linecap="round" stroke-linejoin="round"/><circle cx="266" cy="112" r="14" fill="@accent"/>"##,
+        shape: r##"<rect x="146" y="210" width="108" height="106" rx="10"/><path d="M160 208a40 54 0 0 1 80 0z"/>"##,
+        over: r##"<rect x="168" y="250" width="64" height="44" rx="5" fill="@dark"/><circle cx="200" cy="272" r="7" fill="@accent"/><rect x="152" y="202" width="96" height="12" rx="6" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-teacup"],
+        under: r##"<ellipse cx="200" cy="314" rx="96" ry="9" fill="@dark"/><path d="M180 200c-12-18 12-26 0-46M216 200c-12-18 12-26 0-46" fill="none" stroke="@accent" stroke-width="5" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M134 226h132c0 46-26 76-48 84h-36c-22-8-48-38-48-84z"/>"##,
+        over: r##"<ellipse cx="200" cy="226" rx="66" ry="11" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-bottle", "-flask"],
+        under: r##""##,
+        shape: r##"<path d="M178 122h44v34c0 22 26 30 26 60v86a14 14 0 0 1-14 14h-68a14 14 0 0 1-14-14v-86c0-30 26-38 26-60z"/>"##,
+        over: r##"<rect x="172" y="96" width="56" height="30" rx="8" fill="@dark"/><rect x="152" y="246" width="96" height="34" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-notebook"],
+        under: r##""##,
+        shape: r##"<rect x="132" y="130" width="136" height="186" rx="10"/>"##,
+        over: r##"<rect x="132" y="130" width="26" height="186" rx="8" fill="@dark"/><path d="M238 130h9v186h-9z" fill="@accent"/><rect x="172" y="164" width="54" height="32" rx="4" fill="@wall"/>"##,
+    },
+    Form {
+        wares: &["-sketchbook"],
+        under: r##"<rect x="120" y="150" width="176" height="166" rx="4" fill="#f7f3ea"/>"##,
+        shape: r##"<rect x="112" y="142" width="176" height="166" rx="6"/>"##,
+        over: r##"<rect x="128" y="132" width="9" height="22" rx="4" fill="@dark"/><rect x="152" y="132" width="9" height="22" rx="4" fill="@dark"/><rect x="176" y="132" width="9" height="22" rx="4" fill="@dark"/><rect x="200" y="132" width="9" height="22" rx="4" fill="@dark"/><rect x="224" y="132" width="9" height="22" rx="4" fill="@dark"/><rect x="248" y="132" width="9" height="22" rx="4" fill="@dark"/><rect x="272" y="132" width="9" height="22" rx="4" fill="@dark"/><path d="M150 268c30-60 56 10 98-62" fill="none" stroke="@accent" stroke-width="6" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-pencil-set"],
+        under: r##""##,
+        shape: r##"<path d="M120 316V184l14-34 14 34V316z"/><path d="M153 316V154l14-34 14 34V316z"/><path d="M186 316V172l14-34 14 34V316z"/><path d="M219 316V142l14-34 14 34V316z"/><path d="M252 316V190l14-34 14 34V316z"/>"##,
+        over: r##"<path d="M128 165l6-15 6 15z" fill="@dark"/><path d="M161 135l6-15 6 15z" fill="@dark"/><path d="M194 153l6-15 6 15z" fill="@dark"/><path d="M227 123l6-15 6 15z" fill="@dark"/><path d="M260 171l6-15 6 15z" fill="@dark"/><rect x="112" y="250" width="176" height="66" rx="8" fill="@dark"/><rect x="168" y="270" width="64" height="26" rx="4" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-inkwell"],
+        under: r##"<path d="M214 224c16-64 48-104 96-128-4 52-36 96-84 124z" fill="@accent"/><path d="M208 232L296 112" fill="none" stroke="@dark" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M138 244h124l14 60a10 10 0 0 1-10 12H134a10 10 0 0 1-10-12z"/>"##,
+        over: r##"<rect x="170" y="218" width="60" height="30" rx="7" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-calendar"],
+        under: r##""##,
+        shape: r##"<rect x="116" y="136" width="168" height="180" rx="12"/>"##,
+        over: r##"<path d="M116 148a12 12 0 0 1 12-12h144a12 12 0 0 1 12 12v32H116z" fill="@dark"/><circle cx="148" cy="212" r="9" fill="@wall"/><circle cx="148" cy="254" r="9" fill="@wall"/><circle cx="148" cy="290" r="9" fill="@wall"/><circle cx="186" cy="212" r="9" fill="@wall"/><circle cx="186" cy="254" r="9" fill="@wall"/><circle cx="186" cy="290" r="9" fill="@wall"/><circle cx="224" cy="212" r="9" fill="@wall"/><circle cx="224" cy="254" r="9" fill="@accent"/><circle cx="224" cy="290" r="9" fill="@wall"/><circle cx="256" cy="212" r="9" fill="@wall"/><circle cx="256" cy="254" r="9" fill="@wall"/><circle cx="256" cy="290" r="9" fill="@wall"/><rect x="150" y="122" width="8" height="28" rx="4" fill="@accent"/><rect x="242" y="122" width="8" height="28" rx="4" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-pen-pot"],
+        under: r##"<path d="M168 230V126l10-24 10 24v104z" fill="@accent"/><path d="M200 230V104l10-24 10 24v126z" fill="@dark"/><path d="M222 236l14-104 16-20 4 24-14 104z" fill="@accent"/>"##,
+        shape: r##"<rect x="146" y="216" width="108" height="100" rx="12"/>"##,
+        over: r##"<ellipse cx="200" cy="217" rx="54" ry="8" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-letter-tray"],
+        under: r##"<rect x="134" y="190" width="140" height="90" rx="3" fill="#fffaf0"/><rect x="122" y="208" width="152" height="80" rx="3" fill="@accent"/><rect x="128" y="228" width="150" height="60" rx="3" fill="#f4eee2"/>"##,
+        shape: r##"<path d="M100 262h200v44a10 10 0 0 1-10 10H110a10 10 0 0 1-10-10z"/>"##,
+        over: r##"<rect x="100" y="256" width="200" height="12" rx="6" fill="@dark"/><rect x="176" y="284" width="48" height="14" rx="5" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-desk-lamp"],
+        under: r##"<path d="M262 178l-44 120h150l-50-128z" fill="#f7d98a" opacity=".5"/><path d="M186 306l-38-92 84-76" fill="none" stroke="@dark" stroke-width="9" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M222 116l34 6c34 8 66 22 78 52l-94 20c-20-16-28-48-18-78z"/>"##,
+        over: r##"<rect x="134" y="302" width="108" height="14" rx="7" fill="@dark"/><circle cx="148" cy="214" r="9" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-lantern"],
+        under: r##"<path d="M160 152c0-66 80-66 80 0" fill="none" stroke="@dark" stroke-width="6" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<rect x="146" y="166" width="108" height="136" rx="8"/>"##,
+        over: r##"<rect x="136" y="146" width="128" height="26" rx="9" fill="@dark"/><rect x="136" y="294" width="128" height="22" rx="9" fill="@dark"/><rect x="164" y="186" width="72" height="96" rx="8" fill="#fdf3d7"/><path d="M200 214c18 24 14 46 0 46s-18-22 0-46z" fill="#f2a93b"/>"##,
+    },
+    Form {
+        wares: &["-pillar-candle"],
+        under: r##"<ellipse cx="200" cy="313" rx="78" ry="10" fill="@dark"/>"##,
+        shape: r##"<rect x="160" y="176" width="80" height="138" rx="12"/>"##,
+        over: r##"<path d="M200 178v-20" fill="none" stroke="@dark" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/><path d="M200 112c18 24 14 46 0 46s-18-22 0-46z" fill="#f2a93b"/>"##,
+    },
+    Form {
+        wares: &["-pendant"],
+        under: r##"<path d="M200 0v130" fill="none" stroke="@dark" stroke-width="5" stroke-linecap="round" stroke-linejoin="round"/><path d="M112 236l-46 82h268l-46-82z" fill="#f7d98a" opacity=".45"/>"##,
+        shape: r##"<path d="M182 124h36c58 16 84 64 84 114H98c0-50 26-98 84-114z"/>"##,
+        over: r##"<path d="M166 238a34 24 0 0 0 68 0z" fill="#fdf0c4"/><rect x="178" y="112" width="44" height="18" rx="6" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-floor-lamp"],
+        under: r##"<path d="M132 178l-40 120h216l-40-120z" fill="#f7d98a" opacity=".4"/><path d="M200 150v152" fill="none" stroke="@dark" stroke-width="8" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M160 74h80l36 106H124z"/>"##,
+        over: r##"<path d="M146 316a54 18 0 0 1 108 0z" fill="@dark"/><rect x="160" y="70" width="80" height="8" rx="4" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-night-light"],
+        under: r##"<circle cx="200" cy="210" r="116" fill="#f7d98a" opacity=".35"/>"##,
+        shape: r##"<circle cx="200" cy="210" r="80"/>"##,
+        over: r##"<path d="M152 278h96l12 38H140z" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-candlestick"],
+        under: r##"<rect x="184" y="112" width="32" height="88" rx="6" fill="#fff4dc"/><path d="M200 62c18 24 14 46 0 46s-18-22 0-46z" fill="#f2a93b"/>"##,
+        shape: r##"<path d="M160 194h80l-12 20h-18v60c34 6 60 18 60 42H130c0-24 26-36 60-42v-60h-18z"/>"##,
+        over: r##"<ellipse cx="200" cy="195" rx="40" ry="6" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-blanket"],
+        under: r##""##,
+        shape: r##"<rect x="108" y="270" width="184" height="46" rx="21"/><rect x="118" y="222" width="164" height="47" rx="21"/><rect x="110" y="174" width="180" height="47" rx="21"/>"##,
+        over: r##"<g opacity=".6"><path d="M134 294h96M144 246h86M136 198h96" fill="none" stroke="@dark" stroke-width="5" stroke-linecap="round" stroke-linejoin="round"/></g><path d="M262 294h10M254 246h10M262 198h10" fill="none" stroke="@accent" stroke-width="6" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-cushion", "-pillowcase"],
+        under: r##""##,
+        shape: r##"<path d="M110 186c32 14 148 14 180 0-12 42-12 88 0 130-32-12-148-12-180 0 12-42 12-88 0-130z"/>"##,
+        over: r##"<path d="M110 186c32 14 148 14 180 0-12 42-12 88 0 130-32-12-148-12-180 0 12-42 12-88 0-130z" fill="none" stroke="@dark" stroke-width="5" stroke-linecap="round" stroke-linejoin="round"/><circle cx="200" cy="250" r="8" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-bath-towel"],
+        under: r##"<path d="M96 118h208" fill="none" stroke="@dark" stroke-width="11" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<rect x="132" y="112" width="136" height="188" rx="6"/>"##,
+        over: r##"<path d="M132 252h136v10H132zM132 270h136v6H132z" fill="@accent"/><path d="M140 302v12M158 302v12M176 302v12M194 302v12M212 302v12M230 302v12M248 302v12M262 302v12" fill="none" stroke="@ware" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-rug"],
+        under: r##""##,
+        shape: r##"<rect x="92" y="232" width="216" height="84" rx="42"/>"##,
+        over: r##"<circle cx="266" cy="274" r="42" fill="@dark"/><circle cx="266" cy="274" r="27" fill="none" stroke="@ware" stroke-width="7" stroke-linecap="round" stroke-linejoin="round"/><circle cx="266" cy="274" r="11" fill="none" stroke="@accent" stroke-width="6" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-apron"],
+        under: r##"<path d="M168 132c0-56 64-56 64 0" fill="none" stroke="@dark" stroke-width="6" stroke-linecap="round" stroke-linejoin="round"/><path d="M134 216h-34M266 216h34" fill="none" stroke="@dark" stroke-width="6" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M162 126h76c0 44 14 64 38 80v110H124V206c24-16 38-36 38-80z"/>"##,
+        over: r##"<rect x="158" y="236" width="84" height="50" rx="8" fill="@dark"/><path d="M200 240v42" fill="none" stroke="@accent" stroke-width="3" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-scarf"],
+        under: r##""##,
+        shape: r##"<rect x="136" y="126" width="128" height="56" rx="26"/><rect x="148" y="158" width="48" height="148" rx="4"/><rect x="206" y="158" width="48" height="118" rx="4"/>"##,
+        over: r##"<path d="M148 262h48v10h-48zM148 280h48v6h-48zM206 234h48v10h-48zM206 252h48v6h-48z" fill="@accent"/><path d="M154 308v10M164 308v10M174 308v10M184 308v10M192 308v10M212 278v10M222 278v10M232 278v10M242 278v10M250 278v10" fill="none" stroke="@ware" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-planter", "-herb-pot"],
+        under: r##"<path d="M200 222c-64-16-88-66-82-118 54 16 82 62 82 118z" fill="#5d8a5f"/><path d="M200 222c64-16 88-66 82-118-54 16-82 62-82 118z" fill="#7fa874"/><path d="M200 222c-34-44-32-104 0-146 32 42 34 102 0 146z" fill="#6b9a68"/>"##,
+        shape: r##"<path d="M134 222h132l-18 94h-96z"/>"##,
+        over: r##"<rect x="124" y="206" width="152" height="26" rx="7" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-watering-can"],
+        under: r##"<path d="M146 284l-74-92" fill="none" stroke="@ware" stroke-width="17" stroke-linecap="round" stroke-linejoin="round"/><path d="M56 200l34-28" fill="none" stroke="@dark" stroke-width="14" stroke-linecap="round" stroke-linejoin="round"/><path d="M250 210c76-18 72 92 12 92" fill="none" stroke="@dark" stroke-width="12" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M142 196h112l8 120H134z"/>"##,
+        over: r##"<path d="M160 196c0-44 76-44 76 0" fill="none" stroke="@dark" stroke-width="9" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-trowel"],
+        under: r##"<path d="M200 216v-50" fill="none" stroke="@dark" stroke-width="11" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M154 206h92c6 52-14 88-46 110-32-22-52-58-46-110z"/>"##,
+        over: r##"<rect x="182" y="76" width="36" height="98" rx="18" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-seed-box"],
+        under: r##""##,
+        shape: r##"<path d="M108 220h184v84a12 12 0 0 1-12 12H120a12 12 0 0 1-12-12z"/>"##,
+        over: r##"<rect x="100" y="196" width="200" height="34" rx="8" fill="@dark"/><rect x="150" y="246" width="100" height="52" rx="5" fill="@wall"/><circle cx="200" cy="262" r="9" fill="@accent"/><circle cx="190" cy="274" r="9" fill="@accent"/><circle cx="210" cy="274" r="9" fill="@accent"/><path d="M200 274v18" fill="none" stroke="#5d8a5f" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-birdhouse"],
+        under: r##""##,
+        shape: r##"<rect x="144" y="190" width="112" height="126" rx="4"/>"##,
+        over: r##"<path d="M200 104l92 96H108z" fill="@dark"/><circle cx="200" cy="242" r="25" fill="#1d2226"/><path d="M200 286v14" fill="none" stroke="@accent" stroke-width="8" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-terrarium"],
+        under: r##""##,
+        shape: r##"<path d="M150 140h100v40c44 28 56 136 2 136H148c-54 0-42-108 2-136z"/>"##,
+        over: r##"<path d="M120 268h160c2 28-10 48-28 48H148c-18 0-30-20-28-48z" fill="@dark"/><path d="M196 270c-40-10-50-44-46-72 32 8 48 36 46 72z" fill="#5d8a5f"/><path d="M202 270c36-10 48-44 42-84-32 12-46 46-42 84z" fill="#7fa874"/><rect x="142" y="118" width="116" height="26" rx="9" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-tote"],
+        under: r##"<path d="M162 192c0-92 76-92 76 0" fill="none" stroke="@dark" stroke-width="11" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M126 184h148l14 122a10 10 0 0 1-10 10H122a10 10 0 0 1-10-10z"/>"##,
+        over: r##"<circle cx="200" cy="250" r="22" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-backpack"],
+        under: r##"<path d="M174 118c0-38 52-38 52 0" fill="none" stroke="@dark" stroke-width="9" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M134 192c0-104 132-104 132 0v104a20 20 0 0 1-20 20h-92a20 20 0 0 1-20-20z"/>"##,
+        over: r##"<rect x="152" y="230" width="96" height="68" rx="12" fill="@dark"/><path d="M152 252h96v6h-96z" fill="@accent"/><rect x="168" y="168" width="64" height="11" rx="5" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-umbrella"],
+        under: r##"<path d="M200 100v188c0 32-42 32-42 4" fill="none" stroke="@dark" stroke-width="8" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<path d="M82 222c0-156 236-156 236 0-20-20-59-20-79 0-20-20-58-20-78 0-20-20-59-20-79 0z"/>"##,
+        over: r##"<path d="M200 104V90" fill="none" stroke="@dark" stroke-width="7" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-pouch"],
+        under: r##""##,
+        shape: r##"<rect x="108" y="212" width="184" height="104" rx="20"/>"##,
+        over: r##"<path d="M126 236h148" fill="none" stroke="@dark" stroke-width="7" stroke-linecap="round" stroke-linejoin="round"/><circle cx="268" cy="236" r="8" fill="@accent"/><path d="M268 242v26" fill="none" stroke="@accent" stroke-width="7" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-satchel"],
+        under: r##"<path d="M132 212c0-126 136-126 136 0" fill="none" stroke="@dark" stroke-width="9" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<rect x="108" y="202" width="184" height="114" rx="14"/>"##,
+        over: r##"<path d="M108 204h184v28c0 32-62 46-92 46s-92-14-92-46z" fill="@dark"/><rect x="187" y="258" width="26" height="36" rx="6" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-suitcase"],
+        under: r##"<path d="M172 186v-40h56v40" fill="none" stroke="@dark" stroke-width="9" stroke-linecap="round" stroke-linejoin="round"/>"##,
+        shape: r##"<rect x="102" y="182" width="196" height="134" rx="18"/>"##,
+        over: r##"<path d="M138 182h12v134h-12zM250 182h12v134h-12z" fill="@dark"/><rect x="184" y="236" width="32" height="18" rx="5" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-radio"],
+        under: r##"<path d="M258 196l46-98" fill="none" stroke="@dark" stroke-width="5" stroke-linecap="round" stroke-linejoin="round"/><circle cx="304" cy="98" r="6" fill="@accent"/>"##,
+        shape: r##"<rect x="96" y="190" width="208" height="126" rx="20"/>"##,
+        over: r##"<circle cx="158" cy="253" r="42" fill="@dark"/><circle cx="158" cy="253" r="26" fill="none" stroke="@ware" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/><circle cx="158" cy="253" r="11" fill="none" stroke="@ware" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/><rect x="218" y="214" width="66" height="28" rx="6" fill="@wall"/><path d="M244 214h5v28h-5z" fill="@accent"/><circle cx="232" cy="276" r="12" fill="@accent"/><circle cx="270" cy="276" r="12" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-alarm-clock"],
+        under: r##"<path d="M150 290l-16 24M250 290l16 24" fill="none" stroke="@dark" stroke-width="12" stroke-linecap="round" stroke-linejoin="round"/><circle cx="146" cy="128" r="24" fill="@dark"/><circle cx="254" cy="128" r="24" fill="@dark"/>"##,
+        shape: r##"<circle cx="200" cy="214" r="96"/>"##,
+        over: r##"<circle cx="200" cy="214" r="74" fill="#fbf6ea"/><path d="M200 214v-46M200 214l32 22" fill="none" stroke="#26303a" stroke-width="8" stroke-linecap="round" stroke-linejoin="round"/><circle cx="200" cy="214" r="8" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-kite"],
+        under: r##"<path d="M200 254c-40 26 46 38 0 72" fill="none" stroke="@dark" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/><path d="M184 288l-18-12v24zM212 312l18-12v24z" fill="@accent"/>"##,
+        shape: r##"<path d="M200 60l82 88-82 112-82-112z"/>"##,
+        over: r##"<path d="M200 60v200M118 148h164" fill="none" stroke="@dark" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/>"##,
+    },
+    Form {
+        wares: &["-building-blocks"],
+        under: r##""##,
+        shape: r##"<rect x="108" y="232" width="84" height="84" rx="7"/><rect x="206" y="232" width="84" height="84" rx="7"/>"##,
+        over: r##"<rect x="156" y="150" width="84" height="80" rx="7" fill="@accent"/><path d="M154 146l44-62 44 62z" fill="@dark"/><circle cx="248" cy="274" r="20" fill="@dark"/><rect x="132" y="256" width="36" height="36" rx="4" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-chess-set"],
+        under: r##""##,
+        shape: r##"<path d="M174 176h52c-6 52 18 84 36 112H138c18-28 42-60 36-112z"/><circle cx="200" cy="136" r="42"/>"##,
+        over: r##"<rect x="124" y="284" width="152" height="32" rx="11" fill="@dark"/><rect x="158" y="170" width="84" height="16" rx="8" fill="@dark"/>"##,
+    },
+    Form {
+        wares: &["-spinning-top"],
+        under: r##""##,
+        shape: r##"<path d="M112 208c0-14 176-14 176 0 0 42-64 74-88 108-24-34-88-66-88-108z"/>"##,
+        over: r##"<rect x="190" y="116" width="20" height="88" rx="9" fill="@dark"/><ellipse cx="200" cy="207" rx="88" ry="15" fill="@dark"/><ellipse cx="200" cy="205" rx="52" ry="8" fill="@accent"/>"##,
+    },
+    Form {
+        wares: &["-music-box"],
+        under: r##"<path d="M112 222l24-86h176l-24 86z" fill="@dark"/><path d="M136 210l16-60h136l-16 60z" fill="@accent"/>"##,
+        shape: r##"<rect x="108" y="220" width="184" height="96" rx="9"/>"##,
+        over: r##"<path d="M292 262h26v-20" fill="none" stroke="@dark" stroke-width="7" stroke-linecap="round" stroke-linejoin="round"/><circle cx="318" cy="236" r="9" fill="@accent"/><path d="M186 288v-36l34-8v36" fill="none" stroke="#fbf6ea" stroke-width="5" stroke-linecap="round" stroke-linejoin="round"/><circle cx="178" cy="290" r="9" fill="#fbf6ea"/><circle cx="212" cy="282" r="9" fill="#fbf6ea"/>"##,
+    },
+    Form {
+        wares: &["-lighthouse-"],
+        under: r##"<path d="M200 116L0 60v96zM200 116l200-56v96z" fill="#f7e2a0" opacity=".6"/>"##,
+        shape: r##"<path d="M172 144h56l26 172H146z"/>"##,
+        over: r##"<path d="M166 184h68l5 34h-78zM157 250h86l5 34H152z" fill="@accent"/><rect x="162" y="134" width="76" height="14" rx="5" fill="@dark"/><rect x="178" y="98" width="44" height="38" rx="3" fill="#fdf0c4"/><path d="M170 100l30-34 30 34z" fill="@dark"/><rect x="188" y="288" width="24" height="28" rx="10" fill="@dark"/>"##,
+    },
+];
