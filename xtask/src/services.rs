@@ -1,0 +1,150 @@
+//! The services as data: what `up`, `down`, `env` and `test` know about each.
+
+use crate::process::Launch;
+use crate::{Result, paths};
+use std::path::{Path, PathBuf};
+
+mod mariadb;
+mod nats;
+mod postgres;
+mod rabbitmq;
+mod redis;
+
+/// One service. Its credentials are for development on loopback, and the same in `compose.yaml`.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) name: &'static str,
+    /// The environment variable with its URL.
+    pub(crate) variable: &'static str,
+    /// The feature by which a crate says that its tests need it.
+    pub(crate) feature: &'static str,
+    /// Its ports, counted from the port base; the first is the one in the URL.
+    pub(crate) offsets: &'static [u16],
+    /// The Debian package that brings it.
+    pub(crate) package: &'static str,
+    /// What asks it to end at once without losing anything.
+    pub(crate) signal: &'static str,
+    pub(crate) url: fn(u16) -> String,
+    /// Its server program, if installed.
+    pub(crate) locate: fn() -> Option<PathBuf>,
+    /// Prepares its data and says what to run: helpers first, the server last.
+    pub(crate) prepare: fn(&Place<'_>) -> Result<Vec<Launch>>,
+    /// Does the server on this port answer in its own protocol, ready to serve?
+    pub(crate) ready: fn(u16) -> bool,
+}
+
+/// Where and how a service is to run.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) server: &'a Path,
+    /// Absolute; logs, record and, where nothing speaks against it, the data.
+    pub(crate) folder: &'a Path,
+    pub(crate) ports: &'a [u16],
+    /// Must acknowledged writes survive a power cut?
+    pub(crate) durable: bool,
+}
+
+impl Place<'_> {
+    pub(crate) fn port(&self) -> String {
+        self.ports[0].to_string()
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        log(self.folder)
+    }
+}
+
+/// The slowest first: each starts in a thread of its own.
+pub(crate) const ALL: [&Service; 5] = [
+    &rabbitmq::SERVICE,
+    &mariadb::SERVICE,
+    &postgres::SERVICE,
+    &redis::SERVICE,
+    &nats::SERVICE,
+];
+
+const DEFAULT_BASE: u16 = 26300;
+
+impl Service {
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        Ok(paths::services()?.join(self.name))
+    }
+
+    pub(crate) fn ports(&self, base: u16) -> Vec<u16> {
+        self.offsets.iter().map(|offset| base + offset).collect()
+    }
+
+    /// The URL that the environment gives, which wins over everything here.
+    pub(crate) fn given(&self) -> Option<String> {
+        std::env::var(self.variable).ok().filter(|url| !url.trim().is_empty())
+    }
+}
+
+/// The services with these names; all, if none is named.
+pub(crate) fn named(names: &[String]) -> Result<Vec<&'static Service>> {
+    if names.is_empty() {
+        return Ok(ALL.to_vec());
+    }
+    for name in names {
+        if !ALL.iter().any(|service| service.name == name) {
+            let known: Vec<_> = ALL.iter().map(|service| service.name).collect();
+            return Err(format!("no service `{name}`; known are: {}", known.join(" ")));
+        }
+    }
+    Ok(ALL.into_iter().filter(|service| names.iter().any(|name| name == service.name)).collect())
+}
+
+/// The first port of the services.
+pub(crate) fn port_base() -> Result<u16> {
+    let Ok(text) = std::env::var("ONCEWARD_PORT_BASE") else { return Ok(DEFAULT_BASE) };
+    text.trim().parse().ok().filter(|base| (1024..=65000).contains(base)).ok_or_else(|| {
+        format!("ONCEWARD_PORT_BASE is `{text}`; it must be a number from 1024 to 65000")
+    })
+}
+
+/// Where a service's server writes what it has to say.
+pub(crate) fn log(folder: &Path) -> PathBuf {
+    folder.join("log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_services_share_a_port_or_a_name() {
+        let mut ports: Vec<_> = ALL.iter().flat_map(|s| s.offsets).collect();
+        ports.sort();
+        ports.dedup();
+        assert_eq!(ports.len(), ALL.iter().map(|s| s.offsets.len()).sum::<usize>());
+        let mut words: Vec<_> = ALL.iter().flat_map(|s| [s.name, s.variable, s.feature]).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), 3 * ALL.len());
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_the_known_ones() {
+        let told = named(&["redis".to_owned(), "mongo".to_owned()]).unwrap_err();
+        for service in ALL {
+            assert!(told.contains(service.name), "{told}");
+        }
+        assert!(told.contains("`mongo`"), "{told}");
+    }
+
+    #[test]
+    fn compose_has_the_same_services_ports_and_credentials() {
+        let text = include_str!("../../compose.yaml");
+        for service in ALL {
+            let port = DEFAULT_BASE + service.offsets[0];
+            assert!(text.contains(&format!("\n  {}:\n", service.name)), "{}", service.name);
+            assert!(text.contains(&format!("\"127.0.0.1:{port}:")), "{}", service.name);
+            let url = (service.url)(port);
+            if let Some((login, _)) = url.rsplit_once('@') {
+                let (_, login) = login.rsplit_once('/').unwrap();
+                let (_, password) = login.split_once(':').unwrap();
+                assert!(text.contains(password), "{}", service.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! `up`: every service answers, whoever runs it.
+
+use crate::process::{Launch, Process, tail};
+use crate::record::Record;
+use crate::services::{self, Place, Service};
+use crate::{Result, install, paths, probe};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Child;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+/// Start the services (redis postgres mariadb rabbitmq nats), or say that they run already
+///
+/// A service whose URL variable is set is left to whoever set it. Missing servers are installed with apt-get as root
+/// on Debian and its relatives. `eval "$(cargo xtask env)"` sets the URLs; `cargo xtask down` stops what was started.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only these [default: all]
+    names: Vec<String>,
+    /// Write to disk before acknowledging (fsync on), as benches need; restarts what runs without
+    #[arg(long)]
+    durable: bool,
+}
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let wanted = services::named(&args.names)?;
+    start(&wanted, args.durable, &mut Vec::new())
+}
+
+/// Brings the services up, each in a thread; `started` gets those that did not run before, also on an error.
+pub(crate) fn start(
+    wanted: &[&'static Service],
+    durable: bool,
+    started: &mut Vec<&'static Service>,
+) -> Result<()> {
+    let mut ours = Vec::new();
+    for service in wanted {
+        if service.given().is_some() {
+            println!("{:<10} {} is set: used as it is", service.name, service.variable);
+        } else {
+            ours.push(*service);
+        }
+    }
+    if ours.is_empty() {
+        return Ok(());
+    }
+    if Process::observe(std::process::id()).is_none() {
+        let variables: Vec<_> = ours.iter().map(|s| s.variable).collect();
+        return Err(format!(
+            "servers are started on Linux only; run `docker compose up -d` and set {}",
+            variables.join(" ")
+        ));
+    }
+    let base = services::port_base()?;
+    let _alone = lock()?;
+    install::missing(&ours)?;
+    let answers: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = ours
+            .iter()
+            .map(|service| scope.spawn(move || one(service, base, durable)))
+            .collect();
+        threads.into_iter().map(|thread| thread.join()).collect()
+    });
+    let mut errors = Vec::new();
+    for (service, answer) in ours.into_iter().zip(answers) {
+        match answer {
+            Ok(Ok(true)) => started.push(service),
+            Ok(Ok(false)) => {}
+            Ok(Err(message)) => errors.push(format!("{}: {message}", service.name)),
+            Err(_) => errors.push(format!("{}: the thread that starts it panicked", service.name)),
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+}
+
+/// One `up` or `down` at a time per folder of services.
+pub(crate) fn lock() -> Result<File> {
+    let folder = paths::services()?;
+    paths::open_folder(&folder)?;
+    let name = folder.join("lock");
+    let told = |e| format!("{}: {e}", name.display());
+    let file = File::options().create(true).append(true).open(&name).map_err(told)?;
+    if file.try_lock().is_err() {
+        println!("waiting for another cargo xtask");
+        file.lock().map_err(told)?;
+    }
+    Ok(file)
+}
+
+/// Brings one service up; `true` if it did not run before.
+fn one(service: &Service, base: u16, durable: bool) -> Result<bool> {
+    let begun = Instant::now();
+    let folder = service.folder()?;
+    paths::open_folder(&folder)?;
+    let ports = service.ports(base);
+    let url = (service.url)(ports[0]);
+    let mut was_running = false;
+    if let Some(record) = Record::load(&folder) {
+        if let Some(server) = record.running() {
+            was_running = true;
+            let pid = server.pid;
+            if record.port != ports[0] {
+                return Err(format!(
+                    "runs already on port {} (pid {pid}), from another ONCEWARD_PORT_BASE; \
+                     run `cargo xtask down` first, or choose another ONCEWARD_SERVICES_DIR",
+                    record.port
+                ));
+            }
+            if record.durable || !durable {
+                await_ready(service, &folder, server, ports[0], None)?;
+                println!("{:<10} already running (pid {pid})   {url}", service.name);
+                return Ok(false);
+            }
+            println!("{:<10} restarting it with fsync on", service.name);
+        } else {
+            println!("{:<10} its process is gone, starting it again", service.name);
+        }
+        record.stop(service, &folder)?;
+    }
+    Record::forget(&folder);
+    refuse_taken(service, &ports)?;
+    // Each log is of one start: what an error message quotes is about that.
+    let log = services::log(&folder);
+    File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
+    let server = (service.locate)().ok_or_else(|| format!("{} is missing", service.package))?;
+    let place = Place { server: &server, folder: &folder, ports: &ports, durable };
+    let launches = (service.prepare)(&place)?;
+    let mut record = Record { port: ports[0], durable, ..Record::default() };
+    let ready = launch(launches, &mut record, &folder, &log).and_then(|(process, mut child)| {
+        await_ready(service, &folder, process, ports[0], Some(&mut child))
+    });
+    if let Err(message) = ready {
+        return match record.stop(service, &folder) {
+            Ok(()) => Err(message),
+            Err(also) => Err(format!("{message}\n{also}")),
+        };
+    }
+    let seconds = begun.elapsed().as_secs_f32();
+    println!("{:<10} ready in {seconds:.1} s   {url}", service.name);
+    Ok(!was_running)
+}
+
+/// A listener that this tool did not start may hold somebody's real data.
+fn refuse_taken(service: &Service, ports: &[u16]) -> Result<()> {
+    match ports.iter().find(|port| probe::listens(**port)) {
+        None => Ok(()),
+        Some(port) => Err(format!(
+            "port {port} answers, but no server of ours is recorded there; stop it, choose other ports with \
+             ONCEWARD_PORT_BASE, or, if that is the server to use, set {}",
+            service.variable
+        )),
+    }
+}
+
+/// Starts helpers and server, and records each at once: an `up` that is killed leaves nothing unknown.
+fn launch(
+    launches: Vec<Launch>,
+    record: &mut Record,
+    folder: &Path,
+    log: &Path,
+) -> Result<(Process, Child)> {
+    let count = launches.len();
+    let mut last = None;
+    for (number, launch) in launches.into_iter().enumerate() {
+        let child = launch.spawn(log)?;
+        let process = Process::observe(child.id())
+            .ok_or_else(|| format!("ended at once\n{}", tail(log)))?;
+        if number + 1 == count {
+            record.server = Some(process);
+        } else {
+            record.helpers.push(process);
+        }
+        record.save(folder)?;
+        last = Some((process, child));
+    }
+    last.ok_or_else(|| "nothing to start".to_owned())
+}
+
+/// Asks until the server answers; the answer must come from this very process.
+fn await_ready(
+    service: &Service,
+    folder: &Path,
+    process: Process,
+    port: u16,
+    mut child: Option<&mut Child>,
+) -> Result<()> {
+    let log = services::log(folder);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        // Reaps it, so that no zombie stays while this program runs on.
+        let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        if ended.is_some() || !process.alive() {
+            let how = ended.map_or_else(|| "ended".to_owned(), |status| status.to_string());
+            return Err(format!("the server did not stay up: {how}\n{}", tail(&log)));
+        }
+        if (service.ready)(port) {
+            if probe::listener_is(process.pid, port) == Some(false) {
+                return Err(format!(
+                    "port {port} answers, but it is not the recorded server (pid {}): stop the other one, or \
+                     choose other ports with ONCEWARD_PORT_BASE",
+                    process.pid
+                ));
+            }
+            return Ok(());
+        }
+        if Instant::now() > end {
+            let seconds = PATIENCE.as_secs();
+            return Err(format!("no answer on port {port} within {seconds} s\n{}", tail(&log)));
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// What this run started; stopped again when dropped, unless it is to be kept.
+#[derive(Debug, Default)]
+pub(crate) struct Started {
+    pub(crate) services: Vec<&'static Service>,
+    pub(crate) keep: bool,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.keep || self.services.is_empty() {
+            return;
+        }
+        if let Err(message) = lock().and_then(|_alone| crate::down::stop(&self.services)) {
+            eprintln!("error: {message}");
+        }
+    }
+}
+
+/// Variable and URL of each service: the one that is given, else ours on the port where it runs or would run.
+pub(crate) fn urls(wanted: &[&'static Service]) -> Result<Vec<(&'static str, String)>> {
+    let base = services::port_base()?;
+    let mut urls = Vec::new();
+    for service in wanted {
+        let running = Record::load(&service.folder()?).filter(|record| record.running().is_some());
+        let port = running.map_or(service.ports(base)[0], |record| record.port);
+        urls.push((service.variable, service.given().unwrap_or_else(|| (service.url)(port))));
+    }
+    Ok(urls)
+}
+
+/// Removes data that no server uses.
+pub(crate) fn wipe(service: &Service) -> Result<()> {
+    let folder = service.folder()?;
+    for data in [folder.clone(), paths::shared_data(&folder)?] {
+        if data.exists() {
+            fs::remove_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
+        }
+    }
+    Ok(())
+}
