@@ -1,1 +1,38 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+pub mod broker;
+#[cfg(feature = "sql")]
+mod consumer;
+mod error;
+mod ident;
+#[cfg(feature = "sql")]
+mod inbox;
+pub mod message;
+#[cfg(feature = "sql")]
+mod outbox;
+mod relay;
+pub mod store;
+#[cfg(feature = "sql")]
+mod tx;
+
+pub use async_trait::async_trait;
+
+pub use broker::{
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, MemoryBroker, Outcome, Subscription,
+};
+#[cfg(feature = "sqlite")]
+pub use broker::{SqliteBroker, SqliteBrokerOptions};
+#[cfg(feature = "sql")]
+pub use consumer::{Consumed, Consumer, ConsumerOptions, HandlerError};
+pub use error::Error;
+#[cfg(feature = "sql")]
+pub use inbox::Inbox;
+pub use message::{Draft, Envelope, Message, MessageError, MessageId, Origin};
+#[cfg(feature = "sql")]
+pub use outbox::Outbox;
+pub use relay::{Relay, RelayOptions, Step};
+#[cfg(feature = "sql")]
+pub use store::SqlStore;
+pub use store::{Attempt, Counts, DeadLetter, History, LogRow, MemoryStore, Status, Store};
+#[cfg(feature = "sql")]
+pub use tx::Tx;

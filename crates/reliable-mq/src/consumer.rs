@@ -1,0 +1,278 @@
+//! The consumer: from the broker to a handler, each message with one effect.
+
+mod handler;
+mod options;
+
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, stream};
+use onceward_backend::{
+    BackendError, Db,
+    internal::{Progress, begin, commit, mark, random_unit, work},
+};
+use tokio::{sync::Mutex, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{handler::HandlerError, options::ConsumerOptions};
+use self::handler::{BoxHandler, After, after_failure};
+use crate::{
+    Error,
+    broker::{Broker, Delivery, Subscription},
+    inbox::Inbox,
+    message::Envelope,
+    tx::{Tx, lend},
+};
+
+/// Receives the messages of one queue and runs a handler on each, in the transaction that also records the message in the
+/// inbox: effects once per message while that record lives. The message is acknowledged after the commit.
+pub struct Consumer<D: Db> {
+    shared: Arc<Shared<D>>,
+}
+
+struct Shared<D: Db> {
+    broker: Arc<dyn Broker>,
+    subscription: Subscription,
+    inbox: Inbox<D>,
+    handler: BoxHandler<D>,
+    options: ConsumerOptions,
+    upkeep: Mutex<Upkeep>,
+}
+
+#[derive(Default)]
+struct Upkeep {
+    subscribed: bool,
+    purged: Option<Instant>,
+}
+
+/// What one round did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Consumed {
+    /// Messages whose effects were committed now.
+    pub first: usize,
+    /// Repeats that were acknowledged without running the handler.
+    pub duplicates: usize,
+    /// Messages whose handler failed and that come again.
+    pub retried: usize,
+    /// Messages that were parked.
+    pub dead: usize,
+}
+
+impl Consumed {
+    /// How many deliveries that were.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.first + self.duplicates + self.retried + self.dead
+    }
+
+    fn add(&mut self, other: Self) {
+        self.first += other.first;
+        self.duplicates += other.duplicates;
+        self.retried += other.retried;
+        self.dead += other.dead;
+    }
+}
+
+impl<D: Db> Consumer<D> {
+    /// A consumer of this queue. The queue's name is also its name in the inbox.
+    ///
+    /// The handler may run again for a message whose transaction did not commit, so what it does outside the transaction
+    /// must bear repetition.
+    pub fn new<F, Fut>(broker: Arc<dyn Broker>, subscription: Subscription, inbox: Inbox<D>, handler: F) -> Self
+    where
+        F: Fn(Tx<D>, Envelope) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        Self {
+            shared: Arc::new(Shared {
+                broker,
+                subscription,
+                inbox,
+                handler: Arc::new(move |tx, envelope| Box::pin(handler(tx, envelope))),
+                options: ConsumerOptions::default(),
+                upkeep: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Sets the options.
+    #[must_use]
+    pub fn with_options(self, options: ConsumerOptions) -> Self {
+        let Shared { broker, subscription, inbox, handler, .. } = &*self.shared;
+        Self {
+            shared: Arc::new(Shared {
+                broker: Arc::clone(broker),
+                subscription: subscription.clone(),
+                inbox: inbox.clone(),
+                handler: Arc::clone(handler),
+                options,
+                upkeep: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Consumes until `shutdown`: subscribes, then receives, woken from within this process, else by polling. Ends after
+    /// the handlers in flight. Purges the inbox now and then.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let arrivals = self.shared.broker.arrivals(self.shared.subscription.queue());
+        work("reliable_mq.consumer", self.shared.options.poll, &arrivals, &shutdown, || async {
+            self.purge_now_and_then().await?;
+            let consumed = self.step().await?;
+            Ok::<_, Error>(if consumed.total() > 0 { Progress::More } else { Progress::Idle })
+        })
+        .await;
+    }
+
+    /// Handles what is ready now, at most as many messages as the concurrency allows at once.
+    ///
+    /// # Errors
+    /// Whatever broker or database report. The messages concerned come again and have spent nothing.
+    pub async fn step(&self) -> Result<Consumed, Error> {
+        let Shared { broker, subscription, options, upkeep, .. } = &*self.shared;
+        let mut upkeep = upkeep.lock().await;
+        if !upkeep.subscribed {
+            broker.subscribe(subscription).await?;
+            upkeep.subscribed = true;
+        }
+        drop(upkeep);
+        let deliveries = broker.receive(subscription.queue(), options.concurrency).await?;
+        let results: Vec<Result<Consumed, Error>> =
+            stream::iter(deliveries).map(|delivery| self.consume(delivery)).buffered(options.concurrency).collect().await;
+        let mut consumed = Consumed::default();
+        for result in results {
+            consumed.add(result?);
+        }
+        Ok(consumed)
+    }
+
+    /// Consumes until the queue holds nothing but the dead, or `within` is over.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); [`Error::Unsupported`] if the broker cannot tell how full its queue is.
+    pub async fn drain(&self, within: Duration) -> Result<Consumed, Error> {
+        let Shared { broker, subscription, options, .. } = &*self.shared;
+        let (end, arrivals) = (Instant::now() + within, broker.arrivals(subscription.queue()));
+        let mut consumed = Consumed::default();
+        loop {
+            let step = self.step().await?;
+            consumed.add(step);
+            if step.total() > 0 {
+                continue;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || broker.depth(subscription.queue()).await?.open() == 0 {
+                return Ok(consumed);
+            }
+            let _ = tokio::time::timeout(options.poll.min(left), arrivals.notified()).await;
+        }
+    }
+
+    async fn consume(&self, delivery: Box<dyn Delivery>) -> Result<Consumed, Error> {
+        let consumed = match self.handle(delivery.envelope()).await {
+            Ok(Handled::First) => {
+                mark("mq.consumer_before_ack");
+                (delivery.ack().await, Consumed { first: 1, ..Consumed::default() })
+            }
+            Ok(Handled::Duplicate) => (delivery.ack().await, Consumed { duplicates: 1, ..Consumed::default() }),
+            Ok(Handled::Failed(error)) => self.put_back(delivery, &error).await,
+            Err(error) => {
+                // Not the message's fault, so it spends nothing.
+                delivery.release().await?;
+                return Err(error);
+            }
+        };
+        match consumed {
+            // Somebody else has it now, and the inbox knows what was done.
+            (Ok(()) | Err(Error::LeaseLost), consumed) => {
+                report(consumed);
+                Ok(consumed)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Runs the handler once, in a transaction with the inbox row.
+    async fn handle(&self, envelope: &Envelope) -> Result<Handled, Error> {
+        let Shared { subscription, inbox, handler, options, .. } = &*self.shared;
+        let mut tx = begin(inbox.pool()).await?;
+        if !inbox.first_tx(&mut tx, subscription.queue(), &envelope.id).await? {
+            tx.rollback().await.map_err(BackendError::from)?;
+            return Ok(Handled::Duplicate);
+        }
+        let (tx, home) = lend(tx);
+        // A handler that panics before its first await does so in the call itself.
+        let call = async { handler(tx, envelope.clone()).await };
+        let answer = match tokio::time::timeout(options.timeout, AssertUnwindSafe(call).catch_unwind()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_panic)) => Err(HandlerError::retry("the handler panicked")),
+            Err(_elapsed) => Err(HandlerError::retry("the handler took too long")),
+        };
+        let Some(tx) = home.take() else { return Err(Error::TransactionKept) };
+        match answer {
+            Ok(()) => {
+                commit(tx).await?;
+                Ok(Handled::First)
+            }
+            Err(error) => {
+                tx.rollback().await.map_err(BackendError::from)?;
+                Ok(Handled::Failed(error))
+            }
+        }
+    }
+
+    async fn put_back(&self, delivery: Box<dyn Delivery>, error: &HandlerError) -> (Result<(), Error>, Consumed) {
+        let retry = &self.shared.options.retry;
+        let after = after_failure(error, delivery.failures(), delivery.deliveries(), retry, random_unit());
+        let id = &delivery.envelope().id;
+        tracing::warn!(message_id = %id, failures = delivery.failures() + 1, %error, ?after, "a handler failed");
+        let reason = error.to_string();
+        match after {
+            After::Retry(pause) => {
+                (delivery.retry(pause, &reason).await, Consumed { retried: 1, ..Consumed::default() })
+            }
+            After::Dead => (delivery.reject(&reason).await, Consumed { dead: 1, ..Consumed::default() }),
+        }
+    }
+
+    async fn purge_now_and_then(&self) -> Result<(), Error> {
+        let mut upkeep = self.shared.upkeep.lock().await;
+        if upkeep.purged.is_some_and(|at| at.elapsed() < PURGE_EVERY) {
+            return Ok(());
+        }
+        let purged = self.shared.inbox.purge(PURGE_AT_ONCE).await?;
+        // A full batch means there is more: come back after the next round.
+        upkeep.purged = (purged < PURGE_AT_ONCE as u64).then(Instant::now);
+        Ok(())
+    }
+}
+
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+const PURGE_AT_ONCE: usize = 1000;
+
+enum Handled {
+    First,
+    Duplicate,
+    Failed(HandlerError),
+}
+
+fn report(consumed: Consumed) {
+    let word = match consumed {
+        Consumed { first: 1, .. } => "first",
+        Consumed { duplicates: 1, .. } => "duplicate",
+        Consumed { retried: 1, .. } => "retry",
+        _ => "dead",
+    };
+    metrics::counter!("onceward_reliable_mq_deliveries_total", "outcome" => word).increment(1);
+}
+
+impl<D: Db> Clone for Consumer<D> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<D: Db> fmt::Debug for Consumer<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").field("queue", &self.shared.subscription.queue()).finish_non_exhaustive()
+    }
+}

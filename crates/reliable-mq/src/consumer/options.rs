@@ -1,0 +1,61 @@
+//! Settings of the consumer.
+
+use std::time::Duration;
+
+use onceward_backend::RetryPolicy;
+
+/// Settings of a [`Consumer`](crate::Consumer).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConsumerOptions {
+    /// How many messages are handled at once. Above one, messages of one key may overtake each other.
+    pub concurrency: usize,
+    /// How often the broker is asked when nothing rings.
+    pub poll: Duration,
+    /// How long a handler may take; shorter than the broker's lease on a delivery.
+    pub timeout: Duration,
+    /// How messages whose handler failed are repeated; after `attempts` failures they are parked.
+    pub retry: RetryPolicy,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        let retry = RetryPolicy::exponential().with_base(Duration::from_millis(100));
+        Self {
+            concurrency: 1,
+            poll: Duration::from_millis(200),
+            timeout: Duration::from_secs(30),
+            retry: retry.with_max(Duration::from_secs(60)).with_attempts(12),
+        }
+    }
+}
+
+impl ConsumerOptions {
+    /// Sets how many messages are handled at once; at least one.
+    #[must_use]
+    pub fn with_concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency.max(1);
+        self
+    }
+
+    /// Sets how often the broker is asked.
+    #[must_use]
+    pub fn with_poll(mut self, poll: Duration) -> Self {
+        self.poll = poll;
+        self
+    }
+
+    /// Sets how long a handler may take.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how failed messages are repeated.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+}

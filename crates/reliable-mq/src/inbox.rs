@@ -1,0 +1,98 @@
+//! The inbox: what a consumer has handled, written in the transaction of its effects.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use onceward_backend::{BackendError, Conn, Db, internal::Sql};
+use sqlx::Pool;
+
+use crate::{
+    Error, ident,
+    message::{MAX_NAME, MessageId, check_name},
+    store::{SqlStore, row},
+};
+
+/// Remembers, per consumer, which messages were handled, so that a repeat has no second effect while the record lives.
+///
+/// A [`Consumer`](crate::Consumer) uses it by itself. Services that receive in another way call
+/// [`first_tx`](Self::first_tx) at the head of their own transaction.
+pub struct Inbox<D: Db> {
+    pool: Pool<D>,
+    sql: Arc<Sql<D>>,
+    retention: Duration,
+}
+
+impl<D: Db> Inbox<D> {
+    /// An inbox in the database that the handlers write to; it remembers for seven days.
+    #[must_use]
+    pub fn new(pool: Pool<D>) -> Self {
+        Self { pool, sql: Arc::new(Sql::new()), retention: Duration::from_secs(7 * 24 * 3600) }
+    }
+
+    /// Sets how long messages are remembered. It must exceed every way in which a message can come again: the broker's
+    /// redelivery, the retries of relay and consumer, and replays by hand.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// How long messages are remembered.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    /// Makes the tables or brings them up to date; harmless when repeated.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    pub async fn migrate(&self) -> Result<(), Error> {
+        SqlStore::new(self.pool.clone()).migrate().await
+    }
+
+    /// Records the message for this consumer and answers whether it is the first time. A `false` means that the effects are
+    /// there already, committed. While another transaction has the same message in hand, this waits for its end.
+    ///
+    /// # Errors
+    /// [`Error::Message`] for a consumer name that is none; [`Error::Backend`].
+    pub async fn first_tx(&self, conn: &mut impl Conn<D>, consumer: &str, id: &MessageId) -> Result<bool, Error> {
+        check_name("the consumer name", consumer, MAX_NAME)?;
+        let insert = self.sql.sql("{insert_ignore} mq_inbox (consumer, message_id, at) values (?, ?, {now}) {or_ignore}");
+        Ok(insert.bind(consumer).bind(id.as_str()).insert_once(conn).await?)
+    }
+
+    /// Forgets about `limit` messages that are older than the retention; answers how many.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    pub async fn purge(&self, limit: usize) -> Result<u64, Error> {
+        let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
+        let (last,): (Option<i64>,) = self
+            .sql
+            .sql("select max(at) from (select at from mq_inbox where at < {now} - ? order by at limit ?) oldest")
+            .bind(ident::micros(self.retention))
+            .bind(row::limit(limit))
+            .fetch_one(&mut conn)
+            .await?;
+        let Some(last) = last else { return Ok(0) };
+        Ok(self.sql.sql("delete from mq_inbox where at <= ?").bind(last).execute(&mut conn).await?)
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &Pool<D> {
+        &self.pool
+    }
+}
+
+impl<D: Db> Clone for Inbox<D> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), sql: Arc::clone(&self.sql), retention: self.retention }
+    }
+}
+
+impl<D: Db> fmt::Debug for Inbox<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("retention", &self.retention).finish_non_exhaustive()
+    }
+}

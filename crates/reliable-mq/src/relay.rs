@@ -1,0 +1,152 @@
+//! The relay: from the store to the broker.
+
+mod lane;
+pub(crate) mod options;
+mod plan;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use onceward_backend::internal::{Progress, work};
+use tokio::{sync::Mutex, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use self::lane::Lane;
+pub use self::options::RelayOptions;
+use crate::{
+    Error,
+    broker::{Broker, Durability},
+    ident,
+    store::{Counts, Store},
+};
+
+/// Publishes what the store holds, until the broker has it: at least once, first deliveries per key in order.
+///
+/// Any number of relays may run on one store; each lane is published by one of them at a time.
+#[derive(Clone)]
+pub struct Relay {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    options: RelayOptions,
+    owner: String,
+    lanes: Mutex<Vec<Lane>>,
+}
+
+/// What one round did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// Messages that the broker accepted.
+    pub sent: usize,
+    /// Messages that failed and wait for a retry.
+    pub retried: usize,
+    /// Messages that were given up.
+    pub dead: usize,
+    /// There may be more to do at once.
+    pub more: bool,
+    /// How long until something is known to be due.
+    pub next: Option<Duration>,
+}
+
+impl Step {
+    fn wait(&mut self, pause: Duration) {
+        self.next = Some(self.next.map_or(pause, |next| next.min(pause)));
+    }
+}
+
+impl Relay {
+    /// A relay from this store to this broker.
+    ///
+    /// # Errors
+    /// [`Error::Volatile`] if the broker forgets what it accepted and the options do not allow that.
+    pub fn new(store: Arc<dyn Store>, broker: Arc<dyn Broker>, options: RelayOptions) -> Result<Self, Error> {
+        if broker.capabilities().durability == Durability::Volatile && !options.allow_volatile {
+            return Err(Error::Volatile);
+        }
+        let lanes = (0..store.capabilities().lanes).map(Lane::new).collect();
+        let owner = options.owner.clone().unwrap_or_else(ident::instance);
+        Ok(Self { shared: Arc::new(Shared { store, broker, options, owner, lanes: Mutex::new(lanes) }) })
+    }
+
+    /// Publishes until `shutdown`: woken from within this process, else by polling. Ends after the round in flight, with
+    /// every outcome that is known written down, and gives its lanes back.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let arrivals = self.shared.store.arrivals();
+        work("reliable_mq.relay", self.shared.options.poll, &arrivals, &shutdown, || async {
+            let step = self.step().await?;
+            Ok::<_, Error>(match step {
+                Step { more: true, .. } => Progress::More,
+                Step { next: Some(pause), .. } => Progress::Until(pause),
+                _ => Progress::Idle,
+            })
+        })
+        .await;
+        if let Err(error) = self.release().await {
+            tracing::warn!(%error, "lanes were not given back; their leases end by themselves");
+        }
+    }
+
+    /// One round over all lanes that this relay can have: what is due, then what is new.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the store fails. What was published and not written down is published again.
+    pub async fn step(&self) -> Result<Step, Error> {
+        let mut step = Step::default();
+        for lane in self.shared.lanes.lock().await.iter_mut() {
+            lane.step(&self.shared, &mut step).await?;
+        }
+        Ok(step)
+    }
+
+    /// Publishes until nothing waits any more, retries included, or `within` is over; then gives the lanes back. Answers
+    /// what is still there.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub async fn drain(&self, within: Duration) -> Result<Counts, Error> {
+        let end = Instant::now() + within;
+        let arrivals = self.shared.store.arrivals();
+        loop {
+            let step = self.step().await?;
+            let counts = self.shared.store.counts().await?;
+            let left = end.saturating_duration_since(Instant::now());
+            if counts.hot + counts.delayed == 0 || left.is_zero() {
+                self.release().await?;
+                return Ok(counts);
+            }
+            if !step.more {
+                let pause = step.next.unwrap_or(self.shared.options.poll).min(self.shared.options.poll).min(left);
+                let _ = tokio::time::timeout(pause, arrivals.notified()).await;
+            }
+        }
+    }
+
+    /// Checks that the broker has a queue for each of these topics: for the start of a service.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`] for the first that it has none for; whatever the broker reports.
+    pub async fn check_topics(&self, topics: &[&str]) -> Result<(), Error> {
+        for topic in topics {
+            if !self.shared.broker.routes(topic).await? {
+                return Err(Error::UnknownTopic((*topic).to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&self) -> Result<(), Error> {
+        for lane in self.shared.lanes.lock().await.iter_mut() {
+            lane.release(&self.shared).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("owner", &self.shared.owner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! What the relay decides, without doing anything.
+
+use std::collections::HashMap;
+
+use onceward_backend::RetryPolicy;
+
+use crate::{
+    broker::{Health, Outcome},
+    store::{Queued, Verdict},
+};
+
+/// After so many silent waves in a row a broker that says it is up is believed, and silence spends attempts: one message
+/// that no broker ever answers must not block its lane for ever.
+pub(crate) const PATIENCE: u32 = 3;
+
+/// Splits a batch into waves in which no key occurs twice. A wave is published at once; a message follows another of its
+/// key only when that one was accepted.
+pub(crate) fn waves(batch: &[Queued]) -> Vec<Vec<usize>> {
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    let mut depth: HashMap<&str, usize> = HashMap::new();
+    for (index, queued) in batch.iter().enumerate() {
+        let wave = match queued.envelope.key() {
+            None => 0,
+            Some(key) => {
+                let next = depth.entry(key).or_default();
+                *next += 1;
+                *next - 1
+            }
+        };
+        if wave == waves.len() {
+            waves.push(Vec::new());
+        }
+        waves[wave].push(index);
+    }
+    waves
+}
+
+/// Whether the broker as a whole is silent, rather than refusing single messages. `silent` counts the waves in a row that
+/// had no answer at all, this one included.
+pub(crate) fn is_outage(outcomes: &[Outcome], health: &Health, silent: u32) -> bool {
+    let none_answered = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. }));
+    none_answered && (*health != Health::Up || silent < PATIENCE)
+}
+
+/// What is to become of a message; `None`: it stays as it is, and nothing is spent.
+pub(crate) fn verdict(outcome: &Outcome, outage: bool, spent: u32, retry: &RetryPolicy, random: f64) -> Option<Verdict> {
+    let (error, permanent) = match outcome {
+        Outcome::Accepted => return Some(Verdict::Sent),
+        Outcome::Unknown { .. } if outage => return None,
+        Outcome::Unroutable => ("no queue takes the topic".to_owned(), false),
+        Outcome::Rejected { reason, permanent } => (format!("rejected: {reason}"), *permanent),
+        Outcome::Unknown { reason } => (format!("no answer: {reason}"), false),
+    };
+    let attempt = spent.saturating_add(1);
+    if permanent || attempt >= retry.attempts {
+        return Some(Verdict::Dead { error });
+    }
+    Some(Verdict::Retry { after: retry.delay(attempt, random), error })
+}
+
+/// Fills up what a broker left out: an outcome that is missing is unknown.
+pub(crate) fn complete(mut outcomes: Vec<Outcome>, expected: usize) -> Vec<Outcome> {
+    outcomes.truncate(expected);
+    outcomes.resize_with(expected, || Outcome::Unknown { reason: "the broker gave no outcome".to_owned() });
+    outcomes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    message::{Envelope, Message, MessageId},
+    store::Place,
+};
+
+fn queued(n: usize, key: Option<&str>) -> Queued {
+    let draft = Message::to("t");
+    let message = key.map_or_else(|| draft.clone(), |key| draft.clone().key(key)).text("").unwrap();
+    let id = MessageId::parse(n.to_string()).unwrap();
+    Queued { envelope: Envelope::new(id, message, 0), place: Place::Hot, sequence: 1, attempts: 0 }
+}
+
+fn unknown() -> Outcome {
+    Outcome::Unknown { reason: "cut".to_owned() }
+}
+
+fn policy(attempts: u32) -> RetryPolicy {
+    crate::relay::options::policy(Duration::from_millis(10), Duration::from_secs(1), attempts)
+}
+
+#[test]
+fn a_wave_never_holds_a_key_twice_and_keeps_the_order() {
+    let keys = [Some("a"), None, Some("b"), Some("a"), Some("a"), None, Some("b")];
+    let batch: Vec<Queued> = keys.iter().enumerate().map(|(n, key)| queued(n, *key)).collect();
+    assert_eq!(waves(&batch), [vec![0, 1, 2, 5], vec![3, 6], vec![4]]);
+    assert!(waves(&[]).is_empty());
+}
+
+#[test]
+fn keyless_messages_are_one_wave() {
+    let batch: Vec<Queued> = (0..5).map(|n| queued(n, None)).collect();
+    assert_eq!(waves(&batch), [vec![0, 1, 2, 3, 4]]);
+}
+
+#[test]
+fn an_unreachable_broker_spends_nothing() {
+    let down = Health::Down("refused".to_owned());
+    assert!(is_outage(&[unknown(), unknown()], &down, 100));
+    assert_eq!(verdict(&unknown(), true, 11, &policy(12), 0.5), None);
+}
+
+#[test]
+fn a_message_without_an_answer_among_answered_ones_spends_an_attempt() {
+    assert!(!is_outage(&[Outcome::Accepted, unknown()], &Health::Down(String::new()), 1));
+    assert!(matches!(verdict(&unknown(), false, 0, &policy(12), 0.5), Some(Verdict::Retry { .. })));
+}
+
+#[test]
+fn a_message_that_is_never_answered_cannot_block_its_lane_for_ever() {
+    assert!(is_outage(&[unknown()], &Health::Up, PATIENCE - 1));
+    assert!(!is_outage(&[unknown()], &Health::Up, PATIENCE));
+}
+
+#[test]
+fn the_budget_ends_in_the_dead_letters() {
+    let refused = Outcome::Rejected { reason: "full".to_owned(), permanent: false };
+    for spent in 0..2 {
+        let verdict = verdict(&refused, false, spent, &policy(3), 0.5);
+        assert!(matches!(verdict, Some(Verdict::Retry { .. })), "{spent}: {verdict:?}");
+    }
+    assert_eq!(verdict(&refused, false, 2, &policy(3), 0.5), Some(Verdict::Dead { error: "rejected: full".to_owned() }));
+    assert!(matches!(verdict(&Outcome::Unroutable, false, 0, &policy(3), 0.5), Some(Verdict::Retry { .. })));
+}
+
+#[test]
+fn what_no_repeat_can_mend_is_dead_at_once() {
+    let refused = Outcome::Rejected { reason: "too large".to_owned(), permanent: true };
+    assert!(matches!(verdict(&refused, false, 0, &policy(12), 0.5), Some(Verdict::Dead { .. })));
+}
+
+#[test]
+fn an_outcome_that_the_broker_left_out_is_never_taken_for_accepted() {
+    assert_eq!(complete(vec![Outcome::Accepted], 3)[1..].iter().filter(|o| matches!(o, Outcome::Unknown { .. })).count(), 2);
+    assert_eq!(complete(vec![Outcome::Accepted; 5], 3).len(), 3);
+}

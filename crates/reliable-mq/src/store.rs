@@ -1,0 +1,300 @@
+//! Stores: where messages wait until the broker has them.
+
+mod memory;
+#[cfg(feature = "sql")]
+mod sql;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+pub use self::memory::MemoryStore;
+#[cfg(feature = "sql")]
+pub use self::sql::SqlStore;
+#[cfg(feature = "sql")]
+pub(crate) use self::sql::row;
+use crate::{
+    Error,
+    message::{Envelope, Message, MessageId},
+};
+
+/// What a store can do; the conformance suite is driven by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreCapabilities {
+    /// How many lanes the messages are spread over; a key stays in its lane.
+    pub lanes: u32,
+    /// Messages outlive the process.
+    pub durable: bool,
+}
+
+impl StoreCapabilities {
+    /// A store with this many lanes.
+    #[must_use]
+    pub fn new(lanes: u32, durable: bool) -> Self {
+        Self { lanes, durable }
+    }
+}
+
+/// The right to publish one lane. It divides the work; correctness does not rest on it: whoever publishes without it
+/// makes a repeat, never a loss.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Which lane.
+    pub lane: u32,
+    /// Who has it.
+    pub owner: String,
+    /// Grows each time the lane is taken.
+    pub epoch: i64,
+}
+
+/// Which table a waiting message is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Never tried yet.
+    Hot,
+    /// Waits for its time: delayed by its sender, or for a retry.
+    Delayed,
+}
+
+/// A message that waits to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    /// The message.
+    pub envelope: Envelope,
+    /// Where it waits.
+    pub place: Place,
+    /// Its place in the lane; 0 if it was delayed from the start.
+    pub sequence: i64,
+    /// How many attempts it has spent.
+    pub attempts: u32,
+}
+
+/// What is due now, and when the next will be.
+#[derive(Debug, Clone, Default)]
+pub struct Due {
+    /// Due now, the longest waiting first.
+    pub ready: Vec<Queued>,
+    /// How long until the next one, if `ready` is all that is due.
+    pub next: Option<Duration>,
+}
+
+/// What is to become of a message after a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The broker has it: forget it.
+    Sent,
+    /// Try again later. A message with a key blocks those behind it until then.
+    Retry {
+        /// How much later.
+        after: Duration,
+        /// Why it failed.
+        error: String,
+    },
+    /// Park it among the dead.
+    Dead {
+        /// Why.
+        error: String,
+    },
+}
+
+/// What the log keeps of messages that were sent. Failures are always logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum History {
+    /// One row per finished message and one per failed attempt.
+    #[default]
+    Rows,
+    /// Only failed attempts.
+    Off,
+}
+
+/// What a settle did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// How many messages were moved or forgotten.
+    pub done: usize,
+    /// How many were no longer there: another relay was faster.
+    pub gone: usize,
+    /// The lease was lost, so failures were not written; the messages stay where they are.
+    pub fenced: bool,
+}
+
+/// How many messages wait where. It counts rows: for operators and checks, not for every request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Never tried yet.
+    pub hot: u64,
+    /// Waiting for their time, retries included.
+    pub delayed: u64,
+    /// Those of `delayed` that have failed at least once.
+    pub failed: u64,
+    /// Held back until their global transaction is decided.
+    pub held: u64,
+    /// Given up.
+    pub dead: u64,
+    /// How long the oldest message of `hot` and `delayed` has waited.
+    pub oldest: Option<Duration>,
+}
+
+impl Counts {
+    /// Whether nothing waits to be sent. The dead do not count: they wait for a person.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hot + self.delayed + self.held == 0
+    }
+}
+
+/// Where a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// Waits for its first try.
+    Pending,
+    /// Its sender asked for a delay.
+    Delayed,
+    /// The last try failed; it will be tried again.
+    Failed,
+    /// Given up.
+    Dead,
+    /// The broker has it.
+    Sent,
+}
+
+impl Status {
+    /// The word in the table.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delayed => "delayed",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+            Self::Sent => "sent",
+        }
+    }
+
+    /// Reads the word in the table.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Pending, Self::Delayed, Self::Failed, Self::Dead, Self::Sent].into_iter().find(|status| status.as_str() == word)
+    }
+}
+
+/// A row of the log: where one message stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogRow {
+    /// Which message.
+    pub message_id: MessageId,
+    /// Its topic.
+    pub topic: String,
+    /// Where it stands.
+    pub status: Status,
+    /// How many attempts it took so far.
+    pub attempts: u32,
+    /// The reason of the last failed attempt.
+    pub last_error: Option<String>,
+    /// Since when, in microseconds since the epoch.
+    pub at: i64,
+}
+
+/// One finished or failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// `Sent`, `Failed` or `Dead`.
+    pub status: Status,
+    /// The how manieth.
+    pub attempt: u32,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// When, in microseconds since the epoch.
+    pub at: i64,
+}
+
+/// A message that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The message.
+    pub envelope: Envelope,
+    /// How many attempts it had.
+    pub attempts: u32,
+    /// The last reason.
+    pub error: String,
+    /// When it was given up, in microseconds since the epoch.
+    pub at: i64,
+}
+
+/// Where messages wait until the broker has them. One method is one atomic operation; the relay owns the policy.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// What this store can do.
+    fn capabilities(&self) -> StoreCapabilities;
+
+    /// Rings when something may have been enqueued from within this process. Without it relays poll.
+    fn arrivals(&self) -> Arc<Notify>;
+
+    /// Enqueues in a transaction of its own, all or none, and rings [`arrivals`](Self::arrivals). Services enqueue in
+    /// *their* transaction instead (`Outbox::enqueue`).
+    async fn enqueue(&self, messages: &[Message]) -> Result<Vec<MessageId>, Error>;
+
+    /// Takes a lane that is free, whose lease has ended, or that a process of the same name held; `None` while another has it.
+    async fn lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error>;
+
+    /// Extends a lease; `false` if it is lost.
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, Error>;
+
+    /// Gives a lane back; harmless if it is lost.
+    async fn release(&self, lease: &Lease) -> Result<(), Error>;
+
+    /// The first `limit` messages of the lane behind the sequence `after` that were never tried, in order, without those
+    /// whose key is blocked by an earlier message that waits for a retry.
+    async fn fetch(&self, lease: &Lease, after: i64, limit: usize) -> Result<Vec<Queued>, Error>;
+
+    /// The delayed messages of the lane whose time has come.
+    async fn due(&self, lease: &Lease, limit: usize) -> Result<Due, Error>;
+
+    /// Writes down what became of messages, all in one transaction, and logs it. `Sent` is right whoever holds the lease;
+    /// `Retry` and `Dead` are written only under it. A message is matched by lane, sequence *and* id.
+    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error>;
+
+    /// How many messages wait where.
+    async fn counts(&self) -> Result<Counts, Error> {
+        Err(Error::Unsupported("counting messages"))
+    }
+
+    /// Where the latest messages stand, the newest change first.
+    async fn log(&self, _limit: usize) -> Result<Vec<LogRow>, Error> {
+        Err(Error::Unsupported("the log"))
+    }
+
+    /// What was tried for one message, the oldest first.
+    async fn attempts(&self, _id: &MessageId) -> Result<Vec<Attempt>, Error> {
+        Err(Error::Unsupported("the log of attempts"))
+    }
+
+    /// The oldest dead letters.
+    async fn dead(&self, _limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        Err(Error::Unsupported("the list of dead letters"))
+    }
+
+    /// Puts a dead letter back with its id and a fresh budget; `false` if there is none of this id. A letter that was
+    /// enqueued longer ago than `window`, the time that inboxes remember, is refused with [`Error::MayDuplicate`].
+    async fn replay(&self, _id: &MessageId, _window: Option<Duration>) -> Result<bool, Error> {
+        Err(Error::Unsupported("the replay of dead letters"))
+    }
+
+    /// Lets the messages behind a failing one of this key pass; answers how many no longer block.
+    async fn release_key(&self, _key: &str) -> Result<u64, Error> {
+        Err(Error::Unsupported("releasing a key"))
+    }
+
+    /// Deletes up to `limit` rows of the log that are older than `older`.
+    async fn purge_history(&self, _older: Duration, _limit: usize) -> Result<u64, Error> {
+        Err(Error::Unsupported("purging the log"))
+    }
+}

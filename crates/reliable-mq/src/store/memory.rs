@@ -1,0 +1,367 @@
+//! The store in memory: for tests and for services whose messages may die with them.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Place, Queued, Settled, Status, Store,
+    StoreCapabilities, Verdict,
+};
+use crate::{
+    Error, ident,
+    message::{Envelope, Message, MessageId, Origin, lane},
+};
+
+/// Messages in memory, spread over as many lanes as wanted. It keeps every promise of the contract but durability.
+#[derive(Clone)]
+pub struct MemoryStore {
+    tables: Arc<Mutex<Tables>>,
+    arrivals: Arc<Notify>,
+    lanes: u32,
+}
+
+#[derive(Default)]
+struct Tables {
+    last: i64,
+    hot: BTreeMap<(u32, i64), Envelope>,
+    delayed: BTreeMap<MessageId, Delayed>,
+    dead: BTreeMap<MessageId, DeadLetter>,
+    history: Vec<(MessageId, String, Attempt)>,
+    leases: HashMap<u32, Held>,
+}
+
+struct Delayed {
+    lane: u32,
+    sequence: i64,
+    envelope: Envelope,
+    attempts: u32,
+    blocks: bool,
+    due: Instant,
+    error: Option<String>,
+    since: i64,
+}
+
+struct Held {
+    lease: Lease,
+    until: Instant,
+}
+
+impl MemoryStore {
+    /// An empty store with one lane.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_lanes(1)
+    }
+
+    /// An empty store with this many lanes, at least one.
+    #[must_use]
+    pub fn with_lanes(lanes: u32) -> Self {
+        Self { tables: Arc::default(), arrivals: Arc::default(), lanes: lanes.max(1) }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("lanes", &self.lanes).finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    fn push(&mut self, lane: u32, envelope: Envelope) {
+        self.last += 1;
+        self.hot.insert((lane, self.last), envelope);
+    }
+
+    fn remove(&mut self, lease: &Lease, queued: &Queued) -> Option<Envelope> {
+        let id = &queued.envelope.id;
+        match queued.place {
+            Place::Hot => {
+                let place = (lease.lane, queued.sequence);
+                (self.hot.get(&place)?.id == *id).then(|| self.hot.remove(&place))?
+            }
+            Place::Delayed => {
+                let delayed = self.delayed.get(id)?;
+                let same = delayed.lane == lease.lane && delayed.sequence == queued.sequence;
+                same.then(|| self.delayed.remove(id)).flatten().map(|delayed| delayed.envelope)
+            }
+        }
+    }
+
+    fn postpone(&mut self, lease: &Lease, queued: &Queued, after: Duration, error: &str) -> bool {
+        let released = self.delayed.get(&queued.envelope.id).is_some_and(|delayed| !delayed.blocks);
+        let Some(envelope) = self.remove(lease, queued) else { return false };
+        let delayed = Delayed {
+            lane: lease.lane,
+            sequence: queued.sequence,
+            attempts: queued.attempts + 1,
+            blocks: envelope.key().is_some() && !released,
+            due: Instant::now() + after,
+            error: Some(error.to_owned()),
+            since: ident::wall_micros(),
+            envelope,
+        };
+        self.delayed.entry(queued.envelope.id.clone()).or_insert(delayed);
+        true
+    }
+
+    fn bury(&mut self, lease: &Lease, queued: &Queued, error: &str) -> bool {
+        let Some(envelope) = self.remove(lease, queued) else { return false };
+        let letter =
+            DeadLetter { envelope, attempts: queued.attempts + 1, error: error.to_owned(), at: ident::wall_micros() };
+        self.dead.entry(queued.envelope.id.clone()).or_insert(letter);
+        true
+    }
+
+    fn log(&mut self, queued: &Queued, status: Status, error: Option<&str>) {
+        let attempt = Attempt {
+            status,
+            attempt: queued.attempts + 1,
+            error: error.map(str::to_owned),
+            at: ident::wall_micros(),
+        };
+        self.history.push((queued.envelope.id.clone(), queued.envelope.topic().to_owned(), attempt));
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        self.leases.get(&lease.lane).is_some_and(|held| held.lease == *lease)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities::new(self.lanes, false)
+    }
+
+    fn arrivals(&self) -> Arc<Notify> {
+        Arc::clone(&self.arrivals)
+    }
+
+    async fn enqueue(&self, messages: &[Message]) -> Result<Vec<MessageId>, Error> {
+        let mut tables = self.tables();
+        let mut ids = Vec::with_capacity(messages.len());
+        for message in messages {
+            let envelope = ident::envelope(message, ident::wall_micros());
+            let lane = lane(message.key(), &envelope.id, self.lanes);
+            ids.push(envelope.id.clone());
+            if message.delay.is_zero() {
+                tables.push(lane, envelope);
+                continue;
+            }
+            let delayed = Delayed {
+                lane,
+                sequence: 0,
+                attempts: 0,
+                blocks: false,
+                due: Instant::now() + message.delay,
+                error: None,
+                since: envelope.enqueued_at,
+                envelope,
+            };
+            tables.delayed.entry(delayed.envelope.id.clone()).or_insert(delayed);
+        }
+        drop(tables);
+        self.arrivals.notify_one();
+        Ok(ids)
+    }
+
+    async fn lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
+        if lane >= self.lanes {
+            return Ok(None);
+        }
+        let (now, mut tables) = (Instant::now(), self.tables());
+        let held = tables.leases.get(&lane);
+        if held.is_some_and(|held| held.until > now && held.lease.owner != owner) {
+            return Ok(None);
+        }
+        let epoch = held.map_or(0, |held| held.lease.epoch) + 1;
+        let lease = Lease { lane, owner: owner.to_owned(), epoch };
+        tables.leases.insert(lane, Held { lease: lease.clone(), until: now + ttl });
+        Ok(Some(lease))
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, Error> {
+        let mut tables = self.tables();
+        let held = tables.leases.get_mut(&lease.lane).filter(|held| held.lease == *lease);
+        Ok(held.map(|held| held.until = Instant::now() + ttl).is_some())
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        let mut tables = self.tables();
+        if let Some(held) = tables.leases.get_mut(&lease.lane).filter(|held| held.lease == *lease) {
+            // The entry stays for its epoch.
+            held.lease.owner.clear();
+            held.until = Instant::now();
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, lease: &Lease, after: i64, limit: usize) -> Result<Vec<Queued>, Error> {
+        let tables = self.tables();
+        let in_lane = |delayed: &&Delayed| delayed.lane == lease.lane && delayed.blocks;
+        let blocked: HashSet<&str> =
+            tables.delayed.values().filter(in_lane).filter_map(|delayed| delayed.envelope.key()).collect();
+        let range = tables.hot.range((lease.lane, after.saturating_add(1))..=(lease.lane, i64::MAX));
+        let free = range.filter(|(_, envelope)| envelope.key().is_none_or(|key| !blocked.contains(key)));
+        let queued = free.take(limit).map(|(&(lane, sequence), envelope)| Queued {
+            envelope: envelope.clone().with_origin(Origin { lane, sequence, epoch: lease.epoch }),
+            place: Place::Hot,
+            sequence,
+            attempts: 0,
+        });
+        Ok(queued.collect())
+    }
+
+    async fn due(&self, lease: &Lease, limit: usize) -> Result<Due, Error> {
+        let (now, tables) = (Instant::now(), self.tables());
+        let mut waiting: Vec<&Delayed> = tables.delayed.values().filter(|row| row.lane == lease.lane).collect();
+        waiting.sort_by_key(|row| (row.due, row.sequence));
+        let next = waiting.first().filter(|row| row.due > now).map(|row| row.due - now);
+        let ready = waiting.into_iter().take_while(|row| row.due <= now).take(limit).map(|row| {
+            let origin = Origin { lane: row.lane, sequence: row.sequence, epoch: lease.epoch };
+            let envelope = row.envelope.clone();
+            Queued {
+                envelope: if row.sequence == 0 { envelope } else { envelope.with_origin(origin) },
+                place: Place::Delayed,
+                sequence: row.sequence,
+                attempts: row.attempts,
+            }
+        });
+        Ok(Due { ready: ready.collect(), next })
+    }
+
+    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error> {
+        let mut tables = self.tables();
+        let failures = settled.iter().any(|(_, verdict)| *verdict != Verdict::Sent);
+        let mut report = Settled { fenced: failures && !tables.holds(lease), ..Settled::default() };
+        for (queued, verdict) in settled {
+            let moved = match verdict {
+                Verdict::Sent => tables.remove(lease, queued).is_some(),
+                _ if report.fenced => continue,
+                Verdict::Retry { after, error } => tables.postpone(lease, queued, *after, error),
+                Verdict::Dead { error } => tables.bury(lease, queued, error),
+            };
+            if !moved {
+                report.gone += 1;
+                continue;
+            }
+            report.done += 1;
+            match verdict {
+                Verdict::Sent if history == History::Off => {}
+                Verdict::Sent => tables.log(queued, Status::Sent, None),
+                Verdict::Retry { error, .. } => tables.log(queued, Status::Failed, Some(error)),
+                Verdict::Dead { error } => tables.log(queued, Status::Dead, Some(error)),
+            }
+        }
+        Ok(report)
+    }
+
+    async fn counts(&self) -> Result<Counts, Error> {
+        let tables = self.tables();
+        let waiting = tables.hot.values().chain(tables.delayed.values().map(|delayed| &delayed.envelope));
+        let oldest = waiting.map(|envelope| envelope.enqueued_at).min();
+        Ok(Counts {
+            hot: tables.hot.len() as u64,
+            delayed: tables.delayed.len() as u64,
+            failed: tables.delayed.values().filter(|delayed| delayed.attempts > 0).count() as u64,
+            held: 0,
+            dead: tables.dead.len() as u64,
+            oldest: oldest.map(|at| Duration::from_micros(u64::try_from(ident::wall_micros() - at).unwrap_or(0))),
+        })
+    }
+
+    async fn log(&self, limit: usize) -> Result<Vec<LogRow>, Error> {
+        let tables = self.tables();
+        let row = |id: &MessageId, topic: &str, status, attempts, last_error: Option<&String>, at| LogRow {
+            message_id: id.clone(),
+            topic: topic.to_owned(),
+            status,
+            attempts,
+            last_error: last_error.cloned(),
+            at,
+        };
+        let mut rows: Vec<LogRow> = Vec::new();
+        rows.extend(tables.hot.values().map(|hot| row(&hot.id, hot.topic(), Status::Pending, 0, None, hot.enqueued_at)));
+        rows.extend(tables.delayed.iter().map(|(id, delayed)| {
+            let status = if delayed.attempts == 0 { Status::Delayed } else { Status::Failed };
+            row(id, delayed.envelope.topic(), status, delayed.attempts, delayed.error.as_ref(), delayed.since)
+        }));
+        rows.extend(tables.dead.iter().map(|(id, dead)| {
+            row(id, dead.envelope.topic(), Status::Dead, dead.attempts, Some(&dead.error), dead.at)
+        }));
+        let sent = tables.history.iter().filter(|(.., attempt)| attempt.status == Status::Sent);
+        rows.extend(sent.map(|(id, topic, sent)| row(id, topic, sent.status, sent.attempt, None, sent.at)));
+        rows.sort_by_key(|row| std::cmp::Reverse(row.at));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn attempts(&self, id: &MessageId) -> Result<Vec<Attempt>, Error> {
+        let tables = self.tables();
+        let mine = tables.history.iter().filter(|(of, ..)| of == id);
+        Ok(mine.map(|(.., attempt)| attempt.clone()).collect())
+    }
+
+    async fn dead(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        let mut dead: Vec<DeadLetter> = self.tables().dead.values().cloned().collect();
+        dead.sort_by_key(|letter| letter.at);
+        dead.truncate(limit);
+        Ok(dead)
+    }
+
+    async fn replay(&self, id: &MessageId, window: Option<Duration>) -> Result<bool, Error> {
+        let mut tables = self.tables();
+        let Some(letter) = tables.dead.get(id) else { return Ok(false) };
+        let age = ident::wall_micros() - letter.envelope.enqueued_at;
+        if window.is_some_and(|window| age > ident::micros(window)) {
+            return Err(Error::MayDuplicate);
+        }
+        if let Some(letter) = tables.dead.remove(id) {
+            let lane = lane(letter.envelope.key(), id, self.lanes);
+            tables.push(lane, letter.envelope);
+        }
+        drop(tables);
+        self.arrivals.notify_one();
+        Ok(true)
+    }
+
+    async fn release_key(&self, key: &str) -> Result<u64, Error> {
+        let mut released = 0;
+        for delayed in self.tables().delayed.values_mut() {
+            if delayed.blocks && delayed.envelope.key() == Some(key) {
+                delayed.blocks = false;
+                released += 1;
+            }
+        }
+        self.arrivals.notify_one();
+        Ok(released)
+    }
+
+    async fn purge_history(&self, older: Duration, limit: usize) -> Result<u64, Error> {
+        let before = ident::wall_micros() - ident::micros(older);
+        let mut purged = 0;
+        self.tables().history.retain(|(.., attempt)| {
+            let old = attempt.at < before && purged < limit;
+            purged += usize::from(old);
+            !old
+        });
+        Ok(purged as u64)
+    }
+}

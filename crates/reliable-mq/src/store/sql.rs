@@ -1,0 +1,364 @@
+//! The store on SQL, written once for PostgreSQL, MariaDB/MySQL and SQLite.
+//!
+//! Every message is one row in one of the tables `mq_held`, `mq_hot`, `mq_delayed` and `mq_dead`; there is no status
+//! column, and what was sent is deleted. Isolation: READ COMMITTED is enough for each statement here; SQLite serialises.
+
+mod inspect;
+pub(crate) mod row;
+mod settle;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use onceward_backend::{
+    BackendError, Conn, Db, Dialect, Migrations,
+    internal::{Sql, begin, commit},
+};
+use sqlx::{Executor, Pool};
+use tokio::sync::Notify;
+
+use self::row::{HotRow, queued_hot};
+use super::{
+    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Queued, Settled, Store, StoreCapabilities, Verdict,
+};
+use crate::{
+    Error, ident,
+    message::{Message, MessageId, lane},
+};
+
+/// The tables of this crate in a database of the service.
+pub struct SqlStore<D: Db> {
+    pool: Pool<D>,
+    sql: Arc<Sql<D>>,
+    arrivals: Arc<Notify>,
+}
+
+impl<D: Db> SqlStore<D> {
+    /// A store in this database; its tables are made by [`migrate`](Self::migrate).
+    #[must_use]
+    pub fn new(pool: Pool<D>) -> Self {
+        Self { pool, sql: Arc::new(Sql::new()), arrivals: Arc::new(Notify::new()) }
+    }
+
+    /// Makes the tables or brings them up to date; harmless when repeated.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    pub async fn migrate(&self) -> Result<(), Error> {
+        migrations::<D>().run(&self.pool).await?;
+        let mut tx = begin(&self.pool).await?;
+        for lane in 0..lanes::<D>() {
+            self.sql
+                .sql("{insert_ignore} mq_shard (shard, owner, epoch, until_at) values (?, '', 0, 0) {or_ignore}")
+                .bind(i64::from(lane))
+                .execute(&mut tx)
+                .await?;
+        }
+        Ok(commit(tx).await?)
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &Pool<D> {
+        &self.pool
+    }
+
+    pub(crate) fn sql(&self) -> &Arc<Sql<D>> {
+        &self.sql
+    }
+
+    /// Enqueues on this connection, in whatever transaction it is in.
+    pub(crate) async fn enqueue_tx(&self, conn: &mut impl Conn<D>, message: &Message) -> Result<MessageId, Error> {
+        let id = ident::message_id(message);
+        let lane = i64::from(lane(message.key(), &id, lanes::<D>()));
+        let headers = row::write_headers(message)?;
+        let delay = ident::micros(message.delay);
+        if let Some(hold) = conn.hold() {
+            self.sql
+                .sql(
+                    "insert into mq_held (xid, hold_id, shard, message_id, topic, msg_key, headers, payload, enqueued_at, due_at) \
+                     values (?, ?, ?, ?, ?, ?, ?, ?, {now}, case when ? = 0 then 0 else {now} + ? end)",
+                )
+                .bind(&hold.xid)
+                .bind(&hold.hold_id)
+                .bind(lane)
+                .bind(id.as_str())
+                .bind(message.topic())
+                .bind(message.key())
+                .bind(&headers)
+                .bind(message.payload().as_ref())
+                .bind(delay)
+                .bind(delay)
+                .execute(&mut Uncaptured(conn.uncaptured()))
+                .await?;
+        } else if delay == 0 {
+            self.sql
+                .sql(
+                    "insert into mq_hot (shard, message_id, topic, msg_key, headers, payload, enqueued_at) \
+                     values (?, ?, ?, ?, ?, ?, {now})",
+                )
+                .bind(lane)
+                .bind(id.as_str())
+                .bind(message.topic())
+                .bind(message.key())
+                .bind(&headers)
+                .bind(message.payload().as_ref())
+                .execute(conn)
+                .await?;
+        } else {
+            self.sql
+                .sql(
+                    "{insert_ignore} mq_delayed (shard, message_id, topic, msg_key, headers, payload, \
+                     hot_id, enqueued_at, attempts, blocks, due_at) \
+                     values (?, ?, ?, ?, ?, ?, 0, {now}, 0, 0, {now} + ?) {or_ignore}",
+                )
+                .bind(lane)
+                .bind(id.as_str())
+                .bind(message.topic())
+                .bind(message.key())
+                .bind(&headers)
+                .bind(message.payload().as_ref())
+                .bind(delay)
+                .execute(conn)
+                .await?;
+        }
+        Ok(id)
+    }
+
+    /// Moves held messages to where the relay finds them; answers how many.
+    pub(crate) async fn release_held(&self, conn: &mut D::Connection, xid: &str, hold: &str) -> Result<u64, Error> {
+        let conn = &mut Uncaptured(conn);
+        // The row locks make a second release at the same time wait, and then find nothing to move.
+        let held: Vec<(i64,)> = self
+            .sql
+            .sql("select id from mq_held where xid = ? and hold_id = ? order by id {for_update}")
+            .bind(xid)
+            .bind(hold)
+            .fetch_all(conn)
+            .await?;
+        if held.is_empty() {
+            return Ok(0);
+        }
+        self.sql
+            .sql(
+                "insert into mq_hot (shard, message_id, topic, msg_key, headers, payload, enqueued_at) \
+                 select shard, message_id, topic, msg_key, headers, payload, enqueued_at from mq_held \
+                 where xid = ? and hold_id = ? and due_at = 0 order by id",
+            )
+            .bind(xid)
+            .bind(hold)
+            .execute(conn)
+            .await?;
+        // `where` ends the select so that SQLite does not read `on conflict` as a join constraint.
+        self.sql
+            .sql(
+                "{insert_ignore} mq_delayed (shard, message_id, topic, msg_key, headers, payload, enqueued_at, \
+                 hot_id, attempts, blocks, due_at) \
+                 select shard, message_id, topic, msg_key, headers, payload, enqueued_at, 0, 0, 0, due_at from mq_held \
+                 where xid = ? and hold_id = ? and due_at > 0 {or_ignore}",
+            )
+            .bind(xid)
+            .bind(hold)
+            .execute(conn)
+            .await?;
+        self.discard(conn, xid, hold).await
+    }
+
+    /// Deletes held messages; answers how many.
+    pub(crate) async fn discard_held(&self, conn: &mut D::Connection, xid: &str, hold: &str) -> Result<u64, Error> {
+        self.discard(&mut Uncaptured(conn), xid, hold).await
+    }
+
+    async fn discard(&self, conn: &mut Uncaptured<'_, D>, xid: &str, hold: &str) -> Result<u64, Error> {
+        let delete = self.sql.sql("delete from mq_held where xid = ? and hold_id = ?");
+        Ok(delete.bind(xid).bind(hold).execute(conn).await?)
+    }
+
+    async fn try_lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, BackendError> {
+        let lane_id = i64::from(lane);
+        // Looked up first: a lane that somebody else has must cost its other watchers no write lock per poll.
+        let free = self
+            .sql
+            .sql("select epoch from mq_shard where shard = ? and (until_at <= {now} or owner = ?)")
+            .bind(lane_id)
+            .bind(owner)
+            .fetch_optional::<(i64,)>(&mut self.pool.acquire().await?)
+            .await?;
+        if free.is_none() {
+            return Ok(None);
+        }
+        let mut tx = begin(&self.pool).await?;
+        let taken = self
+            .sql
+            .sql(
+                "update mq_shard set owner = ?, epoch = epoch + 1, until_at = {now} + ? \
+                 where shard = ? and (until_at <= {now} or owner = ?)",
+            )
+            .bind(owner)
+            .bind(ident::micros(ttl))
+            .bind(lane_id)
+            .bind(owner)
+            .execute(&mut tx)
+            .await?;
+        if taken == 0 {
+            return Ok(None);
+        }
+        let (epoch,) = self.sql.sql("select epoch from mq_shard where shard = ?").bind(lane_id).fetch_one(&mut tx).await?;
+        commit(tx).await?;
+        Ok(Some(Lease { lane, owner: owner.to_owned(), epoch }))
+    }
+}
+
+impl<D: Db> Clone for SqlStore<D> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), sql: Arc::clone(&self.sql), arrivals: Arc::clone(&self.arrivals) }
+    }
+}
+
+impl<D: Db> fmt::Debug for SqlStore<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStore").field("database", &D::DIALECT.name()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<D: Db> Store for SqlStore<D> {
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities::new(lanes::<D>(), true)
+    }
+
+    fn arrivals(&self) -> Arc<Notify> {
+        Arc::clone(&self.arrivals)
+    }
+
+    async fn enqueue(&self, messages: &[Message]) -> Result<Vec<MessageId>, Error> {
+        let mut tx = begin(&self.pool).await?;
+        let mut ids = Vec::with_capacity(messages.len());
+        for message in messages {
+            ids.push(self.enqueue_tx(&mut tx, message).await?);
+        }
+        commit(tx).await?;
+        self.arrivals.notify_one();
+        Ok(ids)
+    }
+
+    async fn lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
+        Ok(self.try_lease(lane, owner, ttl).await?)
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, Error> {
+        let renewed = self
+            .sql
+            .sql("update mq_shard set until_at = {now} + ? where shard = ? and owner = ? and epoch = ?")
+            .bind(ident::micros(ttl))
+            .bind(i64::from(lease.lane))
+            .bind(&lease.owner)
+            .bind(lease.epoch)
+            .execute(&mut self.pool.acquire().await.map_err(BackendError::from)?)
+            .await?;
+        Ok(renewed == 1)
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        self.sql
+            .sql("update mq_shard set owner = '', until_at = 0 where shard = ? and owner = ? and epoch = ?")
+            .bind(i64::from(lease.lane))
+            .bind(&lease.owner)
+            .bind(lease.epoch)
+            .execute(&mut self.pool.acquire().await.map_err(BackendError::from)?)
+            .await?;
+        Ok(())
+    }
+
+    async fn fetch(&self, lease: &Lease, after: i64, limit: usize) -> Result<Vec<Queued>, Error> {
+        let rows: Vec<HotRow> = self
+            .sql
+            .sql(
+                "select h.id, h.message_id, h.topic, h.msg_key, h.headers, h.payload, h.enqueued_at from mq_hot h \
+                 where h.shard = ? and h.id > ? and not exists (select 1 from mq_delayed d \
+                 where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) order by h.id limit ?",
+            )
+            .bind(i64::from(lease.lane))
+            .bind(after)
+            .bind(row::limit(limit))
+            .fetch_all(&mut self.pool.acquire().await.map_err(BackendError::from)?)
+            .await?;
+        rows.into_iter().map(|row| queued_hot::<D>(lease, row)).collect()
+    }
+
+    async fn due(&self, lease: &Lease, limit: usize) -> Result<Due, Error> {
+        self.find_due(lease, limit).await
+    }
+
+    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error> {
+        self.settle_all(lease, history, settled).await
+    }
+
+    async fn counts(&self) -> Result<Counts, Error> {
+        self.count().await
+    }
+
+    async fn log(&self, limit: usize) -> Result<Vec<LogRow>, Error> {
+        self.read_log(limit).await
+    }
+
+    async fn attempts(&self, id: &MessageId) -> Result<Vec<Attempt>, Error> {
+        self.read_attempts(id).await
+    }
+
+    async fn dead(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        self.read_dead(limit).await
+    }
+
+    async fn replay(&self, id: &MessageId, window: Option<Duration>) -> Result<bool, Error> {
+        self.replay_dead(id, window).await
+    }
+
+    async fn release_key(&self, key: &str) -> Result<u64, Error> {
+        let release = self.sql.sql("update mq_delayed set blocks = 0 where msg_key = ? and blocks = 1").bind(key);
+        let released = release.execute(&mut self.pool.acquire().await.map_err(BackendError::from)?).await?;
+        self.arrivals.notify_one();
+        Ok(released)
+    }
+
+    async fn purge_history(&self, older: Duration, limit: usize) -> Result<u64, Error> {
+        self.purge(older, limit).await
+    }
+}
+
+/// A bare connection, past any capture.
+pub(crate) struct Uncaptured<'c, D: Db>(pub(crate) &'c mut D::Connection);
+
+impl<D: Db> Conn<D> for Uncaptured<'_, D> {
+    fn executor(&mut self) -> impl Executor<'_, Database = D> {
+        D::executor(self.0)
+    }
+
+    fn uncaptured(&mut self) -> &mut D::Connection {
+        self.0
+    }
+}
+
+/// How many lanes the messages of one database are spread over. Stored rows depend on it.
+const fn lanes<D: Db>() -> u32 {
+    match D::DIALECT {
+        // One writer, so commits are in the order of ids and a second lane would only halve the batches.
+        Dialect::Sqlite => 1,
+        _ => 8,
+    }
+}
+
+pub(crate) fn migrations<D: Db>() -> Migrations {
+    const INIT: &str = include_str!("../../sql/0001_init.sql");
+    const LOG: &str = include_str!("../../sql/0003_log.sql");
+    const NAME: &str = "reliable-mq";
+    match D::DIALECT {
+        Dialect::Postgres => {
+            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_postgres.sql")), (3, LOG)]) }
+        }
+        Dialect::MySql => {
+            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_mysql.sql")), (3, LOG)]) }
+        }
+        _ => const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_sqlite.sql")), (3, LOG)]) },
+    }
+}

@@ -1,0 +1,136 @@
+//! What operators and checks ask for.
+
+use std::time::Duration;
+
+use onceward_backend::{
+    BackendError, Db,
+    internal::{begin, commit},
+};
+
+use super::{
+    SqlStore,
+    row::{attempts, count, envelope, limit},
+};
+use crate::{
+    Error, ident,
+    message::MessageId,
+    store::{Attempt, Counts, DeadLetter, LogRow, Status},
+};
+
+/// `hot, delayed, failed, held, dead, age of the oldest in hot, the same in delayed`
+type CountRow = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>);
+/// `message_id, topic, msg_key, headers, payload, enqueued_at, attempts, last_error, dead_at`
+type DeadRow = (String, String, Option<String>, String, Vec<u8>, i64, i64, String, i64);
+
+impl<D: Db> SqlStore<D> {
+    pub(super) async fn count(&self) -> Result<Counts, Error> {
+        let (hot, delayed, failed, held, dead, oldest_hot, oldest_delayed): CountRow = self
+            .sql
+            .sql(
+                "select (select count(*) from mq_hot), (select count(*) from mq_delayed), \
+                 (select count(*) from mq_delayed where attempts > 0), (select count(*) from mq_held), \
+                 (select count(*) from mq_dead), (select {now} - min(enqueued_at) from mq_hot), \
+                 (select {now} - min(enqueued_at) from mq_delayed)",
+            )
+            .fetch_one(&mut self.pool.acquire().await.map_err(BackendError::from)?)
+            .await?;
+        let oldest = oldest_hot.max(oldest_delayed).map(|age| Duration::from_micros(count(age)));
+        Ok(Counts {
+            hot: count(hot),
+            delayed: count(delayed),
+            failed: count(failed),
+            held: count(held),
+            dead: count(dead),
+            oldest,
+        })
+    }
+
+    pub(super) async fn read_log(&self, most: usize) -> Result<Vec<LogRow>, Error> {
+        let rows: Vec<(String, String, String, i64, Option<String>, i64)> = self
+            .sql
+            .sql("select message_id, topic, status, attempts, last_error, at from mq_log order by at desc limit ?")
+            .bind(limit(most))
+            .fetch_all(&mut self.pool.acquire().await.map_err(BackendError::from)?)
+            .await?;
+        let rows = rows.into_iter().map(|(id, topic, status, spent, last_error, at)| {
+            let message_id = MessageId::trusted(id);
+            Ok(LogRow { message_id, topic, status: status_of::<D>(&status)?, attempts: attempts(spent), last_error, at })
+        });
+        rows.collect()
+    }
+
+    pub(super) async fn read_attempts(&self, id: &MessageId) -> Result<Vec<Attempt>, Error> {
+        let rows: Vec<(String, i64, Option<String>, i64)> = self
+            .sql
+            .sql("select status, attempt, error, at from mq_history where message_id = ? order by id")
+            .bind(id.as_str())
+            .fetch_all(&mut self.pool.acquire().await.map_err(BackendError::from)?)
+            .await?;
+        let rows = rows.into_iter().map(|(status, attempt, error, at)| {
+            Ok(Attempt { status: status_of::<D>(&status)?, attempt: attempts(attempt), error, at })
+        });
+        rows.collect()
+    }
+
+    pub(super) async fn read_dead(&self, most: usize) -> Result<Vec<DeadLetter>, Error> {
+        let rows: Vec<DeadRow> = self
+            .sql
+            .sql(
+                "select message_id, topic, msg_key, headers, payload, enqueued_at, attempts, last_error, dead_at \
+                 from mq_dead order by dead_at, message_id limit ?",
+            )
+            .bind(limit(most))
+            .fetch_all(&mut self.pool.acquire().await.map_err(BackendError::from)?)
+            .await?;
+        let rows = rows.into_iter().map(|(id, topic, key, headers, payload, enqueued_at, spent, error, at)| {
+            let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, enqueued_at)?;
+            Ok(DeadLetter { envelope, attempts: attempts(spent), error, at })
+        });
+        rows.collect()
+    }
+
+    pub(super) async fn replay_dead(&self, id: &MessageId, window: Option<Duration>) -> Result<bool, Error> {
+        let mut tx = begin(&self.pool).await?;
+        let age: Option<(i64,)> = self
+            .sql
+            .sql("select {now} - enqueued_at from mq_dead where message_id = ? {for_update}")
+            .bind(id.as_str())
+            .fetch_optional(&mut tx)
+            .await?;
+        let Some((age,)) = age else { return Ok(false) };
+        if window.is_some_and(|window| age > ident::micros(window)) {
+            return Err(Error::MayDuplicate);
+        }
+        self.sql
+            .sql(
+                "insert into mq_hot (shard, message_id, topic, msg_key, headers, payload, enqueued_at) \
+                 select shard, message_id, topic, msg_key, headers, payload, enqueued_at from mq_dead where message_id = ?",
+            )
+            .bind(id.as_str())
+            .execute(&mut tx)
+            .await?;
+        self.sql.sql("delete from mq_dead where message_id = ?").bind(id.as_str()).execute(&mut tx).await?;
+        commit(tx).await?;
+        self.arrivals.notify_one();
+        Ok(true)
+    }
+
+    pub(super) async fn purge(&self, older: Duration, most: usize) -> Result<u64, Error> {
+        let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
+        let older = ident::micros(older);
+        let (last,): (Option<i64>,) = self
+            .sql
+            .sql("select max(id) from (select id from mq_history where at < {now} - ? order by at, id limit ?) oldest")
+            .bind(older)
+            .bind(limit(most))
+            .fetch_one(&mut conn)
+            .await?;
+        let Some(last) = last else { return Ok(0) };
+        let delete = self.sql.sql("delete from mq_history where id <= ? and at < {now} - ?");
+        Ok(delete.bind(last).bind(older).execute(&mut conn).await?)
+    }
+}
+
+fn status_of<D: Db>(word: &str) -> Result<Status, BackendError> {
+    Status::parse(word).ok_or_else(|| BackendError::corrupt(D::DIALECT.name(), "a status that this version does not know"))
+}

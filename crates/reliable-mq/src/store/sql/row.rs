@@ -1,0 +1,66 @@
+//! Between rows and messages.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use onceward_backend::{BackendError, Db};
+
+use crate::{
+    Error,
+    message::{Envelope, Message, MessageError, MessageId, Origin},
+    store::{Lease, Place, Queued},
+};
+
+/// `id, message_id, topic, msg_key, headers, payload, enqueued_at`
+pub(super) type HotRow = (i64, String, String, Option<String>, String, Vec<u8>, i64);
+
+pub(super) fn queued_hot<D: Db>(lease: &Lease, row: HotRow) -> Result<Queued, Error> {
+    let (sequence, id, topic, key, headers, payload, at) = row;
+    let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
+    Ok(Queued { envelope: with_origin(envelope, lease, sequence), place: Place::Hot, sequence, attempts: 0 })
+}
+
+pub(super) fn with_origin(envelope: Envelope, lease: &Lease, sequence: i64) -> Envelope {
+    if sequence == 0 {
+        return envelope;
+    }
+    envelope.with_origin(Origin { lane: lease.lane, sequence, epoch: lease.epoch })
+}
+
+pub(crate) fn envelope(
+    backend: &'static str,
+    id: String,
+    topic: String,
+    key: Option<String>,
+    headers: &str,
+    payload: Vec<u8>,
+    enqueued_at: i64,
+) -> Result<Envelope, Error> {
+    let headers = read_headers(backend, headers)?;
+    let message =
+        Message { id: None, topic, key, headers, payload: Bytes::from(payload), delay: std::time::Duration::ZERO };
+    Ok(Envelope::new(MessageId::trusted(id), message, enqueued_at))
+}
+
+pub(crate) fn write_headers(message: &Message) -> Result<String, Error> {
+    Ok(serde_json::to_string(message.headers()).map_err(MessageError::Encode)?)
+}
+
+fn read_headers(backend: &'static str, text: &str) -> Result<BTreeMap<String, String>, BackendError> {
+    serde_json::from_str(text).map_err(|error| BackendError::corrupt(backend, error))
+}
+
+/// A count as the database takes it.
+pub(crate) fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// A count as the database gives it.
+pub(crate) fn count(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+/// A number of attempts as the database gives it.
+pub(crate) fn attempts(count: i64) -> u32 {
+    u32::try_from(count.max(0)).unwrap_or(u32::MAX)
+}
