@@ -3,6 +3,7 @@
 //! The catalog is fixed while the process runs. Stock and balances live in the databases; this list only says what they
 //! start from. [`picture`] draws a product from its SKU, so nothing is downloaded and nothing is licensed.
 
+mod coats;
 mod forms;
 mod picture;
 mod random;
@@ -67,7 +68,8 @@ impl Catalog {
     pub fn seeded(seed: u64) -> Self {
         let products = seed::products(seed);
         let pairs = seed::pairs(seed, &products);
-        let by_sku = products.iter().enumerate().map(|(at, product)| (product.sku.clone(), at)).collect();
+        let by_sku =
+            products.iter().enumerate().map(|(at, product)| (product.sku.clone(), at)).collect();
         Self { products, by_sku, pairs }
     }
 

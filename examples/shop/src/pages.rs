@@ -61,6 +61,10 @@ impl Chrome {
         }
     }
 
+    fn current_shelf(&self, category: &str) -> &'static str {
+        self.current(&format!("/c/{category}"))
+    }
+
     /// Where sign-in comes back to: this page, but never the sign-in page itself.
     fn return_to(&self) -> &str {
         let usable = self.path.starts_with('/') && !self.path.starts_with("/login");

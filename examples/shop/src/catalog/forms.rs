@@ -45,10 +45,10 @@ pub(super) const FORMS: &[Form] = &[
         over: r##"<ellipse cx="190" cy="142" rx="46" ry="7" fill="@dark"/>"##,
     },
     Form {
-        wares: &["-bread-board"],
-        under: r##""##,
-        shape: r##"<rect x="184" y="84" width="32" height="70" rx="14"/><rect x="136" y="132" width="128" height="184" rx="18"/>"##,
-        over: r##"<circle cx="200" cy="104" r="7" fill="@wall"/><path d="M156 176h88v6h-88zM156 196h60v6h-60z" fill="@dark" opacity=".35"/>"##,
+        wares: &["-cake-stand"],
+        under: r##"<path d="M142 214c0-64 116-64 116 0z" fill="@accent"/><path d="M142 214c0-40 116-40 116 0z" fill="@dark"/><circle cx="200" cy="160" r="11" fill="#b8322a"/>"##,
+        shape: r##"<path d="M90 212h220c0 20-30 30-88 32l12 58c18 2 30 6 30 14H136c0-8 12-12 30-14l12-58c-58-2-88-12-88-32z"/>"##,
+        over: r##"<path d="M90 208h220v10H90z" fill="@dark"/>"##,
     },
     Form {
         wares: &["-salt-jar"],

@@ -52,7 +52,8 @@ pub(super) fn finishes(category: &str) -> &'static [(&'static str, &'static str)
         "table" | "tea-coffee" => GLAZES,
         "desk" | "play" => WOODS,
         "light" | "garden" => METALS,
-        _ => WEAVES,
+        "cloth" => WEAVES,
+        _ => CANVAS,
     }
 }
 
@@ -62,7 +63,7 @@ const TABLE: &[Ware] = &[
     ware("Plate", 74, "A calm, flat round with a rim that stops the sauce."),
     ware("Vase", 158, "Takes one branch from the walk home and makes it an event."),
     ware("Jug", 132, "Pours to the last drop without a dribble."),
-    ware("Bread Board", 118, "One side for the loaf, the other for the good cheese."),
+    ware("Cake Stand", 118, "A foot, a flat top, and a reason to bake."),
     ware("Salt Jar", 62, "A lid that sits close, and room for a pinching hand."),
 ];
 
@@ -174,7 +175,6 @@ const METALS: &[(&str, &str)] = &[
 
 const WEAVES: &[(&str, &str)] = &[
     ("Linen", "Washed linen that needs no ironing, only nerve."),
-    ("Waxed", "Waxed cotton that lets the rain change its mind."),
     ("Herringbone", "A herringbone you only see from close by."),
     ("Undyed", "The colours that the sheep had."),
     ("Striped", "Stripes as wide as a finger, woven and not printed."),
@@ -182,4 +182,17 @@ const WEAVES: &[(&str, &str)] = &[
     ("Madder", "Dyed with madder root to a soft brick red."),
     ("Pine", "A green for people who say they wear no colour."),
     ("Fog", "Grey with a little morning in it."),
+    ("Oatmeal", "The colour of breakfast, and as comforting."),
+];
+
+const CANVAS: &[(&str, &str)] = &[
+    ("Waxed", "Waxed cotton that lets the rain change its mind."),
+    ("Striped", "Stripes as wide as a finger, woven and not printed."),
+    ("Heather", "In seven colours that agree."),
+    ("Madder", "A soft brick red that hides a day's travel."),
+    ("Pine", "A green for people who say they wear no colour."),
+    ("Fog", "Grey with a little morning in it."),
+    ("Indigo", "Dyed in indigo, three dips deep."),
+    ("Saffron", "A yellow that can be found in any left-luggage office."),
+    ("Harbour Blue", "In the blue of working boats."),
 ];

@@ -110,6 +110,10 @@ pub struct ProductPage {
 }
 
 impl ProductPage {
+    fn is_sold_out(&self) -> bool {
+        self.stock <= 0
+    }
+
     fn few(&self) -> bool {
         (1..FEW).contains(&self.stock)
     }

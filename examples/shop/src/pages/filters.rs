@@ -1,5 +1,7 @@
 //! How templates write money, signed amounts and URL segments.
 
+#![allow(unreachable_pub, reason = "the filter macro writes public items into this private module")]
+
 use std::borrow::Borrow;
 use std::fmt::Write as _;
 
