@@ -1,4 +1,6 @@
 //! x
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
-pub(crate) fn run(_: &Args) -> crate::Result<()> { Ok(()) }
+pub(crate) fn run(_: &Args) -> crate::Result<()> {
+    Ok(())
+}

@@ -43,7 +43,11 @@ pub(crate) fn missing(services: &[&Service]) -> Result<()> {
     if end.success() && still.is_empty() {
         return Ok(());
     }
-    Err(format!("apt-get ended with {end}; not installed: {}\n{}", still.join(" "), advice(services, &list, debian)))
+    Err(format!(
+        "apt-get ended with {end}; not installed: {}\n{}",
+        still.join(" "),
+        advice(services, &list, debian)
+    ))
 }
 
 fn advice(services: &[&Service], packages: &str, debian: bool) -> String {

@@ -71,7 +71,9 @@ pub(crate) fn shared_data(folder: &Path) -> Result<PathBuf> {
     let told = |e| format!("{}: {e}", elsewhere.display());
     match fs::symlink_metadata(&elsewhere) {
         Ok(found) if found.is_dir() && Some(found.uid()) == uid() => {}
-        Ok(_) => return Err(format!("{} belongs to somebody else: remove it", elsewhere.display())),
+        Ok(_) => {
+            return Err(format!("{} belongs to somebody else: remove it", elsewhere.display()));
+        }
         Err(_) => fs::DirBuilder::new().mode(0o755).create(&elsewhere).map_err(told)?,
     }
     Ok(elsewhere.join("data"))

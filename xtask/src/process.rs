@@ -36,7 +36,13 @@ impl Process {
                 return Ok(());
             }
             let sent = Command::new("sh")
-                .args(["-c", "kill -s \"$1\" \"$2\" 2>/dev/null", "sh", signal, &self.pid.to_string()])
+                .args([
+                    "-c",
+                    "kill -s \"$1\" \"$2\" 2>/dev/null",
+                    "sh",
+                    signal,
+                    &self.pid.to_string(),
+                ])
                 .status()
                 .map_err(|e| format!("sh: {e}"))?;
             if !sent.success() && self.alive() {
@@ -99,7 +105,7 @@ pub(crate) struct Launch {
 
 /// Closes what this program itself inherited (a lock of the caller's, a pipe of a build tool): a server that kept it
 /// would hold it for days. Rust's own descriptors close by themselves.
-const ONLY_THREE: &str = r#"for f in /proc/$$/fd/*; do n=${f##*/}; [ "$n" -gt 2 ] && eval "exec $n>&-"; done 2>/dev/null
+const ONLY_THREE: &str = r#"for f in /proc/$$/fd/*; do n=${f##*/}; [ "$n" -gt 2 ] && eval "exec $n>&-"; done
 exec "$@""#;
 
 impl Launch {

@@ -58,10 +58,8 @@ pub(crate) fn start(
     let _alone = lock()?;
     install::missing(&ours)?;
     let answers: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = ours
-            .iter()
-            .map(|service| scope.spawn(move || one(service, base, durable)))
-            .collect();
+        let threads: Vec<_> =
+            ours.iter().map(|service| scope.spawn(move || one(service, base, durable))).collect();
         threads.into_iter().map(|thread| thread.join()).collect()
     });
     let mut errors = Vec::new();
@@ -166,8 +164,8 @@ fn launch(
     let mut last = None;
     for (number, launch) in launches.into_iter().enumerate() {
         let child = launch.spawn(log)?;
-        let process = Process::observe(child.id())
-            .ok_or_else(|| format!("ended at once\n{}", tail(log)))?;
+        let process =
+            Process::observe(child.id()).ok_or_else(|| format!("ended at once\n{}", tail(log)))?;
         if number + 1 == count {
             record.server = Some(process);
         } else {
@@ -215,10 +213,16 @@ fn await_ready(
 }
 
 /// What this run started; stopped again when dropped, unless it is to be kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) services: Vec<&'static Service>,
-    pub(crate) keep: bool,
+    keep: bool,
+}
+
+impl Started {
+    pub(crate) fn new(keep: bool) -> Self {
+        Self { services: Vec::new(), keep }
+    }
 }
 
 impl Drop for Started {

@@ -63,10 +63,7 @@ fn prepare(place: &Place<'_>) -> Result<Vec<Launch>> {
         .env("RABBITMQ_LOG_BASE", place.folder.join("logs"))
         .env("RABBITMQ_DIST_PORT", distribution.to_string())
         .env("RABBITMQ_PID_FILE", place.folder.join("beam.pid"))
-        .env(
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            "-kernel inet_dist_use_interface {127,0,0,1}",
-        );
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
     Ok(vec![epmd, server])
 }
 
@@ -77,7 +74,8 @@ fn write_cookie(file: &Path) -> Result<()> {
     }
     let told = |e| format!("{}: {e}", file.display());
     let mut random = [0; 20];
-    let source = fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random));
+    let source =
+        fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random));
     source.map_err(|e| format!("/dev/urandom: {e}"))?;
     let cookie: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut open = fs::OpenOptions::new();
