@@ -119,7 +119,7 @@ fn text(status: u16) -> Text {
         409 => say(
             "Something has changed",
             "What you sent no longer fits what the shop has now.",
-            "Look at your cart again and go on from there. You have paid nothing.",
+            "Look at your cart again and go on from there. This attempt cost you nothing.",
             ("/cart", "Look at the cart"),
         ),
         410 => say(

@@ -105,6 +105,10 @@ impl OrderPage {
         tone(&self.status)
     }
 
+    fn is_confirmed(&self) -> bool {
+        self.status == "confirmed"
+    }
+
     fn is_cancelled(&self) -> bool {
         self.status == "cancelled"
     }

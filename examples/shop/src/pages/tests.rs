@@ -248,6 +248,16 @@ fn an_order_looks_again_only_while_its_notification_is_out() {
 }
 
 #[test]
+fn an_order_claims_to_be_paid_only_when_it_is_confirmed() {
+    let catalog = catalog();
+    for (status, paid) in [("confirmed", true), ("cancelled", false), ("in doubt", false)] {
+        let html = html(&samples::order(samples::member("/orders/1"), &catalog, status, false));
+        assert_eq!(html.contains("paid: all three together"), paid, "{status}");
+        assert!(html.contains(&format!(">{status}</span>")), "{status}");
+    }
+}
+
+#[test]
 fn sign_in_comes_back_to_the_page_but_never_to_itself() {
     let href = |path: &str| {
         let tags = check(&html(&ErrorPage::new(samples::guest(path), 404)));
