@@ -10,8 +10,12 @@ use std::time::{Duration, Instant};
 /// How long output is awaited after the command's end: a process that it left behind may hold the pipe for ever.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Prints both outputs of the command in the order in which they were written, and shows each line, without colours.
-pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitStatus> {
+/// Copies both outputs of the command to `out` in the order in which they were written, and shows each line, without colours.
+pub(crate) fn lines(
+    command: &mut Command,
+    out: &mut impl Write,
+    mut each: impl FnMut(&str),
+) -> Result<ExitStatus> {
     let name = command.get_program().to_string_lossy().into_owned();
     let told = |e| format!("{name}: {e}");
     let (reader, writer) = pipe().map_err(told)?;
@@ -33,12 +37,11 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result
         }
     });
     let mut ended: Option<(ExitStatus, Instant)> = None;
-    let mut out = stdout();
     loop {
         match receiver.recv_timeout(Duration::from_millis(100)) {
             Ok(line) => {
                 let written = out.write_all(&line).and_then(|()| out.write_all(b"\n"));
-                written.and_then(|()| out.flush()).map_err(|e| format!("standard output: {e}"))?;
+                written.and_then(|()| out.flush()).map_err(|e| format!("output: {e}"))?;
                 each(&plain(&String::from_utf8_lossy(&line)));
                 if let Some((_, at)) = &mut ended {
                     *at = Instant::now();
@@ -52,8 +55,10 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result
                 if let Some((status, at)) = ended
                     && at.elapsed() > GRACE
                 {
-                    println!("note: a process that outlives its test still holds the output");
-                    return Ok(status);
+                    let note = "note: a process that outlives its test still holds the output";
+                    return writeln!(out, "{note}")
+                        .map(|()| status)
+                        .map_err(|e| format!("output: {e}"));
                 }
             }
         }
@@ -81,8 +86,10 @@ mod tests {
 
     fn seen(script: &str) -> (Vec<String>, bool) {
         let mut seen = Vec::new();
-        let status =
-            lines(Command::new("sh").args(["-c", script]), |line| seen.push(line.to_owned()));
+        let mut command = Command::new("sh");
+        let status = lines(command.args(["-c", script]), &mut std::io::sink(), |line| {
+            seen.push(line.to_owned());
+        });
         (seen, status.unwrap().success())
     }
 

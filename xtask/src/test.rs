@@ -5,6 +5,7 @@ use crate::members::{self, Member};
 use crate::up::{self, Started};
 use crate::{Result, cargo, services, stream};
 use std::collections::HashMap;
+use std::io::stdout;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -83,7 +84,8 @@ fn tested(
     println!("built in {:.0} s", begun.elapsed().as_secs_f32());
 
     let begun = Instant::now();
-    let status = stream::lines(&mut cargo()?, |line| report.line(line, Instant::now()))?;
+    let status =
+        stream::lines(&mut cargo()?, &mut stdout(), |line| report.line(line, Instant::now()))?;
     report.finish(status.success(), Instant::now());
     println!("tests ran for {:.0} s", begun.elapsed().as_secs_f32());
     if status.success() { Ok(()) } else { Err(format!("cargo test ended with {status}")) }
