@@ -14,12 +14,13 @@ async fn open(path: &Path) -> SqliteStore {
     store
 }
 
+/// A file for each case, named after its thread, which is named after the case; the last run's stay for a look.
 async fn make() -> SqliteStore {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("oauth.db")).await;
-    // The open file outlives its folder's entry; nothing is left behind.
-    std::mem::forget(folder.keep());
-    store
+    let case = std::thread::current().name().unwrap_or("case").replace("::", "-");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oauth-client-sqlite").join(case);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    open(&folder.join("oauth.db")).await
 }
 
 onceward_oauth_client::conformance!(make);
