@@ -106,7 +106,8 @@ async fn a_client_that_cannot_prove_itself_does_not_spend_the_code() {
 #[tokio::test]
 async fn every_other_failure_spends_the_code() {
     let site = Site::start().await;
-    type Change = fn(Vec<(&'static str, &str)>) -> Vec<(&'static str, &str)>;
+    type Query<'a> = Vec<(&'static str, &'a str)>;
+    type Change = for<'a> fn(Query<'a>) -> Query<'a>;
     let changes: [(Change, u32); 4] = [
         (|query| with(query, "redirect_uri", "http://127.0.0.1:9/auth/qq/other"), 100_010),
         (|query| without(query, "redirect_uri"), 100_010),
