@@ -19,17 +19,18 @@ pub use error::Error;
 pub use key::{Owner, TokenId};
 pub use record::{Record, State, Verdict};
 pub use store::{
-    Capabilities, ClaimRef, Consume, ContentAnswer, ContentClaim, ContentKey, ContentSlot, DedupStore, MAX_RESULT,
-    MemoryStore, NewToken, RunningClaim, SpendToken, TokenAnswer, TokenKey, TokenStore,
+    Capabilities, ClaimRef, Consume, ContentAnswer, ContentClaim, ContentKey, ContentSlot,
+    DedupStore, MAX_RESULT, MemoryStore, NewToken, RunningClaim, SpendToken, TokenAnswer, TokenKey,
+    TokenStore,
 };
 pub use token::{Claim, FormToken, FormTokens, Settle, Spend, TokenConfig, TokenMode};
 
-#[cfg(feature = "redis")]
-pub use store::RedisStore;
 #[cfg(feature = "mysql")]
 pub use store::MySqlStore;
 #[cfg(feature = "postgres")]
 pub use store::PostgresStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;
 #[cfg(feature = "sql")]

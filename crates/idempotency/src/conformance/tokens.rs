@@ -12,7 +12,8 @@ pub use bare::{
 
 use super::{HOUR, MINUTE, ms, race, skip, until};
 use crate::{
-    ClaimRef, Fingerprint, MAX_RESULT, NewToken, Owner, SpendToken, TokenAnswer, TokenId, TokenKey, TokenStore,
+    ClaimRef, Fingerprint, MAX_RESULT, NewToken, Owner, SpendToken, TokenAnswer, TokenId, TokenKey,
+    TokenStore,
 };
 
 type Store = Arc<dyn TokenStore>;
@@ -76,7 +77,10 @@ pub async fn a_token_is_spent_once_and_then_answers_with_its_result(store: Store
     // The cart is empty after the order, so the fingerprint no longer matters.
     let edited = SpendToken { fingerprint: Fingerprint::NONE, ..ask(&key) };
     assert_eq!(spend(&store, &edited).await, spent);
-    assert!(!store.release(&claim(&first), LIFE).await.unwrap(), "what is done cannot be given back");
+    assert!(
+        !store.release(&claim(&first), LIFE).await.unwrap(),
+        "what is done cannot be given back"
+    );
     assert!(!store.renew(&claim(&first), MINUTE).await.unwrap());
     assert_eq!(spend(&store, &ask(&key)).await, spent);
 }
@@ -108,14 +112,23 @@ pub async fn a_lost_reply_does_not_turn_the_winner_into_a_duplicate(store: Store
     }
     let second = ask(&key);
     for _ in 0..2 {
-        assert_eq!(spend(&store, &second).await, TokenAnswer::Accepted { attempt: 2, takeover: false });
+        assert_eq!(
+            spend(&store, &second).await,
+            TokenAnswer::Accepted { attempt: 2, takeover: false }
+        );
     }
-    assert!(!store.release(&claim(&first), LIFE).await.unwrap(), "a late repeat frees nobody else's claim");
+    assert!(
+        !store.release(&claim(&first), LIFE).await.unwrap(),
+        "a late repeat frees nobody else's claim"
+    );
     for _ in 0..2 {
         assert!(store.complete(&claim(&second), b"done", HOUR).await.unwrap());
     }
     assert!(!store.complete(&claim(&second), b"something else", HOUR).await.unwrap());
-    assert_eq!(spend(&store, &ask(&key)).await, TokenAnswer::AlreadySpent { result: b"done".to_vec() });
+    assert_eq!(
+        spend(&store, &ask(&key)).await,
+        TokenAnswer::AlreadySpent { result: b"done".to_vec() }
+    );
 }
 
 pub async fn another_users_token_is_absent(store: Store) {
@@ -204,13 +217,20 @@ pub async fn an_abandoned_claim_is_taken_over_and_never_seen_as_new(store: Store
     assert!(in_flight(&spend(&store, &dead).await));
     assert!(store.complete(&claim(&second), b"second", HOUR).await.unwrap());
     assert!(!store.complete(&claim(&dead), b"late", HOUR).await.unwrap());
-    assert_eq!(spend(&store, &ask(&key)).await, TokenAnswer::AlreadySpent { result: b"second".to_vec() });
+    assert_eq!(
+        spend(&store, &ask(&key)).await,
+        TokenAnswer::AlreadySpent { result: b"second".to_vec() }
+    );
 
     // A slow attempt that nobody took over from may still finish.
     let key = issued(&store).await;
     let slow = SpendToken { lease: ms(30), ..ask(&key) };
     assert_eq!(spend(&store, &slow).await, FIRST);
-    until("abandoned", async || spend(&store, &SpendToken { key: key.clone(), ..edited.clone() }).await == TokenAnswer::Mismatch).await;
+    until("abandoned", async || {
+        spend(&store, &SpendToken { key: key.clone(), ..edited.clone() }).await
+            == TokenAnswer::Mismatch
+    })
+    .await;
     assert!(store.complete(&claim(&slow), b"slow", HOUR).await.unwrap());
 }
 
@@ -281,7 +301,11 @@ pub async fn an_abandoned_claim_can_be_taken_over_past_the_tokens_life(store: St
     until("taken over", async || spend(&store, &second).await == taken).await;
     assert!(start.elapsed() > ms(1000), "the token's life is over");
     assert!(store.release(&claim(&second), HOUR).await.unwrap());
-    assert_eq!(spend(&store, &ask(&key)).await, TokenAnswer::Expired, "nothing is left of its life");
+    assert_eq!(
+        spend(&store, &ask(&key)).await,
+        TokenAnswer::Expired,
+        "nothing is left of its life"
+    );
 }
 
 pub async fn a_newer_token_supersedes_only_an_unspent_one(store: Store) {
@@ -297,14 +321,24 @@ pub async fn a_newer_token_supersedes_only_an_unspent_one(store: Store) {
     assert!(in_flight(&spend(&store, &wish(&keys[0])).await), "a running order is not touched");
     store.issue(&latest(&keys[2])).await.unwrap();
     assert_eq!(spend(&store, &wish(&keys[1])).await, TokenAnswer::Superseded);
-    assert!(store.complete(&claim(&running), b"kept", HOUR).await.unwrap(), "the running order is not lost");
-    assert_eq!(spend(&store, &wish(&keys[0])).await, TokenAnswer::AlreadySpent { result: b"kept".to_vec() });
+    assert!(
+        store.complete(&claim(&running), b"kept", HOUR).await.unwrap(),
+        "the running order is not lost"
+    );
+    assert_eq!(
+        spend(&store, &wish(&keys[0])).await,
+        TokenAnswer::AlreadySpent { result: b"kept".to_vec() }
+    );
 
     let refused = wish(&keys[2]);
     assert_eq!(spend(&store, &refused).await, FIRST);
     store.issue(&latest(&keys[3])).await.unwrap();
     assert!(store.release(&claim(&refused), LIFE).await.unwrap());
-    assert_eq!(spend(&store, &wish(&keys[2])).await, TokenAnswer::Superseded, "released after a newer one came");
+    assert_eq!(
+        spend(&store, &wish(&keys[2])).await,
+        TokenAnswer::Superseded,
+        "released after a newer one came"
+    );
     assert_eq!(spend(&store, &wish(&keys[3])).await, FIRST);
 }
 
@@ -336,7 +370,10 @@ pub async fn a_dead_process_leaves_claims_that_are_listed_and_settled(store: Sto
     assert!(store.release(&claim(&asks[4]), LIFE).await.unwrap());
 
     let list = async |older, limit| store.running(&purpose, older, limit).await.unwrap();
-    until("abandoned", async || list(ms(1), 10).await.iter().any(|claim| claim.lease_left.is_zero())).await;
+    until("abandoned", async || {
+        list(ms(1), 10).await.iter().any(|claim| claim.lease_left.is_zero())
+    })
+    .await;
     let listed = list(Duration::ZERO, 10).await;
     assert_eq!(listed.len(), 3, "{listed:?}");
     for (n, ask) in asks[..3].iter().enumerate() {
@@ -361,13 +398,23 @@ pub async fn a_dead_process_leaves_claims_that_are_listed_and_settled(store: Sto
     }
     assert_eq!(list(Duration::ZERO, 10).await, []);
     let again = |n: usize| ask(&asks[n].key);
-    assert_eq!(spend(&store, &again(0)).await, TokenAnswer::AlreadySpent { result: b"order 1".to_vec() });
-    assert_eq!(spend(&store, &again(1)).await, TokenAnswer::Accepted { attempt: 2, takeover: false });
-    assert_eq!(spend(&store, &again(2)).await, TokenAnswer::AlreadySpent { result: b"alive".to_vec() });
+    assert_eq!(
+        spend(&store, &again(0)).await,
+        TokenAnswer::AlreadySpent { result: b"order 1".to_vec() }
+    );
+    assert_eq!(
+        spend(&store, &again(1)).await,
+        TokenAnswer::Accepted { attempt: 2, takeover: false }
+    );
+    assert_eq!(
+        spend(&store, &again(2)).await,
+        TokenAnswer::AlreadySpent { result: b"alive".to_vec() }
+    );
 }
 
 pub async fn keys_are_compared_byte_by_byte(store: Store) {
-    let users = ["a", "A", "a:", "a{b}", "a*", "a?[x]", "a%", "a_", "a'", "a\"", "a\\", &"x".repeat(128)];
+    let users =
+        ["a", "A", "a:", "a{b}", "a*", "a?[x]", "a%", "a_", "a'", "a\"", "a\\", &"x".repeat(128)];
     let purpose = "p".repeat(64);
     let keys: Vec<_> = users.iter().map(|user| key(&purpose, user)).collect();
     for key in &keys {

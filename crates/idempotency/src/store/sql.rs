@@ -17,7 +17,8 @@ use onceward_backend::{BackendError, Conn, Db, ErrorClass, Migrations};
 use crate::{Error, Fingerprint, Owner, State};
 
 /// The tables of this crate, all named `idem_…`.
-pub const MIGRATIONS: Migrations = Migrations::new("idempotency", &[(1, include_str!("../../sql/0001_init.sql"))]);
+pub const MIGRATIONS: Migrations =
+    Migrations::new("idempotency", &[(1, include_str!("../../sql/0001_init.sql"))]);
 
 /// A store on PostgreSQL.
 #[cfg(feature = "postgres")]
@@ -68,7 +69,12 @@ impl<D: Db> SqlStore<D> {
         let mut conn = self.conn().await?;
         let mut purged = 0;
         for (border, delete) in PURGES {
-            let last = self.sql.sql(border).bind(i64::from(limit)).fetch_one::<(Option<i64>,)>(&mut conn).await?;
+            let last = self
+                .sql
+                .sql(border)
+                .bind(i64::from(limit))
+                .fetch_one::<(Option<i64>,)>(&mut conn)
+                .await?;
             if let (Some(last),) = last {
                 purged += self.sql.sql(delete).bind(last).execute(&mut conn).await?;
             }
@@ -83,7 +89,10 @@ impl<D: Db> SqlStore<D> {
     async fn ping(&self) -> Result<(), Error> {
         let mut conn = self.conn().await?;
         // Also fails where the tables are missing.
-        self.sql.sql("select count(*) from idem_token where id = ''").fetch_one::<(i64,)>(&mut conn).await?;
+        self.sql
+            .sql("select count(*) from idem_token where id = ''")
+            .fetch_one::<(i64,)>(&mut conn)
+            .await?;
         Ok(())
     }
 }
@@ -121,7 +130,8 @@ impl<D: Db> fmt::Debug for SqlStore<D> {
 const TRIES: u32 = 100;
 
 fn crowded<D: Db>() -> Error {
-    BackendError::new(D::DIALECT.name(), ErrorClass::Transient, "the record changes too often").into()
+    BackendError::new(D::DIALECT.name(), ErrorClass::Transient, "the record changes too often")
+        .into()
 }
 
 fn corrupt<D: Db>(what: &'static str) -> Error {
@@ -156,7 +166,8 @@ fn owner<D: Db>(text: &str) -> Result<Owner, Error> {
 }
 
 fn fingerprint<D: Db>(bytes: &[u8]) -> Result<Fingerprint, Error> {
-    let bytes = bytes.try_into().map_err(|_| corrupt::<D>("a fingerprint that is not 32 bytes long"))?;
+    let bytes =
+        bytes.try_into().map_err(|_| corrupt::<D>("a fingerprint that is not 32 bytes long"))?;
     Ok(Fingerprint::from_bytes(bytes))
 }
 

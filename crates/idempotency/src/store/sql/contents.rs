@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{CLAIMED, Conn, DONE, Db, Error, SqlStore, TRIES, attempt, begin, commit, crowded, fingerprint, left, micros, owner, state};
+use super::{
+    CLAIMED, Conn, DONE, Db, Error, SqlStore, TRIES, attempt, begin, commit, crowded, fingerprint,
+    left, micros, owner, state,
+};
 use crate::{
-    Capabilities, ContentAnswer, ContentClaim, ContentSlot, DedupStore, Fingerprint, Record, Verdict,
+    Capabilities, ContentAnswer, ContentClaim, ContentSlot, DedupStore, Fingerprint, Record,
+    Verdict,
 };
 
 /// A row as it was read, with the revision that a change of it must name.
@@ -29,22 +33,35 @@ macro_rules! read {
 }
 type Columns = (i64, i64, i64, i64, String, Option<Vec<u8>>, i64, i64);
 
+macro_rules! insert {
+    ($insert:literal, $or:literal) => {
+        concat!(
+            $insert,
+            " idem_record (name, state, revision, attempt, takeover, owner, holder, fingerprint, claimed_at, \
+             lease_until, tail, keep_until) values (?, ?, 0, 1, 0, ?, ?, ?, {now}, {now} + ?, ?, {now} + ?) ",
+            $or
+        )
+    };
+}
+
 impl<D: Db> SqlStore<D> {
-    /// Inserts the record of a content that was never seen. False if there is one.
-    pub(super) async fn insert_content(
+    /// Inserts the record of a content that was never seen; changes nothing if there is one. Within a transaction (`lock`)
+    /// the row is locked for writing either way: MySQL's `insert ignore` would take a shared lock on a row that is there,
+    /// and two holders of one who both want to write are a deadlock.
+    async fn insert_content(
         &self,
         conn: &mut impl Conn<D>,
         name: &str,
         ask: &ContentSlot,
+        lock: bool,
     ) -> Result<bool, Error> {
         let (state, keep) = ending(ask);
-        let inserted = self
-            .sql
-            .sql(
-                "{insert_ignore} idem_record (name, state, revision, attempt, takeover, owner, holder, fingerprint, \
-                 claimed_at, lease_until, tail, keep_until) \
-                 values (?, ?, 0, 1, 0, ?, ?, ?, {now}, {now} + ?, ?, {now} + ?) {or_ignore}",
-            )
+        let statement = self.sql.sql(if lock {
+            insert!("insert into", "{upsert name: name}")
+        } else {
+            insert!("{insert_ignore}", "{or_ignore}")
+        });
+        let inserted = statement
             .bind(name)
             .bind(state)
             .bind(&ask.owner.hex())
@@ -56,10 +73,17 @@ impl<D: Db> SqlStore<D> {
         Ok(inserted.execute(conn).await? == 1)
     }
 
-    async fn read_content(&self, conn: &mut impl Conn<D>, name: &str, lock: bool) -> Result<Option<Row>, Error> {
+    async fn read_content(
+        &self,
+        conn: &mut impl Conn<D>,
+        name: &str,
+        lock: bool,
+    ) -> Result<Option<Row>, Error> {
         let statement = self.sql.sql(if lock { read!("{for_update}") } else { read!("") });
         let row = statement.bind(name).fetch_optional::<Columns>(conn).await?;
-        let Some((revision, at, attempts, takeover, owned, second, lease, keep)) = row else { return Ok(None) };
+        let Some((revision, at, attempts, takeover, owned, second, lease, keep)) = row else {
+            return Ok(None);
+        };
         let second = second.map(|bytes| fingerprint::<D>(&bytes)).transpose()?;
         let record = Record {
             state: state::<D>(at)?,
@@ -105,7 +129,7 @@ impl<D: Db> SqlStore<D> {
         Ok(taken.execute(conn).await? == 1)
     }
 
-    /// Claims the slot of that name.
+    /// Claims the slot of that name. `lock` says that this is one step of a transaction.
     pub(super) async fn claim_content(
         &self,
         conn: &mut impl Conn<D>,
@@ -115,7 +139,8 @@ impl<D: Db> SqlStore<D> {
         lock: bool,
     ) -> Result<ContentAnswer, Error> {
         for _ in 0..TRIES {
-            if self.insert_content(conn, name, ask).await? {
+            // With a lock the count says nothing; an inserted row is then found to be mine.
+            if self.insert_content(conn, name, ask, lock).await? && !lock {
                 return Ok(ContentAnswer::First { attempt: 1, takeover: false, collided });
             }
             let Some(row) = self.read_content(conn, name, lock).await? else { continue };
@@ -126,7 +151,9 @@ impl<D: Db> SqlStore<D> {
                     let Record { attempt, takeover, .. } = row.record;
                     return Ok(ContentAnswer::First { attempt, takeover, collided });
                 }
-                Verdict::InFlight(retry_after) => return Ok(ContentAnswer::InFlight { retry_after }),
+                Verdict::InFlight(retry_after) => {
+                    return Ok(ContentAnswer::InFlight { retry_after });
+                }
                 _ => return Ok(ContentAnswer::Done),
             };
             if self.take_content(conn, name, ask, (row.revision, attempt, takeover)).await? {
@@ -137,28 +164,34 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// Chooses between the first slot and the one named by both digests. The row of the first slot is locked, or was just
-    /// inserted, in the caller's transaction, so that all contents of one first digest choose one after the other.
+    /// inserted, in a transaction, so that all contents of one first digest choose one after the other. `joined` says that
+    /// the transaction is the caller's, which may have read before and must read again what is committed now.
     pub(super) async fn claim_verified(
         &self,
         conn: &mut impl Conn<D>,
         own: &str,
         ask: &ContentSlot,
+        joined: bool,
     ) -> Result<ContentAnswer, Error> {
         let name = &ask.key.name;
-        let inserted = self.insert_content(conn, name, ask).await?;
-        let first = self.read_content(conn, name, true).await?;
-        let own_lives = self.read_content(conn, own, true).await?.is_some_and(|row| !row.dead);
-        let other = !inserted
-            && first.filter(|row| !row.dead).and_then(|row| row.second).is_some_and(|second| Some(second) != ask.key.second);
-        match (own_lives, inserted) {
-            (true, true) => {
-                self.sql.sql("delete from idem_record where name = ?").bind(name).execute(conn).await?;
-                self.claim_content(conn, own, true, ask, true).await
-            }
-            (false, true) => Ok(ContentAnswer::First { attempt: 1, takeover: false, collided: false }),
-            (own_lives, false) if own_lives || other => self.claim_content(conn, own, true, ask, true).await,
-            _ => self.claim_content(conn, name, false, ask, true).await,
+        self.insert_content(conn, name, ask, true).await?;
+        let first = self.read_content(conn, name, true).await?.filter(|row| !row.dead);
+        let own_lives = self.read_content(conn, own, joined).await?.is_some_and(|row| !row.dead);
+        if !own_lives {
+            let collided = first
+                .and_then(|row| row.second)
+                .is_some_and(|second| Some(second) != ask.key.second);
+            let slot = if collided { own } else { name };
+            return self.claim_content(conn, slot, collided, ask, true).await;
         }
+        // The first slot was free and is mine since the insert above; it is not needed.
+        self.sql
+            .sql("delete from idem_record where name = ? and owner = ?")
+            .bind(name)
+            .bind(&ask.owner.hex())
+            .execute(conn)
+            .await?;
+        self.claim_content(conn, own, true, ask, true).await
     }
 
     /// The state of the record, and whether `claim` was the last to claim it.
@@ -190,10 +223,12 @@ impl<D: Db> DedupStore for SqlStore<D> {
 
     async fn claim(&self, ask: &ContentSlot) -> Result<ContentAnswer, Error> {
         let Some(own) = ask.key.collision_name() else {
-            return self.claim_content(&mut self.conn().await?, &ask.key.name, false, ask, false).await;
+            return self
+                .claim_content(&mut self.conn().await?, &ask.key.name, false, ask, false)
+                .await;
         };
         let mut tx = begin(&self.pool).await?;
-        let answer = self.claim_verified(&mut tx, &own, ask).await?;
+        let answer = self.claim_verified(&mut tx, &own, ask, false).await?;
         commit(tx).await?;
         Ok(answer)
     }

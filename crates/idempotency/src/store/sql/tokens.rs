@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{CLAIMED, Conn, DONE, Db, Error, ISSUED, Owner, SqlStore, TRIES, attempt, crowded, fingerprint, left, micros, owner, state};
+use super::{
+    CLAIMED, Conn, DONE, Db, Error, ISSUED, Owner, SqlStore, TRIES, attempt, crowded, fingerprint,
+    left, micros, owner, state,
+};
 use crate::{
-    Capabilities, ClaimRef, Consume, NewToken, Record, RunningClaim, SpendToken, TokenAnswer, TokenKey, TokenStore,
-    Verdict,
+    Capabilities, ClaimRef, Consume, NewToken, Record, RunningClaim, SpendToken, TokenAnswer,
+    TokenKey, TokenStore, Verdict,
 };
 
 /// A row as it was read, with the revision that a change of it must name.
@@ -46,7 +49,9 @@ impl<D: Db> SqlStore<D> {
             .bind(&ask.key.user)
             .fetch_optional::<Columns>(conn)
             .await?;
-        let Some((revision, at, attempts, takeover, owned, bound, life, lease, result, latest)) = row else {
+        let Some((revision, at, attempts, takeover, owned, bound, life, lease, result, latest)) =
+            row
+        else {
             return Ok(None);
         };
         let record = Record {
@@ -143,8 +148,12 @@ impl<D: Db> SqlStore<D> {
 /// Every answer but the one that changes the record.
 pub(super) fn answer(record: Record, verdict: Verdict) -> TokenAnswer {
     match verdict {
-        Verdict::Take { takeover } => TokenAnswer::Accepted { attempt: record.attempt + 1, takeover },
-        Verdict::Mine => TokenAnswer::Accepted { attempt: record.attempt, takeover: record.takeover },
+        Verdict::Take { takeover } => {
+            TokenAnswer::Accepted { attempt: record.attempt + 1, takeover }
+        }
+        Verdict::Mine => {
+            TokenAnswer::Accepted { attempt: record.attempt, takeover: record.takeover }
+        }
         Verdict::Done => TokenAnswer::AlreadySpent { result: record.result },
         Verdict::InFlight(retry_after) => TokenAnswer::InFlight { retry_after },
         Verdict::Superseded => TokenAnswer::Superseded,
@@ -200,10 +209,13 @@ impl<D: Db> TokenStore for SqlStore<D> {
     async fn spend(&self, ask: &SpendToken) -> Result<TokenAnswer, Error> {
         let mut conn = self.conn().await?;
         for _ in 0..TRIES {
-            let Some(row) = self.read(&mut conn, ask, false).await? else { return Ok(TokenAnswer::Absent) };
+            let Some(row) = self.read(&mut conn, ask, false).await? else {
+                return Ok(TokenAnswer::Absent);
+            };
             let verdict = row.record.judge(&ask.owner, &ask.fingerprint);
             match verdict {
-                Verdict::Take { takeover } if !self.take(&mut conn, ask, &row, takeover).await? => {}
+                Verdict::Take { takeover }
+                    if !self.take(&mut conn, ask, &row, takeover).await? => {}
                 _ => return Ok(answer(row.record, verdict)),
             }
         }
@@ -228,7 +240,12 @@ impl<D: Db> TokenStore for SqlStore<D> {
         Ok(renewed.execute(&mut conn).await? == 1)
     }
 
-    async fn complete(&self, claim: &ClaimRef, result: &[u8], retention: Duration) -> Result<bool, Error> {
+    async fn complete(
+        &self,
+        claim: &ClaimRef,
+        result: &[u8],
+        retention: Duration,
+    ) -> Result<bool, Error> {
         let mut conn = self.conn().await?;
         let completed = self
             .sql
@@ -274,7 +291,12 @@ impl<D: Db> TokenStore for SqlStore<D> {
         Ok(last.is_some_and(|(state, _)| state == ISSUED))
     }
 
-    async fn running(&self, purpose: &str, older_than: Duration, limit: usize) -> Result<Vec<RunningClaim>, Error> {
+    async fn running(
+        &self,
+        purpose: &str,
+        older_than: Duration,
+        limit: usize,
+    ) -> Result<Vec<RunningClaim>, Error> {
         type Found = (String, String, String, String, i64, i64, i64);
         let mut conn = self.conn().await?;
         let rows = self
@@ -294,7 +316,13 @@ impl<D: Db> TokenStore for SqlStore<D> {
             .map(|(id, user, owned, holder, attempts, age, lease)| {
                 let key = TokenKey { purpose: purpose.to_owned(), user, id: id.parse()? };
                 let claim = ClaimRef { key, owner: owner::<D>(&owned)? };
-                Ok(RunningClaim::new(claim, holder, attempt::<D>(attempts)?, left(age), left(lease)))
+                Ok(RunningClaim::new(
+                    claim,
+                    holder,
+                    attempt::<D>(attempts)?,
+                    left(age),
+                    left(lease),
+                ))
             })
             .collect()
     }
