@@ -47,9 +47,10 @@ pub fn keys() -> KeyRing {
     KeyRing::new(1, [9; 32])
 }
 
+pub const QQ_REDIRECT: &str = "http://127.0.0.1:9/auth/qq/callback";
+
 pub fn qq(fixture: &Fixture) -> Provider {
-    Provider::qq(CLIENT_ID, SECRET.into(), "http://127.0.0.1:9/auth/qq/callback")
-        .with_origin(&*fixture.origin)
+    Provider::qq(CLIENT_ID, SECRET.into(), QQ_REDIRECT).with_origin(&*fixture.origin)
 }
 
 pub fn plain(fixture: &Fixture) -> Provider {
