@@ -110,8 +110,6 @@ pub struct Unfinished {
     pub guest: GuestId,
     /// Into whose it goes.
     pub into: MemberId,
-    /// Which merge.
-    pub merge: MergeId,
     /// [`Stage::Sealed`] or [`Stage::Tombstoned`].
     pub stage: Stage,
     /// For how long it has been at that stage.
@@ -119,9 +117,9 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// The merge of a sealed cart, at its stage for `age`.
-    pub fn new(guest: GuestId, seal: Seal, age: Duration) -> Self {
-        Self { guest, into: seal.into, merge: seal.merge, stage: seal.stage, age }
+    /// The merge of a guest's cart into a member's, at its stage for `age`.
+    pub const fn new(guest: GuestId, into: MemberId, stage: Stage, age: Duration) -> Self {
+        Self { guest, into, stage, age }
     }
 }
 
@@ -211,7 +209,10 @@ impl Record {
                 report.quantity += u64::from(kept - quantity);
                 changed = true;
             }
-            let line = self.lines.entry(guest.key.clone()).or_insert_with(|| Line { quantity: 0, ..guest.clone() });
+            let line = self
+                .lines
+                .entry(guest.key.clone())
+                .or_insert_with(|| Line { quantity: 0, ..guest.clone() });
             line.quantity = kept;
             changed |= guest.checked && !line.checked;
             line.checked |= guest.checked;

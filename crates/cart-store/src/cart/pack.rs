@@ -73,7 +73,8 @@ pub(crate) fn price(hint: PriceHint) -> [u8; 11] {
 }
 
 pub(crate) fn read_line(key: &[u8], value: &[u8]) -> Result<Line, Unreadable> {
-    let key = std::str::from_utf8(key).ok().and_then(|key| LineKey::new(key).ok()).ok_or("a line key")?;
+    let key =
+        std::str::from_utf8(key).ok().and_then(|key| LineKey::new(key).ok()).ok_or("a line key")?;
     let mut rest = Reader(value);
     let flags = rest.format()?;
     let quantity = rest.u32()?;
@@ -110,7 +111,8 @@ pub(crate) fn read_meta(bytes: &[u8], record: &mut Record) -> Result<(), Unreada
     let mut version = record.version;
     for _ in 0..count {
         let [distance] = rest.array()?;
-        version = version.checked_sub(u32::from(distance)).ok_or("operations older than the cart")?;
+        version =
+            version.checked_sub(u32::from(distance)).ok_or("operations older than the cart")?;
         record.ring.entries.push((OperationId::from_bytes(rest.array()?), version));
     }
     if rest.0.is_empty() && count <= Ring::SIZE { Ok(()) } else { Err("the state of a cart") }
@@ -153,6 +155,7 @@ pub(crate) const fn stage_of(code: u8) -> Result<Stage, Unreadable> {
     }
 }
 
+#[cfg(any(feature = "sql", test))]
 pub(crate) fn merge_mark(report: &MergeReport) -> Vec<u8> {
     let mut bytes = vec![FORMAT];
     bytes.extend(report.version.to_be_bytes());
@@ -172,12 +175,16 @@ pub(crate) fn read_merge_mark(bytes: &[u8], replayed: bool) -> Result<MergeRepor
     let (version, lines, quantity) = (rest.u32()?, rest.u32()?, u64::from_be_bytes(rest.array()?));
     let mut clamped = Vec::new();
     while !rest.0.is_empty() {
-        let key = std::str::from_utf8(rest.chunk()?).ok().and_then(|key| LineKey::new(key).ok()).ok_or("a line key")?;
+        let key = std::str::from_utf8(rest.chunk()?)
+            .ok()
+            .and_then(|key| LineKey::new(key).ok())
+            .ok_or("a line key")?;
         clamped.push(Clamped { key, asked: u64::from_be_bytes(rest.array()?), kept: rest.u32()? });
     }
     Ok(MergeReport { lines, quantity, clamped, version, replayed })
 }
 
+#[cfg(any(feature = "sql", test))]
 pub(crate) fn order_mark(taken: &Taken) -> Vec<u8> {
     let mut bytes = vec![FORMAT];
     bytes.extend(taken.version.to_be_bytes());

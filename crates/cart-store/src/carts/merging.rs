@@ -53,8 +53,9 @@ impl Carts {
     /// Those of listing; a merge that fails is counted, logged and left for the next step.
     pub async fn finish_merges(&self) -> Result<MergeSweep, Error> {
         let options = &self.options;
-        let found =
-            self.repeat(|| self.store.unfinished(options.finish_after, options.recheck_after, AT_ONCE)).await?;
+        let found = self
+            .repeat(|| self.store.unfinished(options.finish_after, options.recheck_after, AT_ONCE))
+            .await?;
         let mut sweep = MergeSweep::default();
         for merge in found {
             match self.finish(&merge).await {
@@ -75,7 +76,8 @@ impl Carts {
     /// # Errors
     /// [`Error::Backend`].
     pub async fn unfinished_merges(&self, older_than: Duration) -> Result<Vec<Unfinished>, Error> {
-        let found = self.repeat(|| self.store.unfinished(older_than, Duration::MAX, LISTED)).await?;
+        let found =
+            self.repeat(|| self.store.unfinished(older_than, Duration::MAX, LISTED)).await?;
         Ok(found.into_iter().filter(|merge| merge.stage == Stage::Sealed).collect())
     }
 
@@ -92,7 +94,8 @@ impl Carts {
 
     async fn seal(&self, guest: &GuestId, member: &MemberId) -> Result<Sealing, Error> {
         let merge = MergeId::random();
-        let sealing = self.repeat(|| self.store.seal(guest, member, merge, self.options.merge_ttl)).await?;
+        let sealing =
+            self.repeat(|| self.store.seal(guest, member, merge, self.options.merge_ttl)).await?;
         mark("cart.sealed");
         Ok(sealing)
     }
@@ -103,16 +106,21 @@ impl Carts {
         }
         let ttl = self.options.merge_ttl;
         // Forgotten before the guest's record is gone, a merge would count twice.
-        let mark_ttl = self.options.mark_ttl.max(ttl.sealed.saturating_add(ttl.tombstoned).saturating_mul(2));
+        let mark_ttl =
+            self.options.mark_ttl.max(ttl.sealed.saturating_add(ttl.tombstoned).saturating_mul(2));
         let owner = Owner::Member(member.clone());
-        let absorb = Absorb::new(sealing.merge, self.options.limits, mark_ttl).with_ttl(self.ttl(&owner));
+        let absorb =
+            Absorb::new(sealing.merge, self.options.limits, mark_ttl).with_ttl(self.ttl(&owner));
         let report = self.repeat(|| self.store.absorb(member, &sealing.lines, &absorb)).await?;
         mark("cart.absorbed");
         Ok(report)
     }
 
     async fn tombstone(&self, guest: &GuestId, sealing: &Sealing) -> Result<(), Error> {
-        self.repeat(|| self.store.tombstone(guest, sealing.merge, self.options.merge_ttl.tombstoned)).await?;
+        self.repeat(|| {
+            self.store.tombstone(guest, sealing.merge, self.options.merge_ttl.tombstoned)
+        })
+        .await?;
         mark("cart.tombstoned");
         Ok(())
     }

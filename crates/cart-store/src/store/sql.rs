@@ -65,7 +65,8 @@ impl<D: Db> SqlStore<D> {
     /// # Errors
     /// Those of the database.
     pub async fn migrate(&self) -> Result<(), BackendError> {
-        const STEPS: Migrations = Migrations::new("cart-store", &[(1, include_str!("../../sql/0001_init.sql"))]);
+        const STEPS: Migrations =
+            Migrations::new("cart-store", &[(1, include_str!("../../sql/0001_init.sql"))]);
         STEPS.run(&self.pool).await
     }
 
@@ -139,7 +140,12 @@ impl<D: Db> Store for SqlStore<D> {
         Ok(row.lives.then(|| row.record.cart(owner.clone())))
     }
 
-    async fn apply(&self, owner: &Owner, batch: &[Command], change: &Change) -> Result<Applied, Error> {
+    async fn apply(
+        &self,
+        owner: &Owner,
+        batch: &[Command],
+        change: &Change,
+    ) -> Result<Applied, Error> {
         self.change(owner, |record| {
             let applied = record.apply(batch, change, now())?;
             let written = applied.changed && !applied.replayed;
@@ -148,7 +154,13 @@ impl<D: Db> Store for SqlStore<D> {
         .await
     }
 
-    async fn seal(&self, guest: &GuestId, into: &MemberId, merge: MergeId, ttl: MergeTtl) -> Result<Sealing, Error> {
+    async fn seal(
+        &self,
+        guest: &GuestId,
+        into: &MemberId,
+        merge: MergeId,
+        ttl: MergeTtl,
+    ) -> Result<Sealing, Error> {
         self.change(&Owner::Guest(*guest), |record| {
             let sealed_before = record.seal.is_some();
             let sealing = record.seal(into, merge, now())?;
@@ -158,7 +170,12 @@ impl<D: Db> Store for SqlStore<D> {
         .await
     }
 
-    async fn absorb(&self, member: &MemberId, lines: &[Line], absorb: &Absorb) -> Result<MergeReport, Error> {
+    async fn absorb(
+        &self,
+        member: &MemberId,
+        lines: &[Line],
+        absorb: &Absorb,
+    ) -> Result<MergeReport, Error> {
         let first = |record: &mut Record| {
             let before = record.version;
             let report = record.absorb(lines, &absorb.limits)?;
@@ -167,25 +184,39 @@ impl<D: Db> Store for SqlStore<D> {
         };
         let name = format!("m:{}", absorb.merge.text());
         let owner = Owner::Member(member.clone());
-        self.once(&owner, &name, absorb.mark_ttl, first, |kept| pack::read_merge_mark(kept, true)).await
+        self.once(&owner, &name, absorb.mark_ttl, first, |kept| pack::read_merge_mark(kept, true))
+            .await
     }
 
     async fn tombstone(&self, guest: &GuestId, merge: MergeId, ttl: Duration) -> Result<(), Error> {
         self.change(&Owner::Guest(*guest), |record| {
-            Ok(((), record.promote(merge, Stage::Tombstoned, now()).then(|| Expiry::after(Some(ttl)))))
+            Ok((
+                (),
+                record.promote(merge, Stage::Tombstoned, now()).then(|| Expiry::after(Some(ttl))),
+            ))
         })
         .await
     }
 
     async fn settle(&self, guest: &GuestId, merge: MergeId) -> Result<(), Error> {
         self.change(&Owner::Guest(*guest), |record| {
-            let tombstoned = record.seal.as_ref().is_some_and(|seal| seal.stage == Stage::Tombstoned);
-            Ok(((), (tombstoned && record.promote(merge, Stage::Settled, now())).then_some(Expiry::Keep)))
+            let tombstoned =
+                record.seal.as_ref().is_some_and(|seal| seal.stage == Stage::Tombstoned);
+            Ok((
+                (),
+                (tombstoned && record.promote(merge, Stage::Settled, now()))
+                    .then_some(Expiry::Keep),
+            ))
         })
         .await
     }
 
-    async fn unfinished(&self, sealed: Duration, tombstoned: Duration, limit: u32) -> Result<Vec<Unfinished>, Error> {
+    async fn unfinished(
+        &self,
+        sealed: Duration,
+        tombstoned: Duration,
+        limit: u32,
+    ) -> Result<Vec<Unfinished>, Error> {
         let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
         let mut found = Vec::new();
         for (stage, age) in [(Stage::Sealed, sealed), (Stage::Tombstoned, tombstoned)] {
@@ -195,11 +226,21 @@ impl<D: Db> Store for SqlStore<D> {
         Ok(found)
     }
 
-    async fn take(&self, owner: &Owner, order: &OrderId, lines: &[Bought], mark_ttl: Duration) -> Result<Taken, Error> {
+    async fn take(
+        &self,
+        owner: &Owner,
+        order: &OrderId,
+        lines: &[Bought],
+        mark_ttl: Duration,
+    ) -> Result<Taken, Error> {
         let first = |record: &mut Record| {
             let before = record.version;
             let taken = record.take(lines)?;
-            Ok((taken, pack::order_mark(&taken), (record.version != before).then_some(Expiry::Keep)))
+            Ok((
+                taken,
+                pack::order_mark(&taken),
+                (record.version != before).then_some(Expiry::Keep),
+            ))
         };
         let name = format!("o:{}", order.as_str());
         self.once(owner, &name, mark_ttl, first, |kept| pack::read_order_mark(kept, true)).await
@@ -210,7 +251,8 @@ impl<D: Db> Store for SqlStore<D> {
         let mut tx = begin(&self.pool).await?;
         let lived = self.read(&mut tx, &id).await?.lives;
         self.sql.sql("delete from cart_marks where cart_id = ?").bind(&id).execute(&mut tx).await?;
-        let gone = self.sql.sql("delete from cart_carts where id = ?").bind(&id).execute(&mut tx).await?;
+        let gone =
+            self.sql.sql("delete from cart_carts where id = ?").bind(&id).execute(&mut tx).await?;
         commit(tx).await?;
         Ok(lived && gone == 1)
     }

@@ -19,8 +19,13 @@ impl Sku {
     /// [`Error::Invalid`] if it is empty, longer than 48 bytes, or has a control character or `~` in it.
     pub fn new(text: impl Into<String>) -> Result<Self, Error> {
         let text = text.into();
-        let fits = (1..=48).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c == LineKey::MARK);
-        if fits { Ok(Self(text)) } else { Err(Error::Invalid("a SKU is 1 to 48 bytes without control characters and ~")) }
+        let fits = (1..=48).contains(&text.len())
+            && !text.contains(|c: char| c.is_control() || c == LineKey::MARK);
+        if fits {
+            Ok(Self(text))
+        } else {
+            Err(Error::Invalid("a SKU is 1 to 48 bytes without control characters and ~"))
+        }
     }
 
     /// The text.
@@ -47,7 +52,11 @@ impl LineKey {
     pub fn new(text: impl Into<String>) -> Result<Self, Error> {
         let text = text.into();
         let fits = (1..=Self::LONGEST).contains(&text.len()) && !text.contains(char::is_control);
-        if fits { Ok(Self(text)) } else { Err(Error::Invalid("a line key is 1 to 64 bytes without control characters")) }
+        if fits {
+            Ok(Self(text))
+        } else {
+            Err(Error::Invalid("a line key is 1 to 64 bytes without control characters"))
+        }
     }
 
     /// The line of a SKU.

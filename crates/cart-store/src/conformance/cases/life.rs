@@ -64,8 +64,12 @@ pub async fn marks_expire(fixture: &Fixture) {
     store.take(&owner, &order("long"), &bought(&[("tea", 1)]), LONG).await.unwrap();
     store.take(&owner, &order("short"), &bought(&[("tea", 1)]), SHORT).await.unwrap();
     tokio::time::sleep(PAST_IT).await;
-    assert!(store.take(&owner, &order("long"), &bought(&[("tea", 1)]), LONG).await.unwrap().replayed);
-    assert!(!store.take(&owner, &order("short"), &bought(&[("tea", 1)]), SHORT).await.unwrap().replayed);
+    assert!(
+        store.take(&owner, &order("long"), &bought(&[("tea", 1)]), LONG).await.unwrap().replayed
+    );
+    assert!(
+        !store.take(&owner, &order("short"), &bought(&[("tea", 1)]), SHORT).await.unwrap().replayed
+    );
     assert_eq!(quantity(&*store, &owner, "tea").await, 2);
 }
 

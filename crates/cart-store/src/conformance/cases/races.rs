@@ -65,7 +65,9 @@ pub async fn one_of_many_wins_an_expected_version(fixture: &Fixture) {
     for _ in 0..TASKS {
         let (store, owner) = (Arc::clone(&store), owner.clone());
         tasks.spawn(async move {
-            let answer = store.apply(&owner, &[add("tea", 1)], &Change::default().with_expect(Some(0))).await;
+            let answer = store
+                .apply(&owner, &[add("tea", 1)], &Change::default().with_expect(Some(0)))
+                .await;
             match answer {
                 Ok(_) => true,
                 Err(Error::Conflict { current: 1 }) => false,
@@ -121,11 +123,16 @@ pub async fn lost_replies_of_many_processes_never_count_twice(fixture: &Fixture)
     assert!(applied.values().all(|times| *times == 1), "an add counted twice");
     let there = quantity(&*fixture.store(), &owner, "tea").await;
     assert_eq!(there as usize, applied.len());
-    assert!(there <= TASKS * EACH && there >= TASKS * EACH - unknown, "{there} of {}, {unknown} unknown", TASKS * EACH);
+    assert!(
+        there <= TASKS * EACH && there >= TASKS * EACH - unknown,
+        "{there} of {}, {unknown} unknown",
+        TASKS * EACH
+    );
 }
 
 fn patient() -> CartOptions {
-    let retry = RetryPolicy::exponential().with_base(Duration::from_millis(2)).with_max(Duration::from_millis(20));
+    let retry = RetryPolicy::exponential()
+        .with_base(Duration::from_millis(2))
+        .with_max(Duration::from_millis(20));
     CartOptions::default().with_retry(retry.with_attempts(20))
 }
-
