@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod broker;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "sql")]
 mod consumer;
 mod error;

@@ -349,5 +349,5 @@ mod tests {
     }
 
     // What is stored under these lanes must be found by every later version.
-    const LANES_OF_RELEASED_VERSIONS: [u32; 4] = [0, 0, 0, 0];
+    const LANES_OF_RELEASED_VERSIONS: [u32; 4] = [0, 1, 4, 0];
 }

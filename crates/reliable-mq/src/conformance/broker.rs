@@ -1,0 +1,235 @@
+//! The clauses of [`Broker`]. Each function is one test; `make` answers an empty broker and what keeps it alive.
+#![allow(missing_docs, reason = "the names say it; they are what the test output shows")]
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::{eventually, message, ok, text};
+use crate::{
+    Broker, Delivery, Envelope, Error, Message, MessageId, Origin, Outcome, Subscription, ident,
+};
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(50);
+
+type Made<G> = (Arc<dyn Broker>, G);
+
+fn envelope(text: &str) -> Envelope {
+    ident::envelope(&message("topic", text), 1)
+}
+
+async fn queue<G>(make: &impl AsyncFn(Duration) -> Made<G>, visibility: Duration) -> Made<G> {
+    let (broker, guard) = make(visibility).await;
+    ok(broker.subscribe(&Subscription::new("queue").topic("topic")).await);
+    (broker, guard)
+}
+
+async fn publish(broker: &Arc<dyn Broker>, texts: &[&str]) -> Vec<MessageId> {
+    let batch: Vec<Envelope> = texts.iter().map(|text| envelope(text)).collect();
+    let outcomes = broker.publish(&batch).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Accepted), "{outcomes:?}");
+    batch.into_iter().map(|envelope| envelope.id).collect()
+}
+
+async fn one(broker: &Arc<dyn Broker>) -> Option<Box<dyn Delivery>> {
+    ok(broker.receive("queue", 1).await).pop()
+}
+
+async fn next(broker: &Arc<dyn Broker>) -> Box<dyn Delivery> {
+    eventually("a delivery", || one(broker)).await
+}
+
+pub async fn each_message_has_its_own_outcome_in_order<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    let batch: Vec<Envelope> = (0..10)
+        .map(|n| ident::envelope(&message(if n % 3 == 0 { "nobody" } else { "topic" }, &n.to_string()), 1))
+        .collect();
+    let outcomes = broker.publish(&batch).await;
+    assert_eq!(outcomes.len(), batch.len());
+    for (n, outcome) in outcomes.iter().enumerate() {
+        let expected = if n % 3 == 0 { Outcome::Unroutable } else { Outcome::Accepted };
+        assert_eq!(*outcome, expected, "{n}");
+    }
+    assert_eq!(ok(broker.receive("queue", 100).await).len(), 6);
+}
+
+pub async fn an_empty_batch_has_no_outcomes<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    assert!(broker.publish(&[]).await.is_empty());
+}
+
+pub async fn a_message_arrives_as_it_was_published<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    let bytes: Vec<u8> = (0..=255).collect();
+    let full = ok(Message::to("topic").key("k/1").header("ünï", "wört 🦀").payload(bytes));
+    let origin = Origin { lane: 3, sequence: 42, epoch: 7 };
+    let sent = Envelope::new(ok(MessageId::parse("my-own")), full, 1_795_000_000_000_001).with_origin(origin);
+    assert_eq!(broker.publish(std::slice::from_ref(&sent)).await, [Outcome::Accepted]);
+    let delivery = next(&broker).await;
+    assert_eq!(*delivery.envelope(), sent);
+    assert_eq!((delivery.failures(), delivery.deliveries()), (0, 1));
+    ok(delivery.ack().await);
+}
+
+pub async fn each_queue_gets_every_message<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    ok(broker.subscribe(&Subscription::new("second").topic("other").topic("topic")).await);
+    publish(&broker, &["a"]).await;
+    for queue in ["queue", "second"] {
+        let mut deliveries = ok(broker.receive(queue, 10).await);
+        assert_eq!(deliveries.len(), 1, "{queue}");
+        ok(deliveries.remove(0).ack().await);
+    }
+}
+
+pub async fn a_topic_is_routed_once_a_queue_takes_it<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = make(LONG).await;
+    assert!(!ok(broker.routes("topic").await));
+    assert_eq!(broker.publish(&[envelope("a")]).await, [Outcome::Unroutable]);
+    ok(broker.subscribe(&Subscription::new("queue").topic("topic")).await);
+    assert!(ok(broker.routes("topic").await));
+    assert!(one(&broker).await.is_none(), "what was unroutable is not kept");
+}
+
+pub async fn a_subscription_may_be_repeated<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    publish(&broker, &["a"]).await;
+    ok(broker.subscribe(&Subscription::new("queue").topic("topic").topic("more")).await);
+    publish(&broker, &["b"]).await;
+    assert_eq!(ok(broker.receive("queue", 10).await).len(), 2);
+    assert!(ok(broker.routes("more").await));
+}
+
+pub async fn bad_names_are_refused<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = make(LONG).await;
+    for bad in [Subscription::new("").topic("t"), Subscription::new("a b").topic("t"), Subscription::new("q").topic("ü")] {
+        assert!(matches!(broker.subscribe(&bad).await, Err(Error::Message(_))), "{bad:?}");
+    }
+}
+
+pub async fn a_queue_that_nobody_declared_is_an_error<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = make(LONG).await;
+    assert!(matches!(broker.receive("nobody", 1).await, Err(Error::UnknownQueue(_))));
+}
+
+pub async fn deliveries_keep_the_order_of_the_publishes<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    publish(&broker, &["0", "1", "2"]).await;
+    publish(&broker, &["3", "4"]).await;
+    for n in 0..5 {
+        let delivery = next(&broker).await;
+        assert_eq!(text(delivery.envelope()), n.to_string());
+        ok(delivery.ack().await);
+    }
+}
+
+pub async fn of_32_consumers_one_gets_each_message<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    let texts: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    publish(&broker, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut consumers = JoinSet::new();
+    for _ in 0..32 {
+        let broker = Arc::clone(&broker);
+        consumers.spawn(async move {
+            let mut mine = Vec::new();
+            while let Some(delivery) = one(&broker).await {
+                mine.push(text(delivery.envelope()));
+                ok(delivery.ack().await);
+            }
+            mine
+        });
+    }
+    let mut all: Vec<usize> = consumers.join_all().await.concat().iter().map(|text| ok(text.parse())).collect();
+    all.sort_unstable();
+    assert_eq!(all, (0..100).collect::<Vec<_>>());
+}
+
+pub async fn an_acknowledged_message_is_gone<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    publish(&broker, &["a"]).await;
+    assert_eq!(ok(broker.depth("queue").await).ready, 1);
+    let delivery = next(&broker).await;
+    assert_eq!(ok(broker.depth("queue").await).leased, 1);
+    ok(delivery.ack().await);
+    assert_eq!(ok(broker.depth("queue").await).open(), 0);
+}
+
+pub async fn an_unsettled_delivery_comes_back<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, SHORT).await;
+    if !broker.capabilities().redelivers {
+        println!("skipped: this broker redelivers only after a restart");
+        return;
+    }
+    publish(&broker, &["a"]).await;
+    drop(next(&broker).await);
+    let again = next(&broker).await;
+    assert_eq!((text(again.envelope()).as_str(), again.failures()), ("a", 0));
+    assert!(again.deliveries() >= 2);
+}
+
+pub async fn a_late_settle_cannot_touch_the_next_delivery<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, SHORT).await;
+    if !broker.capabilities().redelivers {
+        println!("skipped: this broker redelivers only after a restart");
+        return;
+    }
+    publish(&broker, &["a"]).await;
+    let mut late: Vec<Box<dyn Delivery>> = Vec::new();
+    for _ in 0..4 {
+        late.push(next(&broker).await);
+    }
+    let _current = next(&broker).await;
+    for (n, delivery) in late.into_iter().enumerate() {
+        let settled = match n {
+            0 => delivery.ack().await,
+            1 => delivery.retry(LONG, "late").await,
+            2 => delivery.release().await,
+            _ => delivery.reject("late").await,
+        };
+        assert!(matches!(settled, Err(Error::LeaseLost)), "{n}: {settled:?}");
+    }
+    let depth = ok(broker.depth("queue").await);
+    assert_eq!((depth.open(), depth.dead), (1, 0));
+}
+
+pub async fn a_retry_waits_and_counts<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    publish(&broker, &["bad", "good"]).await;
+    ok(next(&broker).await.retry(LONG, "on purpose").await);
+    assert_eq!(ok(broker.depth("queue").await).delayed, 1);
+    let good = next(&broker).await;
+    assert_eq!(text(good.envelope()), "good", "a failing message is not in the way of others");
+    ok(good.retry(SHORT, "on purpose").await);
+    let again = next(&broker).await;
+    assert_eq!((text(again.envelope()).as_str(), again.failures(), again.deliveries()), ("good", 1, 2));
+}
+
+pub async fn a_release_spends_nothing<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    publish(&broker, &["a"]).await;
+    ok(next(&broker).await.release().await);
+    let again = next(&broker).await;
+    assert_eq!((again.failures(), again.deliveries()), (0, 2));
+}
+
+pub async fn a_rejected_delivery_is_listed_and_replayed<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    if !broker.capabilities().dead_letters {
+        println!("skipped: this broker keeps no dead letters");
+        return;
+    }
+    let ids = publish(&broker, &["a", "b"]).await;
+    ok(next(&broker).await.reject("no good").await);
+    ok(next(&broker).await.ack().await);
+    let dead = ok(broker.dead("queue", 10).await);
+    assert_eq!(dead.len(), 1);
+    assert_eq!((&dead[0].envelope.id, dead[0].failures, dead[0].reason.as_str()), (&ids[0], 1, "no good"));
+    assert!(one(&broker).await.is_none());
+    assert!(!ok(broker.replay("queue", &ids[1]).await), "it was acknowledged");
+    assert!(ok(broker.replay("queue", &ids[0]).await));
+    assert!(!ok(broker.replay("queue", &ids[0]).await), "once");
+    let again = next(&broker).await;
+    assert_eq!((again.envelope().id.clone(), again.failures()), (ids[0].clone(), 0), "with a fresh budget");
+    assert_eq!(ok(broker.depth("queue").await).dead, 0);
+}

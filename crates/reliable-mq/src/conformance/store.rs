@@ -1,0 +1,408 @@
+//! The clauses of [`Store`]. Each function is one test; `make` answers an empty store and what keeps it alive.
+#![allow(missing_docs, reason = "the names say it; they are what the test output shows")]
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::{eventually, keyed, message, ok, text};
+use crate::{
+    Error, Message, MessageId, Status, Store,
+    store::{History, Lease, Place, Queued, Verdict},
+};
+
+const LONG: Duration = Duration::from_secs(60);
+
+type Made<G> = (Arc<dyn Store>, G);
+
+/// A relay that has all lanes.
+struct Relay {
+    store: Arc<dyn Store>,
+    leases: Vec<Lease>,
+}
+
+impl Relay {
+    async fn named(store: &Arc<dyn Store>, owner: &str) -> Self {
+        let mut leases = Vec::new();
+        for lane in 0..store.capabilities().lanes {
+            leases.extend(ok(store.lease(lane, owner, LONG).await));
+        }
+        Self { store: Arc::clone(store), leases }
+    }
+
+    async fn of(store: &Arc<dyn Store>) -> Self {
+        Self::named(store, "relay").await
+    }
+
+    async fn fetch(&self) -> Vec<(Lease, Queued)> {
+        let mut all = Vec::new();
+        for lease in &self.leases {
+            let queued = ok(self.store.fetch(lease, 0, 1000).await);
+            all.extend(queued.into_iter().map(|queued| (lease.clone(), queued)));
+        }
+        all
+    }
+
+    async fn due(&self) -> Vec<(Lease, Queued)> {
+        let mut all = Vec::new();
+        for lease in &self.leases {
+            let due = ok(self.store.due(lease, 1000).await);
+            all.extend(due.ready.into_iter().map(|queued| (lease.clone(), queued)));
+        }
+        all
+    }
+
+    async fn settle(&self, (lease, queued): &(Lease, Queued), verdict: Verdict) -> crate::store::Settled {
+        ok(self.store.settle(lease, History::Rows, &[(queued.clone(), verdict)]).await)
+    }
+
+    async fn texts(&self) -> Vec<String> {
+        self.fetch().await.iter().map(|(_, queued)| text(&queued.envelope)).collect()
+    }
+}
+
+fn retry(after: Duration) -> Verdict {
+    Verdict::Retry { after, error: "on purpose".to_owned() }
+}
+
+fn dead() -> Verdict {
+    Verdict::Dead { error: "on purpose".to_owned() }
+}
+
+async fn enqueue(store: &Arc<dyn Store>, message: Message) -> MessageId {
+    ok(store.enqueue(&[message]).await).remove(0)
+}
+
+async fn status(store: &Arc<dyn Store>, id: &MessageId) -> Option<(Status, u32, Option<String>)> {
+    let mut rows = ok(store.log(1000).await);
+    rows.retain(|row| row.message_id == *id);
+    assert!(rows.len() <= 1, "one message stands in one place: {rows:?}");
+    rows.pop().map(|row| (row.status, row.attempts, row.last_error))
+}
+
+pub async fn a_message_is_fetched_as_it_was_enqueued<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let bytes: Vec<u8> = (0..=255).collect();
+    let full = ok(Message::to("a.topic").key("k/1").header("ünï", "wört 🦀").header("b", "").payload(bytes.clone()));
+    let empty = ok(Message::to("a.topic").payload(Vec::new()));
+    let ids = ok(store.enqueue(&[full.clone(), empty]).await);
+    let mut fetched = Relay::of(&store).await.fetch().await;
+    fetched.sort_by_key(|(_, queued)| queued.sequence);
+    let (first, second) = (&fetched[0].1, &fetched[1].1);
+    assert_eq!(first.envelope.message, full);
+    assert_eq!((&first.envelope.id, first.place, first.attempts), (&ids[0], Place::Hot, 0));
+    assert_eq!(first.envelope.origin.map(|origin| origin.sequence), Some(first.sequence));
+    assert!(first.envelope.enqueued_at > 1_700_000_000_000_000, "microseconds since the epoch");
+    assert_eq!((second.envelope.key(), second.envelope.headers().len(), second.envelope.payload().len()), (None, 0, 0));
+}
+
+pub async fn a_batch_keeps_its_order<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let batch: Vec<Message> = (0..50).map(|n| keyed("k", &n.to_string())).collect();
+    ok(store.enqueue(&batch).await);
+    let relay = Relay::of(&store).await;
+    assert_eq!(relay.texts().await, (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
+    let (lease, third) = relay.fetch().await.remove(2);
+    let page = ok(store.fetch(&lease, third.sequence, 2).await);
+    assert_eq!(page.iter().map(|queued| text(&queued.envelope)).collect::<Vec<_>>(), ["3", "4"]);
+}
+
+pub async fn a_message_without_its_id_gets_one_and_a_given_id_is_kept<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let mine = ok(MessageId::parse("my-own"));
+    let given = enqueue(&store, ok(Message::to("topic").id(mine.clone()).text(""))).await;
+    let (a, b) = (enqueue(&store, message("topic", "")).await, enqueue(&store, message("topic", "")).await);
+    assert_eq!(given, mine);
+    assert!(a != b);
+}
+
+pub async fn of_32_relays_one_gets_the_lane<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let mut relays = JoinSet::new();
+    for n in 0..32 {
+        let store = Arc::clone(&store);
+        relays.spawn(async move { ok(store.lease(0, &format!("relay-{n}"), LONG).await) });
+    }
+    let leases: Vec<Lease> = relays.join_all().await.into_iter().flatten().collect();
+    assert_eq!(leases.len(), 1, "{leases:?}");
+    assert!(ok(store.renew(&leases[0], LONG).await));
+}
+
+pub async fn a_lease_ends_by_itself_and_its_epoch_grows<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let first = ok(store.lease(0, "first", Duration::from_millis(20)).await).unwrap_or_else(|| panic!("the lane is free"));
+    let second = eventually("the lease ends", async || ok(store.lease(0, "second", LONG).await)).await;
+    assert!(second.epoch > first.epoch);
+    assert!(!ok(store.renew(&first, LONG).await), "a lost lease is not renewed");
+    ok(store.release(&first).await);
+    assert!(ok(store.renew(&second, LONG).await), "a late release frees nobody else's lane");
+}
+
+pub async fn a_process_of_the_same_name_takes_over_at_once<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let killed = ok(store.lease(0, "shop", LONG).await).unwrap_or_else(|| panic!("the lane is free"));
+    assert!(ok(store.lease(0, "other", LONG).await).is_none());
+    let restarted = ok(store.lease(0, "shop", LONG).await).unwrap_or_else(|| panic!("its own lane"));
+    assert!(restarted.epoch > killed.epoch);
+    assert!(!ok(store.renew(&killed, LONG).await));
+}
+
+pub async fn a_released_lane_is_free<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let lease = ok(store.lease(0, "first", LONG).await).unwrap_or_else(|| panic!("the lane is free"));
+    ok(store.release(&lease).await);
+    assert!(!ok(store.renew(&lease, LONG).await));
+    assert!(ok(store.lease(0, "second", LONG).await).is_some());
+}
+
+pub async fn a_message_that_was_sent_is_forgotten_and_logged<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let id = enqueue(&store, message("topic", "")).await;
+    assert_eq!(status(&store, &id).await, Some((Status::Pending, 0, None)));
+    let relay = Relay::of(&store).await;
+    let queued = relay.fetch().await.remove(0);
+    assert_eq!(relay.settle(&queued, Verdict::Sent).await.done, 1);
+    assert!(relay.fetch().await.is_empty());
+    assert_eq!(status(&store, &id).await, Some((Status::Sent, 1, None)));
+    assert_eq!(ok(store.attempts(&id).await).len(), 1);
+}
+
+pub async fn history_off_logs_failures_only<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let id = enqueue(&store, message("topic", "")).await;
+    let relay = Relay::of(&store).await;
+    let (lease, queued) = relay.fetch().await.remove(0);
+    ok(store.settle(&lease, History::Off, &[(queued, retry(Duration::ZERO))]).await);
+    let (lease, queued) = eventually("it is due", async || relay.due().await.pop()).await;
+    ok(store.settle(&lease, History::Off, &[(queued, Verdict::Sent)]).await);
+    let attempts: Vec<Status> = ok(store.attempts(&id).await).iter().map(|attempt| attempt.status).collect();
+    assert_eq!(attempts, [Status::Failed]);
+    assert_eq!(status(&store, &id).await, None);
+}
+
+pub async fn a_paused_relay_never_deletes_a_newer_message<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    enqueue(&store, keyed("k", "old")).await;
+    let (paused, other) = (Relay::named(&store, "r").await, Relay::named(&store, "r").await);
+    let old = paused.fetch().await.remove(0);
+    other.settle(&other.fetch().await.remove(0), Verdict::Sent).await;
+    // The lane is empty now. A store that gives the last id again would give it to this one.
+    enqueue(&store, keyed("k", "new")).await;
+    assert_eq!(paused.settle(&old, Verdict::Sent).await.gone, 1);
+    assert_eq!(other.texts().await, ["new"]);
+    let mut other_id = other.fetch().await.remove(0);
+    other_id.1.envelope.id = ok(MessageId::parse("another"));
+    assert_eq!(other.settle(&other_id, Verdict::Sent).await.gone, 1, "the id has to match too");
+    assert_eq!(other.texts().await, ["new"]);
+}
+
+pub async fn a_settle_twice_counts_once<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let id = enqueue(&store, message("topic", "")).await;
+    let relay = Relay::of(&store).await;
+    let queued = relay.fetch().await.remove(0);
+    let (first, second) = (relay.settle(&queued, Verdict::Sent).await, relay.settle(&queued, Verdict::Sent).await);
+    assert_eq!((first.done, first.gone, second.done, second.gone), (1, 0, 0, 1));
+    assert_eq!(ok(store.attempts(&id).await).len(), 1, "logged once");
+}
+
+pub async fn a_failed_row_is_in_the_log_and_is_sent_again<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let id = enqueue(&store, keyed("k", "")).await;
+    let relay = Relay::of(&store).await;
+    relay.settle(&relay.fetch().await.remove(0), retry(Duration::from_millis(30))).await;
+    assert_eq!(status(&store, &id).await, Some((Status::Failed, 1, Some("on purpose".to_owned()))));
+    assert!(relay.fetch().await.is_empty());
+    let again = eventually("it is due", async || relay.due().await.pop()).await;
+    assert_eq!((&again.1.envelope.id, again.1.attempts, again.1.place), (&id, 1, Place::Delayed));
+    relay.settle(&again, retry(Duration::ZERO)).await;
+    let again = eventually("it is due", async || relay.due().await.pop()).await;
+    assert_eq!(again.1.attempts, 2);
+    relay.settle(&again, Verdict::Sent).await;
+    assert_eq!(status(&store, &id).await, Some((Status::Sent, 3, None)));
+    let attempts = ok(store.attempts(&id).await);
+    let words: Vec<(Status, u32)> = attempts.iter().map(|attempt| (attempt.status, attempt.attempt)).collect();
+    assert_eq!(words, [(Status::Failed, 1), (Status::Failed, 2), (Status::Sent, 3)]);
+    assert_eq!(attempts[0].error.as_deref(), Some("on purpose"));
+}
+
+pub async fn a_failing_key_blocks_only_itself<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    ok(store.enqueue(&[keyed("bad", "1"), keyed("good", "1"), keyed("bad", "2"), message("topic", "none")]).await);
+    let relay = Relay::of(&store).await;
+    let mut fetched = relay.fetch().await;
+    let at = fetched.iter().position(|(_, queued)| queued.envelope.key() == Some("bad")).unwrap_or_default();
+    relay.settle(&fetched.remove(at), retry(Duration::ZERO)).await;
+    let mut free = relay.texts().await;
+    free.sort();
+    assert_eq!(free, ["1", "none"], "the second of the failing key waits");
+    enqueue(&store, keyed("bad", "3")).await;
+    assert_eq!(relay.texts().await.len(), 2);
+    relay.settle(&eventually("it is due", async || relay.due().await.pop()).await, Verdict::Sent).await;
+    let bad = relay.fetch().await.into_iter().filter(|(_, queued)| queued.envelope.key() == Some("bad"));
+    assert_eq!(bad.map(|(_, queued)| text(&queued.envelope)).collect::<Vec<_>>(), ["2", "3"]);
+}
+
+pub async fn a_released_key_lets_the_next_pass<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    ok(store.enqueue(&[keyed("k", "1"), keyed("k", "2")]).await);
+    let relay = Relay::of(&store).await;
+    relay.settle(&relay.fetch().await.remove(0), retry(Duration::ZERO)).await;
+    assert!(relay.fetch().await.is_empty());
+    assert_eq!(ok(store.release_key("other").await), 0);
+    assert_eq!(ok(store.release_key("k").await), 1);
+    assert_eq!(relay.texts().await, ["2"]);
+    let first = eventually("it is due", async || relay.due().await.pop()).await;
+    relay.settle(&first, retry(Duration::ZERO)).await;
+    assert_eq!(relay.texts().await, ["2"], "a released message blocks no more when it fails again");
+}
+
+pub async fn a_relay_without_its_lease_writes_no_failures<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    ok(store.enqueue(&[keyed("k", "1"), keyed("k", "2")]).await);
+    let paused = Relay::named(&store, "r").await;
+    let mut seen = paused.fetch().await;
+    let second = seen.remove(1);
+    let first = seen.remove(0);
+    let owner = Relay::named(&store, "r").await;
+    let batch = [(first.1, dead()), (second.1, Verdict::Sent)];
+    let report = ok(store.settle(&first.0, History::Rows, &batch).await);
+    assert!(report.fenced);
+    assert_eq!(report.done, 1, "what was sent is sent, whoever says so");
+    assert_eq!(owner.texts().await, ["1"]);
+    assert!(ok(store.dead(10).await).is_empty());
+}
+
+pub async fn a_dead_letter_is_listed_and_replayed_under_its_id<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let id = enqueue(&store, keyed("k", "payload")).await;
+    let relay = Relay::of(&store).await;
+    relay.settle(&relay.fetch().await.remove(0), retry(Duration::ZERO)).await;
+    relay.settle(&eventually("it is due", async || relay.due().await.pop()).await, dead()).await;
+    let letters = ok(store.dead(10).await);
+    assert_eq!(letters.len(), 1);
+    assert_eq!((&letters[0].envelope.id, letters[0].attempts, letters[0].error.as_str()), (&id, 2, "on purpose"));
+    assert_eq!(text(&letters[0].envelope), "payload");
+    assert_eq!(status(&store, &id).await.map(|row| row.0), Some(Status::Dead));
+    assert!(!ok(store.replay(&ok(MessageId::parse("unknown")), None).await));
+    assert!(ok(store.replay(&id, None).await));
+    assert!(!ok(store.replay(&id, None).await), "once");
+    let again = relay.fetch().await.remove(0);
+    assert_eq!((&again.1.envelope.id, again.1.attempts), (&id, 0), "with its id and a fresh budget");
+    assert!(ok(store.dead(10).await).is_empty());
+}
+
+pub async fn a_replay_beyond_the_inboxes_memory_is_refused<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let id = enqueue(&store, message("topic", "")).await;
+    let relay = Relay::of(&store).await;
+    relay.settle(&relay.fetch().await.remove(0), dead()).await;
+    let window = Some(Duration::from_micros(1));
+    let refused = eventually("it is older", async || store.replay(&id, window).await.err()).await;
+    assert!(matches!(refused, Error::MayDuplicate), "{refused:?}");
+    assert!(ok(store.replay(&id, Some(LONG)).await));
+}
+
+pub async fn a_dead_message_does_not_block_its_key<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    ok(store.enqueue(&[keyed("k", "1"), keyed("k", "2")]).await);
+    let relay = Relay::of(&store).await;
+    relay.settle(&relay.fetch().await.remove(0), dead()).await;
+    assert_eq!(relay.texts().await, ["2"]);
+}
+
+pub async fn a_delayed_message_waits_for_its_time<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let later = ok(Message::to("topic").key("k").delay(Duration::from_millis(150)).text("later"));
+    let id = enqueue(&store, later).await;
+    enqueue(&store, keyed("k", "now")).await;
+    let relay = Relay::of(&store).await;
+    assert_eq!(relay.texts().await, ["now"], "a delayed message blocks nobody");
+    assert_eq!(status(&store, &id).await, Some((Status::Delayed, 0, None)));
+    let queued = eventually("it is due", async || relay.due().await.pop()).await;
+    assert_eq!((&queued.1.envelope.id, queued.1.attempts, queued.1.envelope.origin), (&id, 0, None));
+    relay.settle(&queued, Verdict::Sent).await;
+    assert!(relay.due().await.is_empty());
+}
+
+pub async fn the_same_id_twice_never_stops_a_lane<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let id = ok(MessageId::parse("twice"));
+    for _ in 0..2 {
+        enqueue(&store, ok(Message::to("topic").key("k").id(id.clone()).text(""))).await;
+    }
+    let relay = Relay::of(&store).await;
+    for queued in relay.fetch().await {
+        relay.settle(&queued, retry(Duration::ZERO)).await;
+    }
+    assert!(relay.fetch().await.is_empty());
+    relay.settle(&eventually("it is due", async || relay.due().await.pop()).await, Verdict::Sent).await;
+    assert!(ok(store.counts().await).is_empty());
+}
+
+pub async fn counts_tell_what_waits_where<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let counts = ok(store.counts().await);
+    assert!(counts.is_empty() && counts.oldest.is_none());
+    ok(store.enqueue(&[message("topic", "a"), message("topic", "b"), message("topic", "c")]).await);
+    enqueue(&store, ok(Message::to("topic").delay(LONG).text(""))).await;
+    let relay = Relay::of(&store).await;
+    let mut fetched = relay.fetch().await;
+    relay.settle(&fetched.remove(0), retry(LONG)).await;
+    relay.settle(&fetched.remove(0), dead()).await;
+    let counts = ok(store.counts().await);
+    assert_eq!((counts.hot, counts.delayed, counts.failed, counts.held, counts.dead), (1, 2, 1, 0, 1));
+    assert!(counts.oldest.is_some() && !counts.is_empty());
+}
+
+pub async fn nothing_of_32_producers_is_lost_and_keys_keep_their_order<G>(make: impl AsyncFn() -> Made<G>) {
+    const EACH: usize = 20;
+    let (store, _guard) = make().await;
+    let mut producers = JoinSet::new();
+    for producer in 0..32 {
+        let store = Arc::clone(&store);
+        producers.spawn(async move {
+            for n in 0..EACH {
+                enqueue(&store, keyed(&format!("k{producer}"), &n.to_string())).await;
+            }
+        });
+    }
+    let relay = Relay::of(&store).await;
+    let mut seen: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    loop {
+        let done = producers.is_empty();
+        for queued in relay.fetch().await {
+            let key = queued.1.envelope.key().unwrap_or_default().to_owned();
+            seen.entry(key).or_default().push(ok(text(&queued.1.envelope).parse()));
+            assert_eq!(relay.settle(&queued, Verdict::Sent).await.done, 1);
+        }
+        if done {
+            break;
+        }
+        while let Some(joined) = producers.try_join_next() {
+            ok(joined);
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen.len(), 32);
+    for (key, order) in seen {
+        assert_eq!(order, (0..EACH).collect::<Vec<_>>(), "{key}");
+    }
+}
+
+pub async fn the_log_is_purged_in_bounds<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let relay = Relay::of(&store).await;
+    for n in 0..5 {
+        enqueue(&store, message("topic", &n.to_string())).await;
+        relay.settle(&relay.fetch().await.remove(0), Verdict::Sent).await;
+    }
+    assert_eq!(ok(store.purge_history(LONG, 10).await), 0, "they are younger than that");
+    let purged = eventually("they are old", async || Some(ok(store.purge_history(Duration::ZERO, 2).await)).filter(|n| *n > 0)).await;
+    assert!(purged <= 2, "{purged}");
+    let mut rest = 5 - purged;
+    while rest > 0 {
+        rest -= eventually("they are old", async || Some(ok(store.purge_history(Duration::ZERO, 2).await)).filter(|n| *n > 0)).await;
+    }
+    assert!(ok(store.log(10).await).is_empty());
+}

@@ -1,0 +1,44 @@
+//! The contracts, on SQLite files.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test program")]
+
+use std::{sync::Arc, time::Duration};
+
+use onceward_backend::{sqlite, sqlx::Sqlite};
+use onceward_reliable_mq::{Broker, Outbox, SqliteBroker, SqliteBrokerOptions, Store};
+use tempfile::TempDir;
+
+mod store {
+    use super::{Arc, Outbox, Sqlite, Store, TempDir, sqlite};
+
+    async fn make() -> (Arc<dyn Store>, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::<Sqlite>::new(sqlite::open(folder.path().join("service.db")).await.unwrap());
+        outbox.migrate().await.unwrap();
+        outbox.migrate().await.unwrap();
+        (outbox.store(), folder)
+    }
+    onceward_reliable_mq::conformance!(store: make);
+}
+
+mod store_on_a_pool_of_one_connection {
+    use super::{Arc, Outbox, Sqlite, Store, sqlite};
+
+    async fn make() -> (Arc<dyn Store>, ()) {
+        let outbox = Outbox::<Sqlite>::new(sqlite::memory().await.unwrap());
+        outbox.migrate().await.unwrap();
+        (outbox.store(), ())
+    }
+    onceward_reliable_mq::conformance!(store: make);
+}
+
+mod broker {
+    use super::{Arc, Broker, Duration, SqliteBroker, SqliteBrokerOptions, TempDir, sqlite};
+
+    async fn make(visibility: Duration) -> (Arc<dyn Broker>, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = sqlite::open(folder.path().join("broker.db")).await.unwrap();
+        let options = SqliteBrokerOptions::default().with_visibility(visibility);
+        (Arc::new(SqliteBroker::open(pool, options).await.unwrap()), folder)
+    }
+    onceward_reliable_mq::conformance!(broker: make);
+}
