@@ -35,8 +35,14 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn code_shown(&mut self, digest: String) {
+        if self.codes.len() >= REMEMBERED {
+            self.codes.clear();
+        }
         let times = self.codes.entry(digest).or_default();
         *times += 1;
         self.stats.most_requests_per_code = self.stats.most_requests_per_code.max(*times);
     }
 }
+
+/// Anybody can show codes, so the list of them is bounded.
+const REMEMBERED: usize = 65_536;
