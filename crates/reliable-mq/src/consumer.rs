@@ -5,7 +5,7 @@ mod options;
 
 use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use onceward_backend::{
     BackendError, Db,
     internal::{Progress, begin, commit, mark, random_unit, work},
@@ -136,11 +136,20 @@ impl<D: Db> Consumer<D> {
         }
         drop(upkeep);
         let deliveries = broker.receive(subscription.queue(), options.concurrency).await?;
-        let results: Vec<Result<Consumed, Error>> =
-            stream::iter(deliveries).map(|delivery| self.consume(delivery)).buffered(options.concurrency).collect().await;
-        let mut consumed = Consumed::default();
-        for result in results {
-            consumed.add(result?);
+        // Pushed one by one: a closure over boxed deliveries would make this future not `Send` for its callers.
+        let mut running = FuturesUnordered::new();
+        for delivery in deliveries {
+            running.push(self.consume(delivery));
+        }
+        let (mut consumed, mut failed) = (Consumed::default(), None);
+        while let Some(result) = running.next().await {
+            match result {
+                Ok(one) => consumed.add(one),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         Ok(consumed)
     }
