@@ -94,8 +94,10 @@ impl Dialect {
     pub(crate) const fn begin(self) -> &'static str {
         match self {
             Self::Postgres => "begin isolation level read committed",
-            // MySQL takes the level from the session; pools are told to set READ COMMITTED at connect.
-            Self::MySql => "start transaction read write",
+            // Two statements in one trip; the first holds for the next transaction only.
+            Self::MySql => {
+                "set transaction isolation level read committed; start transaction read write"
+            }
             Self::Sqlite => "begin immediate",
         }
     }
