@@ -1,0 +1,163 @@
+//! `shop serve`: everything in one process.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mini_qq::{Client, Config, Server};
+use onceward_oauth_client::{OAuthClient, Provider, SecretString};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, router};
+use crate::cli::ServeArgs;
+use crate::folder::{Folder, Settings};
+use crate::session::Sessions;
+use crate::stores::{Delivery, Stores};
+
+/// Whatever keeps the shop from serving.
+pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves until SIGINT or SIGTERM, then drains.
+///
+/// # Errors
+/// If the folder is in use, an address is taken, or a store cannot be opened.
+pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
+    args.backends.check()?;
+    let stop = CancellationToken::new();
+    // Before anything can be interrupted half way: from here on a signal is a wish.
+    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let folder = Folder::open(&args.data)?;
+    if args.fresh {
+        folder.clear()?;
+    }
+    let settings = folder.settings(args.seed)?;
+
+    let shop = listen(args.listen).await?;
+    let shop_origin = format!("http://{}", shop.local_addr()?);
+    let qq = listen(mini_qq_address(args)).await?;
+    let qq_origin = format!("http://{}", qq.local_addr()?);
+
+    let tasks = TaskTracker::new();
+    let server = mini_qq(&folder, &settings, &shop_origin, &qq_origin)?;
+    tasks.spawn({
+        let stop = stop.clone();
+        async move { server.serve(qq, stop.cancelled_owned()).await }
+    });
+    say(&format!("mini-qq listening on {qq_origin}"));
+
+    let stores = Stores::open(folder.path(), &settings, args.order_token_ttl).await?;
+    let delivery = Delivery::open(folder.path(), &stores).await?;
+    stores.recover().await?;
+
+    let oauth = OAuthClient::builder(settings.keys(), Stores::oauth(folder.path()).await?, tasks.clone())
+        .provider(
+            Provider::qq(
+                &settings.qq_client,
+                SecretString::from(settings.qq_secret.clone()),
+                format!("{shop_origin}/auth/qq/callback"),
+            )
+            .with_origin(&qq_origin)
+            .with_name("mini-qq"),
+        )
+        .build()?;
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self' {qq_origin}; form-action 'self'; base-uri 'none'; \
+         frame-ancestors 'none'"
+    );
+    let app = Arc::new(App {
+        sessions: Sessions::new(stores.web.clone(), settings.keys(), false),
+        oauth,
+        origin: shop_origin.clone(),
+        policy: policy.parse()?,
+        tasks: tasks.clone(),
+        draining: AtomicBool::new(false),
+        stores,
+    });
+    spawn_workers(&app, &delivery, &stop);
+
+    let serving = axum::serve(shop, router(&app)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    say(&format!("shop listening on {shop_origin}"));
+    let serving = tasks.spawn(async move { serving.await });
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+    }
+    tracing::info!("stopping");
+    app.draining.store(true, Ordering::Relaxed);
+    stop.cancel();
+    tasks.close();
+    serving.await??;
+    tasks.wait().await;
+    Ok(())
+}
+
+fn spawn_workers(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) {
+    let (stores, oauth, sessions) = (app.stores.clone(), app.oauth.clone(), app.sessions.clone());
+    let run = |name: &'static str| tracing::debug!(name, "worker starts");
+    run("relay");
+    app.tasks.spawn({
+        let (relay, stop) = (delivery.relay.clone(), stop.clone());
+        async move { relay.run(stop).await }
+    });
+    run("consumer");
+    app.tasks.spawn({
+        let (consumer, stop) = (delivery.consumer.clone(), stop.clone());
+        async move { consumer.run(stop).await }
+    });
+    run("coordinator");
+    app.tasks.spawn({
+        let (dtx, stop) = (stores.dtx.clone(), stop.clone());
+        async move { dtx.work(stop).await }
+    });
+    run("sweeper");
+    app.tasks.spawn({
+        let stop = stop.clone();
+        async move { stores.sweep(stop).await }
+    });
+    run("login sweeper");
+    app.tasks.spawn({
+        let stop = stop.clone();
+        async move {
+            while !stop.is_cancelled() {
+                let (logins, sessions) = (oauth.purge(1_000).await, sessions.purge().await);
+                if logins.is_err() || sessions.is_err() {
+                    tracing::warn!("old logins or sessions could not be removed");
+                }
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(std::time::Duration::from_secs(60)) => {}
+                }
+            }
+        }
+    });
+}
+
+fn mini_qq(folder: &Folder, settings: &Settings, shop: &str, origin: &str) -> Result<Server, mini_qq::Error> {
+    let client = Client::new(&settings.qq_client, &settings.qq_secret, [format!("{shop}/auth/qq/callback")]);
+    let data = folder.path().join("mini-qq");
+    Server::new(Config::default().with_data_dir(data).with_origin(origin).with_client(client))
+}
+
+/// The next port, or a free one where the shop's is free.
+fn mini_qq_address(args: &ServeArgs) -> SocketAddr {
+    let port = match args.listen.port() {
+        0 => 0,
+        port => port.checked_add(1).unwrap_or(0),
+    };
+    args.mini_qq_listen.unwrap_or(SocketAddr::new(args.listen.ip(), port))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+/// A line that scripts wait for.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading any more; that does not stop a shop.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
