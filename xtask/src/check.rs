@@ -1,6 +1,158 @@
-//! x
+//! `check`: everything that needs no service and no test run.
+
+use crate::{Result, cargo, tidy};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Check format, house rules, banned packages, lints, docs and feature combinations
+///
+/// All steps run, also after one that fails.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
-pub(crate) fn run(_: &Args) -> crate::Result<()> {
+pub(crate) struct Args {
+    /// Only these steps: fmt tidy bans clippy docs features [default: all]
+    steps: Vec<String>,
+}
+
+type Step = (&'static str, fn() -> Result<()>);
+
+/// The quick ones first.
+const STEPS: [Step; 6] = [
+    ("fmt", || {
+        let names = ["fmt", "--all", "--check", "--", "-l"];
+        run_cargo(&names, None).map_err(|_| "format these with `cargo fmt --all`".to_owned())
+    }),
+    ("tidy", tidy::run),
+    ("bans", bans),
+    ("clippy", || {
+        let all =
+            ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+        run_cargo(&all, None)
+    }),
+    ("docs", || {
+        let all = ["doc", "--workspace", "--no-deps", "--all-features"];
+        run_cargo(&all, Some(("RUSTDOCFLAGS", "-D warnings")))
+    }),
+    ("features", features),
+];
+
+/// Packages that a second TLS stack or crypto provider would bring.
+const BANNED: [&str; 2] = ["ring", "openssl-sys"];
+
+/// Crate and features, chosen to catch an item that forgets its feature: nothing, each backend alone, and pairs that
+/// touch. Only the library is built, so that no feature of a test dependency helps out.
+const COMBINATIONS: [(&str, &str); 18] = [
+    ("onceward-backend", ""),
+    ("onceward-idempotency", ""),
+    ("onceward-cart-store", ""),
+    ("onceward-reliable-mq", ""),
+    ("onceward-dtx", ""),
+    ("onceward-oauth-client", ""),
+    ("onceward-backend", "redis"),
+    ("onceward-idempotency", "redis"),
+    ("onceward-cart-store", "axum"),
+    ("onceward-backend", "sqlite"),
+    ("onceward-reliable-mq", "sqlite"),
+    ("onceward-dtx", "sqlite"),
+    ("onceward-dtx", "reliable-mq"),
+    ("onceward-oauth-client", "sqlite"),
+    ("onceward-backend", "postgres"),
+    ("onceward-idempotency", "postgres"),
+    ("onceward-backend", "mysql"),
+    ("onceward-cart-store", "mysql"),
+];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    for wanted in &args.steps {
+        if !STEPS.iter().any(|(name, _)| name == wanted) {
+            let known: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+            return Err(format!("no step `{wanted}`; known are: {}", known.join(" ")));
+        }
+    }
+    let mut failed = Vec::new();
+    for (name, step) in STEPS {
+        if !args.steps.is_empty() && !args.steps.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        println!("-- {name}");
+        let begun = Instant::now();
+        let answer = step();
+        let seconds = begun.elapsed().as_secs_f32();
+        match answer {
+            Ok(()) => println!("-- {name}: good, {seconds:.1} s"),
+            Err(message) => {
+                println!("-- {name}: FAILED, {seconds:.1} s: {message}");
+                failed.push(name);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("check failed: {}", failed.join(" "))) }
+}
+
+fn run_cargo(args: &[&str], env: Option<(&str, &str)>) -> Result<()> {
+    let mut command = cargo::command()?;
+    command.args(args).envs(env).stdin(Stdio::null());
+    let status = command.status().map_err(|e| format!("cargo: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("cargo {} ended with {status}", args[0])) }
+}
+
+fn bans() -> Result<()> {
+    for package in BANNED {
+        let mut command = cargo::command()?;
+        let found =
+            users(command.args(["tree", "--workspace", "--all-features", "--invert", package]))?;
+        if !found.is_empty() {
+            return Err(format!(
+                "`{package}` is in the graph; switch off the feature that brings it:\n{found}"
+            ));
+        }
+    }
     Ok(())
+}
+
+/// What `cargo tree --invert` prints; nothing where the graph does not hold the package.
+fn users(command: &mut Command) -> Result<String> {
+    let output = command.output().map_err(|e| format!("cargo tree: {e}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() && !errors.contains("did not match any packages") {
+        return Err(errors.trim().to_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn features() -> Result<()> {
+    let mut failed = Vec::new();
+    for (package, features) in COMBINATIONS {
+        let begun = Instant::now();
+        let shown = if features.is_empty() { "none" } else { features };
+        let args = ["check", "--quiet", "--lib", "--package", package, "--no-default-features"];
+        let answer = run_cargo(&[&args[..], &["--features", features]].concat(), None);
+        println!("   {package} with {shown}: {:.1} s", begun.elapsed().as_secs_f32());
+        if answer.is_err() {
+            failed.push(format!("{package} with {shown}"));
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::members;
+
+    #[test]
+    fn every_combination_exists_and_every_published_crate_has_one() {
+        let members = members::all().unwrap();
+        for (package, feature) in COMBINATIONS {
+            let member = members.iter().find(|member| member.name() == package);
+            let has = |name: &str| member.is_some_and(|m| m.manifest.features().any(|f| f == name));
+            assert!(
+                has(if feature.is_empty() { "default" } else { feature }),
+                "{package} {feature}"
+            );
+        }
+        for member in members.iter().filter(|member| member.manifest.published()) {
+            let name = member.name();
+            assert!(COMBINATIONS.contains(&(name, "")), "{name} has no combination");
+        }
+    }
 }
