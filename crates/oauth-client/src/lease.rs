@@ -43,9 +43,16 @@ impl Lease {
         let mut lease =
             Self { inner, id, version, flow, code, owner, claimed: Instant::now(), left };
         let (body, ttl) = lease.running()?;
-        let won = lease.inner.stores.flows.replace(&id, version, &body, ttl).await?;
+        let replaced = lease.inner.stores.flows.replace(&id, version, &body, ttl).await;
         lease.version += 1;
-        Ok(won.then_some(lease))
+        match replaced {
+            Ok(won) => Ok(won.then_some(lease)),
+            // The write may have arrived although its answer did not; then the claim is ours.
+            Err(error) => match lease.still_mine().await {
+                Ok(true) => Ok(Some(lease)),
+                _ => Err(error.into()),
+            },
+        }
     }
 
     pub(crate) fn flow(&self) -> &Flow {

@@ -14,4 +14,5 @@ mod faults;
 mod fixture;
 mod login;
 mod lost;
+mod stores;
 mod tokens;
