@@ -45,31 +45,79 @@ async fn journey(stage: &mut Stage) -> Result<(), Surprise> {
     let browser = stage.browser()?;
     let shelf = browser.get("/").await?.ok()?;
     let products = list(&shelf, "products");
-    stage.step("GET /", &format!("{} products in {} categories", products.len(), list(&shelf, "categories").len()));
+    stage.step(
+        "GET /",
+        &format!("{} products in {} categories", products.len(), list(&shelf, "categories").len()),
+    );
     let (first, second) = two_in_stock(&browser, &products).await?;
     browser.add(&first, 2).await?.see_other()?;
     browser.add(&second, 1).await?.see_other()?;
     let cart = browser.get("/cart").await?.ok()?;
-    stage.step("POST /cart/lines, twice", &format!("{} cart, {} lines, subtotal {}", cart["owner"], lines(&cart), amount(&cart["subtotal"])));
+    stage.step(
+        "POST /cart/lines, twice",
+        &format!(
+            "{} cart, {} lines, subtotal {}",
+            text(&cart["owner"]),
+            lines(&cart),
+            amount(&cart["subtotal"])
+        ),
+    );
 
     let back = browser.login("alice", "/cart").await?;
     stage.step("sign in at mini-qq as alice", &format!("the callback answered 303 {back}"));
     let account = browser.get("/account").await?.ok()?;
-    stage.step("GET /account", &format!("{} is {}", account["user"]["id"], account["user"]["nickname"]));
+    stage.step(
+        "GET /account",
+        &format!("{} is {}", text(&account["user"]["id"]), text(&account["user"]["nickname"])),
+    );
     let cart = browser.get("/cart").await?.ok()?;
-    expect(lines(&cart) == 2 && cart["owner"] == "member", "the guest's cart did not come along", &cart)?;
-    stage.step("GET /cart", &format!("{} cart, {} lines: the guest's cart was merged", cart["owner"], lines(&cart)));
+    expect(
+        lines(&cart) == 2 && cart["owner"] == "member",
+        "the guest's cart did not come along",
+        &cart,
+    )?;
+    stage.step(
+        "GET /cart",
+        &format!(
+            "{} cart, {} lines: the guest's cart was merged",
+            text(&cart["owner"]),
+            lines(&cart)
+        ),
+    );
 
     let confirm = browser.get("/checkout").await?.ok()?;
-    stage.step("GET /checkout", &format!("total {}, balance {}, a hidden order token", amount(&confirm["total"]), amount(&confirm["balance"])));
+    stage.step(
+        "GET /checkout",
+        &format!(
+            "total {}, balance {}, a hidden order token",
+            amount(&confirm["total"]),
+            amount(&confirm["balance"])
+        ),
+    );
     let order = browser.submit(&confirm).await?.see_other()?;
     let shown = browser.get(&order).await?.ok()?;
-    stage.step("POST /checkout", &format!("303 {order}: {} over {}", shown["status"], amount(&shown["total"])));
-    stage.step("one global transaction", &format!("xid {} over orders, stock and wallet", shown["xid"]));
+    stage.step(
+        "POST /checkout",
+        &format!("303 {order}: {} over {}", text(&shown["status"]), amount(&shown["total"])),
+    );
+    stage.step(
+        "one global transaction",
+        &format!("xid {} over orders, stock and wallet", text(&shown["xid"])),
+    );
     let wallet = browser.get("/wallet").await?.ok()?;
-    stage.step("GET /wallet", &format!("balance {}, {} entries", amount(&wallet["balance"]), list(&wallet, "ledger").len()));
+    stage.step(
+        "GET /wallet",
+        &format!(
+            "balance {}, {} entries",
+            amount(&wallet["balance"]),
+            list(&wallet, "ledger").len()
+        ),
+    );
     let took = notified(&browser, &order).await?;
-    stage.step("outbox, broker, inbox", &format!("notified once, {} ms after the order", took.as_millis()));
+    stage.step(
+        "outbox, broker, inbox",
+        &format!("notified once, {} ms after the order", took.as_millis()),
+    );
     let cart = browser.get("/cart").await?.ok()?;
     expect(lines(&cart) == 0, "what was bought is still in the cart", &cart)?;
     stage.step("GET /cart", "what was bought has left the cart");
@@ -115,11 +163,18 @@ async fn stock_short(stage: &mut Stage, user: &str) -> Result<(), Surprise> {
     let confirm = browser.get("/checkout").await?.ok()?;
     let answer = browser.submit(&confirm).await?;
     expect(answer.status == 409, "an order without stock was not refused", &answer.body)?;
-    stage.step("POST /checkout", &format!("409 {}", answer.body["detail"]));
+    stage.step("POST /checkout", &format!("409 {}", text(&answer.body["detail"])));
     let after = browser.get("/wallet").await?.ok()?;
     expect(before["balance"] == after["balance"], "the wallet was charged", &after)?;
     let orders = browser.get("/orders").await?.ok()?;
-    stage.step("GET /wallet, /orders", &format!("balance {} as before, {} orders", amount(&after["balance"]), list(&orders, "orders").len()));
+    stage.step(
+        "GET /wallet, /orders",
+        &format!(
+            "balance {} as before, {} orders",
+            amount(&after["balance"]),
+            list(&orders, "orders").len()
+        ),
+    );
     Ok(())
 }
 
@@ -156,13 +211,19 @@ async fn kill(stage: &mut Stage) -> Result<(), Surprise> {
     let count: usize = finished.iter().map(|(_, orders)| orders.len()).sum();
     stage.step("kill -9", &format!("{count} orders were acknowledged before"));
     let took = stage.restart().await?;
-    stage.step("restart on the same data", &format!("ready after {} ms: undecided transactions were rolled back", took.as_millis()));
+    stage.step(
+        "restart on the same data",
+        &format!("ready after {} ms: undecided transactions were rolled back", took.as_millis()),
+    );
     for (browser, orders) in finished {
         for order in orders {
             notified(&browser, &order).await?;
         }
     }
-    stage.step("GET /orders/{id}", &format!("all {count} are there and notified, with the cookies from before the kill"));
+    stage.step(
+        "GET /orders/{id}",
+        &format!("all {count} are there and notified, with the cookies from before the kill"),
+    );
     Ok(())
 }
 
@@ -187,12 +248,17 @@ async fn notified(browser: &Browser, order: &str) -> Result<Duration, Surprise> 
 
 async fn two_in_stock(browser: &Browser, products: &[Value]) -> Result<(String, String), Surprise> {
     let first = find(browser, products, |stock| stock >= 200).await?;
-    let rest: Vec<_> = products.iter().filter(|product| product["sku"] != *first).cloned().collect();
+    let rest: Vec<_> =
+        products.iter().filter(|product| product["sku"] != *first).cloned().collect();
     let second = find(browser, &rest, |stock| stock >= 200).await?;
     Ok((first, second))
 }
 
-async fn find(browser: &Browser, products: &[Value], wanted: impl Fn(i64) -> bool) -> Result<String, Surprise> {
+async fn find(
+    browser: &Browser,
+    products: &[Value],
+    wanted: impl Fn(i64) -> bool,
+) -> Result<String, Surprise> {
     for product in products {
         let sku = product["sku"].as_str().unwrap_or_default();
         let page = browser.get(&format!("/p/{sku}")).await?.ok()?;
@@ -213,6 +279,11 @@ fn list(value: &Value, name: &str) -> Vec<Value> {
 
 fn lines(cart: &Value) -> usize {
     list(cart, "lines").len()
+}
+
+/// A JSON string without its quotes.
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
 }
 
 fn amount(value: &Value) -> String {

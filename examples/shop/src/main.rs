@@ -1,19 +1,24 @@
 //! `shop`: serve, demo, verify.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use shop::cli::{Cli, Command};
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = Cli::parse().command();
+    // A demonstration and a check print their own findings; only what went wrong may come between.
+    let level = if matches!(command, Command::Serve(_)) { "info" } else { "error" };
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into()))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     shop::marks::arm();
-    let outcome = match cli.command() {
+    let outcome = match command {
         Command::Serve(args) => shop::serve::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => shop::demo::run(&args).await,
         Command::Verify(args) => return shop::verify::run(&args).await,

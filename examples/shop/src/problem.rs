@@ -6,6 +6,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use onceward_backend::{BackendError, ErrorClass};
 
+use crate::stores::StoresError;
+
 /// A refused or failed request ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). A handler answers it bare; the
 /// visit's layer renders it for who asked (see [`crate::visit`]).
 #[derive(Clone, Debug)]
@@ -94,7 +96,11 @@ impl From<sqlx::Error> for Problem {
 
 impl From<onceward_dtx::DtxError> for Problem {
     fn from(error: onceward_dtx::DtxError) -> Self {
-        if error.is_retryable() { Self::busy("The shop is busy right now.") } else { Self::internal(chain(&error)) }
+        if error.is_retryable() {
+            Self::busy("The shop is busy right now.")
+        } else {
+            Self::internal(chain(&error))
+        }
     }
 }
 
@@ -112,12 +118,28 @@ impl From<onceward_cart_store::Error> for Problem {
         use onceward_cart_store::Error as E;
         match error {
             E::Invalid(what) => Self::invalid(format!("{what}.")),
-            E::Limit(exceeded) => Self::invalid(format!("That is more than a cart holds: {exceeded}.")),
+            E::Limit(exceeded) => {
+                Self::invalid(format!("That is more than a cart holds: {exceeded}."))
+            }
             E::UnknownLine { .. } => Self::not_found("That is not in your cart."),
             E::Sealed { .. } => Self::conflict("You signed in meanwhile. Reload the page."),
-            E::Contended | E::OutcomeUnknown => Self::busy("Your cart is busy right now. Look at it, then try again."),
+            E::Contended | E::OutcomeUnknown => {
+                Self::busy("Your cart is busy right now. Look at it, then try again.")
+            }
             E::Backend(error) => error.into(),
             error => Self::internal(chain(&error)),
+        }
+    }
+}
+
+impl From<StoresError> for Problem {
+    fn from(error: StoresError) -> Self {
+        match error {
+            StoresError::Backend(error) => error.into(),
+            StoresError::Dtx(error) => error.into(),
+            StoresError::Carts(error) => error.into(),
+            StoresError::Tokens(error) => error.into(),
+            error @ StoresError::Queue(_) => Self::internal(chain(&error)),
         }
     }
 }

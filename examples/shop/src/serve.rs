@@ -2,8 +2,10 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mini_qq::{Client, Config, Server};
 use onceward_oauth_client::{OAuthClient, Provider, SecretString};
@@ -53,17 +55,18 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let delivery = Delivery::open(folder.path(), &stores).await?;
     stores.recover().await?;
 
-    let oauth = OAuthClient::builder(settings.keys(), Stores::oauth(folder.path()).await?, tasks.clone())
-        .provider(
-            Provider::qq(
-                &settings.qq_client,
-                SecretString::from(settings.qq_secret.clone()),
-                format!("{shop_origin}/auth/qq/callback"),
+    let oauth =
+        OAuthClient::builder(settings.keys(), Stores::oauth(folder.path()).await?, tasks.clone())
+            .provider(
+                Provider::qq(
+                    &settings.qq_client,
+                    SecretString::from(settings.qq_secret.clone()),
+                    format!("{shop_origin}/auth/qq/callback"),
+                )
+                .with_origin(&qq_origin)
+                .with_name("mini-qq"),
             )
-            .with_origin(&qq_origin)
-            .with_name("mini-qq"),
-        )
-        .build()?;
+            .build()?;
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self' {qq_origin}; form-action 'self'; base-uri 'none'; \
          frame-ancestors 'none'"
@@ -79,7 +82,8 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     });
     spawn_workers(&app, &delivery, &stop);
 
-    let serving = axum::serve(shop, router(&app)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving =
+        axum::serve(shop, router(&app)).with_graceful_shutdown(stop.clone().cancelled_owned());
     say(&format!("shop listening on {shop_origin}"));
     let serving = tasks.spawn(async move { serving.await });
     tokio::select! {
@@ -96,48 +100,55 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
 }
 
 fn spawn_workers(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) {
-    let (stores, oauth, sessions) = (app.stores.clone(), app.oauth.clone(), app.sessions.clone());
-    let run = |name: &'static str| tracing::debug!(name, "worker starts");
-    run("relay");
-    app.tasks.spawn({
-        let (relay, stop) = (delivery.relay.clone(), stop.clone());
-        async move { relay.run(stop).await }
-    });
-    run("consumer");
-    app.tasks.spawn({
-        let (consumer, stop) = (delivery.consumer.clone(), stop.clone());
-        async move { consumer.run(stop).await }
-    });
-    run("coordinator");
-    app.tasks.spawn({
-        let (dtx, stop) = (stores.dtx.clone(), stop.clone());
-        async move { dtx.work(stop).await }
-    });
-    run("sweeper");
-    app.tasks.spawn({
-        let stop = stop.clone();
-        async move { stores.sweep(stop).await }
-    });
-    run("login sweeper");
-    app.tasks.spawn({
-        let stop = stop.clone();
-        async move {
-            while !stop.is_cancelled() {
-                let (logins, sessions) = (oauth.purge(1_000).await, sessions.purge().await);
-                if logins.is_err() || sessions.is_err() {
-                    tracing::warn!("old logins or sessions could not be removed");
-                }
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(std::time::Duration::from_secs(60)) => {}
-                }
-            }
-        }
-    });
+    let (relay, consumer) = (delivery.relay.clone(), delivery.consumer.clone());
+    let (stores, dtx) = (app.stores.clone(), app.stores.dtx.clone());
+    let workers: [Pin<Box<dyn Future<Output = ()> + Send>>; 5] = [
+        Box::pin({
+            let stop = stop.clone();
+            async move { relay.run(stop).await }
+        }),
+        Box::pin({
+            let stop = stop.clone();
+            async move { consumer.run(stop).await }
+        }),
+        Box::pin({
+            let stop = stop.clone();
+            async move { dtx.work(stop).await }
+        }),
+        Box::pin({
+            let stop = stop.clone();
+            async move { stores.sweep(stop).await }
+        }),
+        Box::pin(sweep_logins(Arc::clone(app), stop.clone())),
+    ];
+    for worker in workers {
+        app.tasks.spawn(worker);
+    }
 }
 
-fn mini_qq(folder: &Folder, settings: &Settings, shop: &str, origin: &str) -> Result<Server, mini_qq::Error> {
-    let client = Client::new(&settings.qq_client, &settings.qq_secret, [format!("{shop}/auth/qq/callback")]);
+/// Removes old logins and sessions, once a minute.
+async fn sweep_logins(app: Arc<App>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let (Err(_), _) | (_, Err(_)) =
+            (app.oauth.purge(1_000).await, app.sessions.purge().await)
+        {
+            tracing::warn!("old logins or sessions could not be removed");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+        }
+    }
+}
+
+fn mini_qq(
+    folder: &Folder,
+    settings: &Settings,
+    shop: &str,
+    origin: &str,
+) -> Result<Server, mini_qq::Error> {
+    let client =
+        Client::new(&settings.qq_client, &settings.qq_secret, [format!("{shop}/auth/qq/callback")]);
     let data = folder.path().join("mini-qq");
     Server::new(Config::default().with_data_dir(data).with_origin(origin).with_client(client))
 }
@@ -152,7 +163,9 @@ fn mini_qq_address(args: &ServeArgs) -> SocketAddr {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address}: {error}").into())
 }
 
 /// A line that scripts wait for.

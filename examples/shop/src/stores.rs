@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::Catalog;
 use crate::folder::Settings;
 use crate::orders::{self, Order};
-use crate::problem::{Problem, chain};
+use crate::problem::chain;
 use crate::{Database, notify, now, session, stock, wallet};
 
 /// A place-order transaction lives no longer than that.
@@ -79,7 +79,11 @@ impl Stores {
     ///
     /// # Errors
     /// If one cannot be opened.
-    pub async fn open(folder: &Path, settings: &Settings, order_token_ttl: Duration) -> Result<Self, StoresError> {
+    pub async fn open(
+        folder: &Path,
+        settings: &Settings,
+        order_token_ttl: Duration,
+    ) -> Result<Self, StoresError> {
         let file = |name: &str| sqlite::open(folder.join(format!("{name}.db")));
         let catalog = Arc::new(Catalog::seeded(settings.seed));
         let keys = settings.keys();
@@ -88,7 +92,10 @@ impl Stores {
         session::TABLES.run(&web).await?;
         let tokens = onceward_idempotency::SqlStore::new(web.clone());
         tokens.migrate().await?;
-        let config = TokenConfig::default().with_ttl(order_token_ttl).with_lease(TOKEN_LEASE).with_holder("shop");
+        let config = TokenConfig::default()
+            .with_ttl(order_token_ttl)
+            .with_lease(TOKEN_LEASE)
+            .with_holder("shop");
         let tokens = FormTokens::new(Arc::new(tokens), keys.clone()).with_config(config)?;
         let carts = onceward_cart_store::store::SqlStore::new(file("carts").await?);
         carts.migrate().await?;
@@ -106,7 +113,10 @@ impl Stores {
         notify::TABLES.run(&notify).await?;
 
         let coordinator = onceward_dtx::SqlStore::open(folder.join("tc.db")).await?;
-        let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(coordinator), TcOptions::default())), DtxOptions::default());
+        let dtx = Dtx::new(
+            Arc::new(Tc::new(Arc::new(coordinator), TcOptions::default())),
+            DtxOptions::default(),
+        );
         let options = || AtOptions::default().with_lock_timeout(ORDER_TIMEOUT);
         let held = options().with_participant(Arc::new(outbox.clone()));
         Ok(Self {
@@ -129,7 +139,9 @@ impl Stores {
     /// # Errors
     /// If they cannot be opened.
     pub async fn oauth(folder: &Path) -> Result<OauthStores, StoresError> {
-        let store = onceward_oauth_client::store::SqlStore::<Database>::new(sqlite::open(folder.join("oauth.db")).await?);
+        let store = onceward_oauth_client::store::SqlStore::<Database>::new(
+            sqlite::open(folder.join("oauth.db")).await?,
+        );
         store.migrate().await?;
         Ok(OauthStores::new(store))
     }
@@ -143,11 +155,12 @@ impl Stores {
         let recovered = self.dtx.recover().await?;
         tracing::info!(?recovered, "global transactions of the last run are decided");
         self.settle_tokens(Duration::ZERO).await?;
-        let untaken: Vec<(String,)> =
-            sqlx::query_as("select id from orders where id not in (select order_id from cart_takes)")
-                .fetch_all(self.orders.pool())
-                .await
-                .map_err(BackendError::from)?;
+        let untaken: Vec<(String,)> = sqlx::query_as(
+            "select id from orders where id not in (select order_id from cart_takes)",
+        )
+        .fetch_all(self.orders.pool())
+        .await
+        .map_err(BackendError::from)?;
         for (id,) in untaken {
             if let Some(order) = orders::by_id(self.orders.pool(), &id).await? {
                 self.take_from_cart(&order).await?;
@@ -179,7 +192,9 @@ impl Stores {
             .await
             .map_err(BackendError::from)?;
         for (guest, user) in left {
-            if let (Some(guest), Ok(user)) = (GuestId::verify(&self.keys, &guest), MemberId::new(user)) {
+            if let (Some(guest), Ok(user)) =
+                (GuestId::verify(&self.keys, &guest), MemberId::new(user))
+            {
                 self.merge(&guest, &user).await?;
             }
         }
@@ -205,24 +220,30 @@ impl Stores {
     ///
     /// # Errors
     /// If a store does not answer; to be repeated.
-    pub async fn take_from_cart(&self, order: &Order) -> Result<(), Problem> {
-        let done: Option<String> = sqlx::query_scalar("select order_id from cart_takes where order_id = ?")
-            .bind(&order.id)
-            .fetch_optional(self.orders.pool())
-            .await?;
+    pub async fn take_from_cart(&self, order: &Order) -> Result<(), StoresError> {
+        let done: Option<String> =
+            sqlx::query_scalar("select order_id from cart_takes where order_id = ?")
+                .bind(&order.id)
+                .fetch_optional(self.orders.pool())
+                .await
+                .map_err(BackendError::from)?;
         if done.is_some() {
             return Ok(());
         }
         let owner = Owner::Member(MemberId::new(order.user_id.as_str())?);
         let mut bought = Vec::new();
         for line in orders::lines(self.orders.pool(), &order.id).await? {
-            bought.push(Bought { key: LineKey::new(line.sku)?, quantity: u32::try_from(line.quantity).unwrap_or(u32::MAX) });
+            bought.push(Bought {
+                key: LineKey::new(line.sku)?,
+                quantity: u32::try_from(line.quantity).unwrap_or(u32::MAX),
+            });
         }
         self.carts.take(&owner, &OrderId::new(order.id.as_str())?, &bought).await?;
         sqlx::query("insert into cart_takes (order_id) values (?) on conflict do nothing")
             .bind(&order.id)
             .execute(self.orders.pool())
-            .await?;
+            .await
+            .map_err(BackendError::from)?;
         Ok(())
     }
 
@@ -230,7 +251,11 @@ impl Stores {
     ///
     /// # Errors
     /// If the coordinator does not answer.
-    pub async fn decision(&self, xid: &str, at: i64) -> Result<Option<bool>, onceward_dtx::DtxError> {
+    pub async fn decision(
+        &self,
+        xid: &str,
+        at: i64,
+    ) -> Result<Option<bool>, onceward_dtx::DtxError> {
         const SURELY_DECIDED: i64 = 3_600_000_000;
         // The coordinator forgets outcomes after a day; rows that are still there then were committed.
         if now() - at > SURELY_DECIDED {
@@ -292,7 +317,11 @@ impl Delivery {
         let broker: Arc<dyn Broker> = Arc::new(SqliteBroker::open(pool, options).await?);
         let subscription = notify::subscription();
         broker.subscribe(&subscription).await?;
-        let relay = Relay::new(stores.outbox.store(), Arc::clone(&broker), RelayOptions::default().with_owner("shop"))?;
+        let relay = Relay::new(
+            stores.outbox.store(),
+            Arc::clone(&broker),
+            RelayOptions::default().with_owner("shop"),
+        )?;
         let inbox = Inbox::new(stores.notify.clone());
         inbox.migrate().await?;
         Ok(Self { relay, consumer: Consumer::new(broker, subscription, inbox, notify::handle) })
