@@ -1,1 +1,32 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "sql")]
+pub mod at;
+pub mod context;
+mod coordinator;
+mod error;
+#[cfg(feature = "sql")]
+mod participant;
+#[cfg(feature = "sql")]
+mod place;
+pub mod rm;
+pub mod tc;
+mod tm;
+
+pub use async_trait::async_trait;
+#[cfg(feature = "sql")]
+pub use at::{At, AtConnection, AtDb, AtOptions, AtTransaction};
+pub use context::Global;
+pub use coordinator::{BranchInfo, Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo};
+pub use error::DtxError;
+#[cfg(feature = "sql")]
+pub use participant::BranchParticipant;
+pub use rm::{ParkedInfo, UndoInfo};
+#[cfg(feature = "sql")]
+pub use sqlx;
+pub use tc::state::{BranchStatus, GlobalStatus, Reason};
+pub use tc::store::memory::MemoryStore;
+#[cfg(feature = "sql")]
+pub use tc::store::sql::SqlStore;
+pub use tc::{Tc, TcOptions};
+pub use tm::{Dtx, DtxOptions, Options};

@@ -1,0 +1,218 @@
+//! SQLite: images around the statement, inside of `BEGIN IMMEDIATE`, which keeps every other writer away.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use sqlx::sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow};
+use sqlx::{Arguments, Either, Executor, Row as _, Sqlite, SqliteConnection, SqlitePool};
+
+use super::{AtDb, Captured, Prepared};
+use crate::DtxError;
+use crate::at::call::{Call, safe};
+use crate::at::catalog::{Collation, Table};
+use crate::at::image::{Cell, Change, Kind, Row, Step};
+use crate::at::key::Part;
+use crate::at::plan::Write;
+
+mod cell;
+mod gate;
+
+use cell::{bind, holder, pairs, quoted, read};
+
+#[async_trait]
+#[expect(private_interfaces, reason = "sealed: nobody outside calls these")]
+impl AtDb for Sqlite {
+    async fn schema(conn: &mut SqliteConnection) -> Result<i64, DtxError> {
+        let row = conn.fetch_one("pragma schema_version").await?;
+        Ok(row.try_get(0)?)
+    }
+
+    async fn table(conn: &mut SqliteConnection, name: &str) -> Result<Table, DtxError> {
+        gate::table(conn, name).await
+    }
+
+    fn prepare(table: &Table, write: &Write) -> Prepared {
+        let name = quoted(&table.name);
+        let before = (write.kind != Kind::Insert).then(|| {
+            let (alias, filter) = (&write.alias, &write.filter);
+            safe(format!("select {} from main.{name}{alias}{filter}", pairs(table.columns.iter())))
+        });
+        let keys = pairs(table.key.iter().map(|&at| &table.columns[at]));
+        let glue = if write.returning { "," } else { "returning" };
+        Prepared { before, main: safe(format!("{}\n{glue} {keys}", write.body)) }
+    }
+
+    async fn capture(
+        conn: &mut SqliteConnection,
+        table: &Table,
+        write: &Write,
+        prepared: &Prepared,
+        call: Call<Self>,
+        max_rows: usize,
+    ) -> Result<Captured<Self>, DtxError> {
+        let given = call.args.as_ref().map_or(0, Arguments::len);
+        if given < write.arguments {
+            // The driver would bind NULL.
+            let part = format!("{given} arguments for {} placeholders", write.arguments);
+            return Err(DtxError::refused(part, "bind them all"));
+        }
+        let mut step = Step {
+            kind: write.kind,
+            table: table.name.clone(),
+            columns: table.columns.clone(),
+            key: table.key.clone(),
+            changes: Vec::new(),
+        };
+        let mut before = HashMap::new();
+        if let Some(text) = &prepared.before {
+            let mut rows = conn.fetch(call.with_text(text));
+            while let Some(row) = rows.try_next().await? {
+                if before.len() >= max_rows {
+                    return Err(DtxError::TooLarge { what: "rows", limit: max_rows });
+                }
+                let row = image(&row, 0, table.columns.len())?;
+                before.insert(step.key_of(&row), row);
+            }
+        }
+        let mut answer = Vec::new();
+        let mut keys = Vec::new();
+        let mut results = conn.fetch_many(call.with_text(&prepared.main));
+        while let Some(result) = results.try_next().await? {
+            match result {
+                Either::Right(row) => {
+                    if keys.len() >= max_rows {
+                        return Err(DtxError::TooLarge { what: "rows", limit: max_rows });
+                    }
+                    keys.push(image(&row, row.len() - 2 * table.key.len(), table.key.len())?);
+                    if write.returning {
+                        answer.push(Either::Right(row));
+                    }
+                }
+                Either::Left(done) => answer.push(Either::Left(done)),
+            }
+        }
+        drop(results);
+        for key in keys {
+            if key.iter().any(Cell::is_null) {
+                let part = format!("a row of {} whose primary key is NULL", table.name);
+                return Err(DtxError::refused(part, "declare the key NOT NULL"));
+            }
+            let before = before.remove(&key);
+            if before.is_some() == (write.kind == Kind::Insert) {
+                return Err(differs());
+            }
+            let after = match write.kind {
+                Kind::Delete => None,
+                Kind::Insert | Kind::Update => {
+                    Some(Self::current(conn, &step, &key).await?.ok_or_else(differs)?)
+                }
+            };
+            step.changes.push(Change { before, after });
+        }
+        if !before.is_empty() {
+            return Err(differs());
+        }
+        Ok(Captured { answer, step })
+    }
+
+    fn part(cell: &Cell) -> Part {
+        cell::part(cell)
+    }
+
+    fn fold(cell: &Cell, collation: Collation) -> Part {
+        cell::fold(cell, collation)
+    }
+
+    async fn ready_for_undo(conn: &mut SqliteConnection) -> Result<(), DtxError> {
+        // Rows come back one by one, so a child may come before its parent.
+        conn.execute("pragma defer_foreign_keys = on").await?;
+        Ok(())
+    }
+
+    async fn current(
+        conn: &mut SqliteConnection,
+        step: &Step,
+        key: &[Cell],
+    ) -> Result<Option<Row>, DtxError> {
+        let mut args = SqliteArguments::default();
+        let by_key = condition(&mut args, step, key)?;
+        let table = quoted(&step.table);
+        let text =
+            format!("select {} from main.{table} where {by_key}", pairs(step.columns.iter()));
+        let row = conn.fetch_optional(Call::own(safe(text), args)).await?;
+        row.map(|row| image(&row, 0, step.columns.len())).transpose()
+    }
+
+    async fn take_back(
+        conn: &mut SqliteConnection,
+        step: &Step,
+        change: &Change,
+    ) -> Result<bool, DtxError> {
+        let mut args = SqliteArguments::default();
+        let table = quoted(&step.table);
+        let text = match (&change.before, &change.after) {
+            (None, None) => return Ok(true),
+            (None, Some(after)) => {
+                let by_key = condition(&mut args, step, &step.key_of(after))?;
+                format!("delete from main.{table} where {by_key}")
+            }
+            (Some(before), None) => {
+                let columns: Vec<_> = step.columns.iter().map(|column| quoted(column)).collect();
+                let values: Vec<_> = before.iter().map(holder).collect();
+                before.iter().try_for_each(|cell| bind(&mut args, cell))?;
+                format!(
+                    "insert into main.{table} ({}) values ({})",
+                    columns.join(", "),
+                    values.join(", ")
+                )
+            }
+            (Some(before), Some(after)) => {
+                let mut sets = Vec::new();
+                for ((column, old), _) in
+                    step.columns.iter().zip(before).zip(after).filter(|((_, old), new)| old != new)
+                {
+                    sets.push(format!("{} = {}", quoted(column), holder(old)));
+                    bind(&mut args, old)?;
+                }
+                if sets.is_empty() {
+                    return Ok(true);
+                }
+                let by_key = condition(&mut args, step, &step.key_of(after))?;
+                format!("update main.{table} set {} where {by_key}", sets.join(", "))
+            }
+        };
+        let done = conn.execute(Call::own(safe(text), args)).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    fn undo_pool(users: &SqlitePool) -> SqlitePool {
+        SqlitePoolOptions::new()
+            .max_connections(2)
+            .connect_lazy_with((*users.connect_options()).clone())
+    }
+}
+
+fn image(row: &SqliteRow, from: usize, columns: usize) -> Result<Row, DtxError> {
+    (0..columns).map(|at| read(row, from + 2 * at)).collect()
+}
+
+/// The condition that finds exactly the row of a key. The storage class is part of it, since a column without a type tells
+/// 1 and '1' apart while the comparison may not.
+fn condition(args: &mut SqliteArguments, step: &Step, key: &[Cell]) -> Result<String, DtxError> {
+    let mut parts = Vec::new();
+    for (&at, cell) in step.key.iter().zip(key) {
+        let column = step.columns.get(at).map(|column| quoted(column)).unwrap_or_default();
+        parts.push(format!(
+            "{column} = {} and typeof({column}) = '{}'",
+            holder(cell),
+            cell::class(cell)
+        ));
+        bind(args, cell)?;
+    }
+    Ok(parts.join(" and "))
+}
+
+fn differs() -> DtxError {
+    DtxError::RollbackOnly("a statement changed other rows than were imaged before it")
+}

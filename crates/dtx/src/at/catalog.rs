@@ -1,0 +1,148 @@
+//! What the catalogue says about a table, and whether changes of it can be undone for certain.
+
+use super::image::Kind;
+use super::plan::Write;
+use crate::DtxError;
+
+/// A table whose changes can be captured, as far as the table itself is concerned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// As the catalogue spells it.
+    pub(crate) name: String,
+    /// The stored columns in their order, without generated ones.
+    pub(crate) columns: Vec<String>,
+    /// Positions of the primary key among the columns.
+    pub(crate) key: Vec<usize>,
+    /// Further unique keys.
+    pub(crate) uniques: Vec<Unique>,
+    /// Foreign keys of other tables that point here.
+    pub(crate) incoming: Vec<Incoming>,
+}
+
+/// A unique key beside the primary key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unique {
+    pub(crate) name: String,
+    /// Position among the table's columns, and how its values are compared.
+    pub(crate) columns: Vec<(usize, Collation)>,
+}
+
+/// How texts of a unique key are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Collation {
+    Binary,
+    /// ASCII letters are equal to each other's case.
+    NoCase,
+    /// Spaces at the end do not count.
+    RightTrim,
+}
+
+/// A foreign key that points to the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Incoming {
+    pub(crate) child: String,
+    /// The columns it points to; empty for the primary key.
+    pub(crate) columns: Vec<String>,
+    /// True if a DELETE changes the child.
+    pub(crate) on_delete: bool,
+    /// True if an UPDATE of the columns changes the child.
+    pub(crate) on_update: bool,
+}
+
+impl Table {
+    pub(crate) fn position(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|own| own.eq_ignore_ascii_case(column))
+    }
+
+    /// Refuses a write that would change rows which the images do not show.
+    pub(crate) fn admit(&self, write: &Write) -> Result<(), DtxError> {
+        let name = &self.name;
+        for column in &write.set {
+            let at = self.position(column).ok_or_else(|| {
+                DtxError::refused(
+                    format!("SET {column} on {name}"),
+                    "set a stored column of the table by its name",
+                )
+            })?;
+            if self.key.contains(&at) {
+                let instead = "insert a row with the new key and delete the old one";
+                return Err(DtxError::refused(
+                    format!("a change of {name}'s primary key ({column})"),
+                    instead,
+                ));
+            }
+        }
+        for incoming in &self.incoming {
+            let cascades = match write.kind {
+                Kind::Delete => incoming.on_delete,
+                Kind::Update => {
+                    incoming.on_update
+                        && incoming.columns.iter().any(|column| {
+                            write.set.iter().any(|set| set.eq_ignore_ascii_case(column))
+                        })
+                }
+                Kind::Insert => false,
+            };
+            if cascades {
+                let child = &incoming.child;
+                return Err(DtxError::refused(
+                    format!("{name}, whose foreign key from {child} cascades"),
+                    format!(
+                        "change {child} first by a statement of its own, and declare the key NO ACTION"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table {
+            name: "t".to_owned(),
+            columns: ["id", "a", "b"].map(str::to_owned).to_vec(),
+            key: vec![0],
+            uniques: Vec::new(),
+            incoming: vec![Incoming {
+                child: "c".to_owned(),
+                columns: vec!["a".to_owned()],
+                on_delete: true,
+                on_update: true,
+            }],
+        }
+    }
+
+    fn write(kind: Kind, set: &[&str]) -> Write {
+        Write {
+            kind,
+            table: "t".to_owned(),
+            alias: String::new(),
+            set: set.iter().map(|&column| column.to_owned()).collect(),
+            filter: String::new(),
+            body: String::new(),
+            returning: false,
+            arguments: 0,
+        }
+    }
+
+    #[test]
+    fn admits_what_the_images_show() {
+        let table = table();
+        assert!(table.admit(&write(Kind::Insert, &[])).is_ok());
+        assert!(table.admit(&write(Kind::Update, &["B"])).is_ok());
+        for (refused, part) in [
+            (write(Kind::Update, &["id"]), "primary key"),
+            (write(Kind::Update, &["ID"]), "primary key"),
+            (write(Kind::Update, &["rowid"]), "SET rowid"),
+            (write(Kind::Update, &["b", "A"]), "cascades"),
+            (write(Kind::Delete, &[]), "cascades"),
+        ] {
+            let error = table.admit(&refused).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

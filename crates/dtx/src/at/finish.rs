@@ -1,0 +1,111 @@
+//! The end of phase one: undo record, registration, local commit, in this order.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use onceward_backend::internal::{commit, mark};
+
+use super::capture::AtDb;
+use super::connection::{AtConnection, Role};
+use super::image::{Images, encode};
+use super::locks::locks;
+use crate::DtxError;
+use crate::context::Global;
+use crate::coordinator::NewBranch;
+
+impl<D: AtDb> AtConnection<D> {
+    pub(super) async fn roll_back(self) -> Result<(), DtxError> {
+        Ok(self.tx.rollback().await?)
+    }
+
+    /// Rolls back and answers why.
+    async fn give_up(self, reason: DtxError) -> DtxError {
+        match self.roll_back().await {
+            Ok(()) => reason,
+            Err(unconfirmed) => {
+                tracing::warn!(%unconfirmed, "a local rollback was not confirmed; the connection is given up");
+                reason
+            }
+        }
+    }
+
+    /// Commits the local transaction if its branch is accepted with all its locks, else rolls it back.
+    pub(super) async fn finish(mut self, global: Option<&Global>) -> Result<(), DtxError> {
+        if let Err(error) = self.state.check() {
+            return Err(self.give_up(error).await);
+        }
+        if self.state.uncaptured {
+            // An error of a statement past the capture may have ended the transaction, whose commit would not say so.
+            if let Err(error) = self.at.0.log.raw(&mut self.tx, "select 1").await {
+                return Err(self.give_up(error).await);
+            }
+        }
+        match (&self.role, global) {
+            (Role::Local, _) => self.finish_local().await,
+            (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => {
+                Ok(commit(self.tx).await?)
+            }
+            (Role::Branch { xid, .. }, Some(global)) if global.xid() == xid => {
+                self.finish_branch(global).await
+            }
+            (Role::Branch { .. }, _) => Err(self.give_up(DtxError::NoTransaction).await),
+        }
+    }
+
+    async fn finish_local(self) -> Result<(), DtxError> {
+        let locks = locks::<D>(self.at.resource_id(), &self.steps);
+        // The rows are locked in the database until the commit below, so no branch can take their locks in between.
+        match self.at.0.coordinator.check_locks(&locks).await {
+            Ok(()) => Ok(commit(self.tx).await?),
+            Err(error) => Err(self.give_up(error).await),
+        }
+    }
+
+    async fn finish_branch(mut self, global: &Global) -> Result<(), DtxError> {
+        let Role::Branch { xid, hold } = &self.role else { return Err(DtxError::NoTransaction) };
+        let branch = NewBranch {
+            xid: xid.clone(),
+            branch_id: branch_id(),
+            resource_id: self.at.resource_id().to_owned(),
+            locks: locks::<D>(self.at.resource_id(), &self.steps),
+        };
+        let steps = std::mem::take(&mut self.steps).into_iter().map(|done| done.step).collect();
+        let images = encode(&Images { steps });
+        let name = (branch.xid.as_str(), branch.branch_id);
+        let coordinator = std::sync::Arc::clone(&self.at.0.coordinator);
+        if let Err(error) = self.at.0.log.write(&mut self.tx, name, hold.as_deref(), &images).await
+        {
+            return Err(self.give_up(error).await);
+        }
+        // From here to the answer of the commit, nobody else may take the branch for done or for gone.
+        let doubt = global.enter_doubt();
+        match coordinator.register(&branch).await {
+            Ok(()) => {}
+            Err(refused @ (DtxError::LockConflict { .. } | DtxError::Ended { .. })) => {
+                let refused = self.give_up(refused).await;
+                doubt.settle();
+                return Err(refused);
+            }
+            Err(unknown) => {
+                // It may be registered. Said to have failed only once that is certain; else the doubt stays.
+                self.roll_back().await?;
+                coordinator.phase_one_failed(&branch.xid, branch.branch_id).await.ok();
+                doubt.settle();
+                return Err(unknown);
+            }
+        }
+        // An error here may hide a commit that took effect: the doubt stays, so the whole can only roll back, and undo or
+        // guard settle which it was.
+        commit(self.tx).await?;
+        doubt.settle();
+        mark("dtx.branch_committed");
+        metrics::counter!("onceward_dtx_branches_total").increment(1);
+        Ok(())
+    }
+}
+
+/// A positive id by time and chance; together with the xid it is unique.
+fn branch_id() -> i64 {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
+    let chance = i64::from(uuid::Uuid::new_v4().as_fields().0 & 0x3f_ffff);
+    (i64::try_from(millis & 0x1ff_ffff_ffff).unwrap_or_default() << 22) | chance
+}

@@ -1,0 +1,154 @@
+//! Bytes of `rollback_info`: a version, the steps, and a checksum over both.
+
+use sha2::{Digest, Sha256};
+
+use super::{Cell, Change, Images, Kind, Row, Step};
+use crate::DtxError;
+
+const VERSION: u8 = 1;
+const CHECKSUM: usize = 8;
+
+/// The bytes of all steps.
+pub(crate) fn encode(images: &Images) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    count(&mut out, images.steps.len());
+    for step in &images.steps {
+        out.push(match step.kind {
+            Kind::Insert => 1,
+            Kind::Update => 2,
+            Kind::Delete => 3,
+        });
+        bytes(&mut out, step.table.as_bytes());
+        count(&mut out, step.columns.len());
+        step.columns.iter().for_each(|column| bytes(&mut out, column.as_bytes()));
+        count(&mut out, step.key.len());
+        step.key.iter().for_each(|&at| count(&mut out, at));
+        count(&mut out, step.changes.len());
+        for change in &step.changes {
+            image(&mut out, change.before.as_ref());
+            image(&mut out, change.after.as_ref());
+        }
+    }
+    let sum = Sha256::digest(&out);
+    out.extend_from_slice(&sum[..CHECKSUM]);
+    out
+}
+
+/// Reads what [`encode`] wrote. Bytes of any other origin are an error, never a panic and never more memory than they take.
+pub(crate) fn decode(stored: &[u8]) -> Result<Images, DtxError> {
+    let body = stored.len().checked_sub(CHECKSUM).ok_or(DtxError::Corrupt("too short"))?;
+    let (body, sum) = stored.split_at(body);
+    if Sha256::digest(body)[..CHECKSUM] != *sum {
+        return Err(DtxError::Corrupt("wrong checksum"));
+    }
+    let mut input = Input(body);
+    if input.byte()? != VERSION {
+        return Err(DtxError::Corrupt("written by a newer version"));
+    }
+    let steps = (0..input.count()?).map(|_| input.step()).collect::<Result<_, _>>()?;
+    if !input.0.is_empty() {
+        return Err(DtxError::Corrupt("bytes after the end"));
+    }
+    Ok(Images { steps })
+}
+
+/// Seven bits a byte, the lowest first.
+fn count(out: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        out.push(u8::try_from(value & 0x7f).unwrap_or_default() | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).unwrap_or_default());
+}
+
+fn bytes(out: &mut Vec<u8>, value: &[u8]) {
+    count(out, value.len());
+    out.extend_from_slice(value);
+}
+
+fn image(out: &mut Vec<u8>, row: Option<&Row>) {
+    let Some(row) = row else { return out.push(0) };
+    out.push(1);
+    for cell in row {
+        out.extend_from_slice(&cell.kind.to_be_bytes());
+        if !cell.is_null() {
+            bytes(out, &cell.bytes);
+        }
+    }
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> Result<u8, DtxError> {
+        let (&first, rest) = self.0.split_first().ok_or(DtxError::Corrupt("cut off"))?;
+        self.0 = rest;
+        Ok(first)
+    }
+
+    fn count(&mut self) -> Result<usize, DtxError> {
+        let mut value = 0_usize;
+        for shift in (0..usize::BITS).step_by(7) {
+            let byte = self.byte()?;
+            let part = usize::from(byte & 0x7f);
+            value |= part
+                .checked_shl(shift)
+                .filter(|shifted| shifted >> shift == part)
+                .ok_or(TOO_LARGE)?;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(TOO_LARGE)
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>, DtxError> {
+        let length = self.count()?;
+        let (value, rest) = self.0.split_at_checked(length).ok_or(DtxError::Corrupt("cut off"))?;
+        self.0 = rest;
+        Ok(value.to_vec())
+    }
+
+    fn text(&mut self) -> Result<String, DtxError> {
+        String::from_utf8(self.bytes()?).map_err(|_| DtxError::Corrupt("a name is not text"))
+    }
+
+    fn image(&mut self, columns: usize) -> Result<Option<Row>, DtxError> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => (0..columns).map(|_| self.cell()).collect::<Result<_, _>>().map(Some),
+            _ => Err(DtxError::Corrupt("an image is neither there nor absent")),
+        }
+    }
+
+    fn cell(&mut self) -> Result<Cell, DtxError> {
+        let (kind, rest) = self.0.split_first_chunk::<4>().ok_or(DtxError::Corrupt("cut off"))?;
+        self.0 = rest;
+        match u32::from_be_bytes(*kind) {
+            0 => Ok(Cell::NULL),
+            kind => Ok(Cell { kind, bytes: self.bytes()? }),
+        }
+    }
+
+    fn step(&mut self) -> Result<Step, DtxError> {
+        let kind = match self.byte()? {
+            1 => Kind::Insert,
+            2 => Kind::Update,
+            3 => Kind::Delete,
+            _ => return Err(DtxError::Corrupt("unknown kind of step")),
+        };
+        let table = self.text()?;
+        let columns: Vec<_> = (0..self.count()?).map(|_| self.text()).collect::<Result<_, _>>()?;
+        let key: Vec<_> = (0..self.count()?).map(|_| self.count()).collect::<Result<_, _>>()?;
+        if key.is_empty() || key.iter().any(|&at| at >= columns.len()) {
+            return Err(DtxError::Corrupt("a key outside of the columns"));
+        }
+        let change = |input: &mut Self| {
+            Ok(Change { before: input.image(columns.len())?, after: input.image(columns.len())? })
+        };
+        let changes = (0..self.count()?).map(|_| change(self)).collect::<Result<_, DtxError>>()?;
+        Ok(Step { kind, table, columns, key, changes })
+    }
+}
+
+const TOO_LARGE: DtxError = DtxError::Corrupt("a length is too large");

@@ -1,0 +1,44 @@
+//! Which locks a branch needs for the rows it changed.
+
+use std::collections::BTreeSet;
+
+use super::capture::AtDb;
+use super::connection::Done;
+use super::image::{Cell, Row};
+use super::key::{Part, hashed, text};
+use crate::tc::lock::LockKey;
+
+/// The primary key of every changed row, and every value of a unique key that appeared or disappeared: another
+/// transaction that took such a value would make the undo impossible.
+pub(super) fn locks<D: AtDb>(resource_id: &str, done: &[Done]) -> Vec<LockKey> {
+    let mut locks = BTreeSet::new();
+    let mut add = |table: &str, key: String| {
+        locks.insert(LockKey { resource_id: resource_id.to_owned(), table: table.to_owned(), key });
+    };
+    for Done { step, table } in done {
+        for change in &step.changes {
+            if let Some(row) = change.any() {
+                add(&step.table, text(&step.key_of(row).iter().map(D::part).collect::<Vec<_>>()));
+            }
+            for unique in &table.uniques {
+                let value = |row: &Row| -> Option<Vec<Part>> {
+                    let cell = |at: usize| row.get(at).filter(|cell: &&Cell| !cell.is_null());
+                    // A null is equal to nothing, so such a row has no value of this key.
+                    unique
+                        .columns
+                        .iter()
+                        .map(|&(at, how)| cell(at).map(|cell| D::fold(cell, how)))
+                        .collect()
+                };
+                let [before, after] =
+                    [&change.before, &change.after].map(|image| image.as_ref().and_then(value));
+                if before != after {
+                    for parts in [before, after].into_iter().flatten() {
+                        add(&step.table, format!("{}{}", unique.name, hashed(&parts)));
+                    }
+                }
+            }
+        }
+    }
+    locks.into_iter().collect()
+}

@@ -1,0 +1,250 @@
+//! The table `undo_log`: written in phase one with the rows it describes, removed in phase two.
+
+use std::fmt;
+
+use onceward_backend::internal::Sql;
+use onceward_backend::{Conn, Db};
+
+use crate::DtxError;
+
+/// What stands in `context`: who wrote the row, and the hold of the branch. Pairs, as other resource managers write them.
+const OURS: &str = "serializer=onceward";
+const NORMAL: i64 = 0;
+const GUARD: i64 = 1;
+
+/// The statements on `undo_log` and `dtx_parked`.
+pub(crate) struct Log<D: Db>(Sql<D>);
+
+impl<D: Db> fmt::Debug for Log<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+/// A row of `undo_log`.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// Undo of a branch that has committed locally.
+    Undo { context: String, images: Vec<u8> },
+    /// The branch was rolled back before its first phase arrived.
+    Guard,
+}
+
+/// The context of a row of ours.
+pub(crate) fn context(hold: Option<&str>) -> String {
+    hold.map_or_else(|| OURS.to_owned(), |hold| format!("{OURS}&hold={hold}"))
+}
+
+/// The hold in a context; an error if the row is of another make, which only its maker can undo.
+pub(crate) fn hold_of(context: &str) -> Result<Option<&str>, DtxError> {
+    let foreign = || DtxError::Resource {
+        resource: "undo_log".to_owned(),
+        problem: "the undo record was written by another resource manager; let that one end it"
+            .to_owned(),
+    };
+    let rest = context.strip_prefix(OURS).ok_or_else(foreign)?;
+    match rest.strip_prefix('&') {
+        None if rest.is_empty() => Ok(None),
+        None => Err(foreign()),
+        Some(pairs) => Ok(pairs.split('&').find_map(|pair| pair.strip_prefix("hold="))),
+    }
+}
+
+impl<D: Db> Log<D> {
+    pub(crate) fn new() -> Self {
+        Self(Sql::new())
+    }
+
+    /// Writes the undo of a branch. A guard in its place is a conflict of keys: this branch was rolled back already.
+    pub(crate) async fn write(
+        &self,
+        conn: &mut impl Conn<D>,
+        (xid, branch_id): (&str, i64),
+        hold: Option<&str>,
+        images: &[u8],
+    ) -> Result<(), DtxError> {
+        self.insert()
+            .bind(xid)
+            .bind(branch_id)
+            .bind(&context(hold))
+            .bind(images)
+            .bind(NORMAL)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+
+    fn insert(&self) -> onceward_backend::internal::Statement<D> {
+        self.0.sql(
+            "insert into undo_log (xid, branch_id, context, rollback_info, log_status, log_created, log_modified) \
+             values (?, ?, ?, ?, ?, {now}, {now})",
+        )
+    }
+
+    /// The row of a branch, locked where the database locks rows.
+    pub(crate) async fn find(
+        &self,
+        conn: &mut impl Conn<D>,
+        (xid, branch_id): (&str, i64),
+    ) -> Result<Option<Entry>, DtxError> {
+        let row: Option<(String, Vec<u8>, i64)> = self
+            .0
+            .sql("select context, rollback_info, log_status from undo_log where xid = ? and branch_id = ? {for_update}")
+            .bind(xid)
+            .bind(branch_id)
+            .fetch_optional(conn)
+            .await?;
+        Ok(row.map(
+            |(context, images, status)| {
+                if status == NORMAL { Entry::Undo { context, images } } else { Entry::Guard }
+            },
+        ))
+    }
+
+    /// Bars a first phase that may still come. False if there is a row after all.
+    pub(crate) async fn guard(
+        &self,
+        conn: &mut impl Conn<D>,
+        (xid, branch_id): (&str, i64),
+    ) -> Result<bool, DtxError> {
+        let inserted = self
+            .0
+            .sql(
+                "{insert_ignore} undo_log (xid, branch_id, context, rollback_info, log_status, log_created, log_modified) \
+                 values (?, ?, ?, ?, ?, {now}, {now}) {or_ignore}",
+            )
+            .bind(xid)
+            .bind(branch_id)
+            .bind(OURS)
+            .bind(&[0_u8; 0])
+            .bind(GUARD)
+            .insert_once(conn)
+            .await?;
+        Ok(inserted)
+    }
+
+    /// Removes the undo of a branch that holds nothing, in one statement.
+    pub(crate) async fn remove_plain(
+        &self,
+        conn: &mut impl Conn<D>,
+        (xid, branch_id): (&str, i64),
+    ) -> Result<bool, DtxError> {
+        let statement =
+            self.0.sql("delete from undo_log where xid = ? and branch_id = ? and context = ? and log_status = ?");
+        Ok(statement.bind(xid).bind(branch_id).bind(OURS).bind(NORMAL).execute(conn).await? == 1)
+    }
+
+    pub(crate) async fn remove(
+        &self,
+        conn: &mut impl Conn<D>,
+        (xid, branch_id): (&str, i64),
+    ) -> Result<(), DtxError> {
+        let statement = self.0.sql("delete from undo_log where xid = ? and branch_id = ?");
+        statement.bind(xid).bind(branch_id).execute(conn).await?;
+        Ok(())
+    }
+
+    /// Moves the undo of a branch to the parked ones.
+    pub(crate) async fn park(
+        &self,
+        conn: &mut impl Conn<D>,
+        (xid, branch_id): (&str, i64),
+        reason: &str,
+    ) -> Result<(), DtxError> {
+        self.0
+            .sql(
+                "insert into dtx_parked (xid, branch_id, reason, context, rollback_info, parked) \
+                 select xid, branch_id, ?, context, rollback_info, {now} from undo_log where xid = ? and branch_id = ?",
+            )
+            .bind(reason)
+            .bind(xid)
+            .bind(branch_id)
+            .execute(conn)
+            .await?;
+        self.remove(conn, (xid, branch_id)).await
+    }
+
+    pub(crate) async fn is_parked(
+        &self,
+        conn: &mut impl Conn<D>,
+        (xid, branch_id): (&str, i64),
+    ) -> Result<bool, DtxError> {
+        let row: Option<(i64,)> = self
+            .0
+            .sql("select branch_id from dtx_parked where xid = ? and branch_id = ?")
+            .bind(xid)
+            .bind(branch_id)
+            .fetch_optional(conn)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Transaction, branch and age in microseconds of each undo record.
+    pub(crate) async fn all(
+        &self,
+        conn: &mut impl Conn<D>,
+    ) -> Result<Vec<(String, i64, i64)>, DtxError> {
+        let statement = self
+            .0
+            .sql("select xid, branch_id, {now} - log_created from undo_log where log_status = ?");
+        Ok(statement.bind(NORMAL).fetch_all(conn).await?)
+    }
+
+    /// Transaction, branch, reason and age in microseconds of each parked branch.
+    pub(crate) async fn parked(
+        &self,
+        conn: &mut impl Conn<D>,
+    ) -> Result<Vec<(String, i64, String, i64)>, DtxError> {
+        let statement = self
+            .0
+            .sql("select xid, branch_id, reason, {now} - parked from dtx_parked order by parked");
+        Ok(statement.fetch_all(conn).await?)
+    }
+
+    /// Removes guards older than that.
+    pub(crate) async fn sweep(
+        &self,
+        conn: &mut impl Conn<D>,
+        micros: i64,
+    ) -> Result<u64, DtxError> {
+        let statement =
+            self.0.sql("delete from undo_log where log_status = ? and log_created < {now} - ?");
+        Ok(statement.bind(GUARD).bind(micros).execute(conn).await?)
+    }
+
+    /// Reads every column that is written, so that a table of another shape is noticed at start.
+    pub(crate) async fn verify(&self, conn: &mut impl Conn<D>) -> Result<(), DtxError> {
+        self.0
+            .sql(
+                "select xid, branch_id, context, rollback_info, log_status, log_created, log_modified from undo_log \
+                 where xid = '' and branch_id = 0",
+            )
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Runs a fixed text without arguments.
+    pub(crate) async fn raw(
+        &self,
+        conn: &mut impl Conn<D>,
+        text: &'static str,
+    ) -> Result<(), DtxError> {
+        self.0.sql(text).execute(conn).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_tells_its_maker_and_its_hold() {
+        assert_eq!(hold_of(&context(None)).unwrap(), None);
+        assert_eq!(hold_of(&context(Some("h1"))).unwrap(), Some("h1"));
+        for foreign in ["serializer=jackson&compressorType=NONE", "serializer=onceward2", ""] {
+            assert!(hold_of(foreign).is_err(), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Phase two: forget the undo of a branch, or apply it.
+
+use async_trait::async_trait;
+use onceward_backend::internal::{begin, commit};
+use sqlx::Transaction;
+use std::time::Duration;
+
+use super::At;
+use super::capture::AtDb;
+use super::image::{Images, decode};
+use super::key::text;
+use super::log::{Entry, hold_of};
+use super::undo::{Verdict, judge, named, nets};
+use crate::rm::{ParkedInfo, Resource, UndoInfo, Undone};
+use crate::{DtxError, place};
+
+/// What taking a branch back came to, inside of its transaction.
+enum Taken {
+    Back,
+    /// Nothing was changed, for this reason.
+    Not(String),
+}
+
+#[async_trait]
+impl<D: AtDb> Resource for At<D> {
+    fn id(&self) -> &str {
+        self.resource_id()
+    }
+
+    async fn commit(&self, xid: &str, branch_id: i64) -> Result<(), DtxError> {
+        let (log, name) = (&self.0.log, (xid, branch_id));
+        if log.remove_plain(&mut self.0.undo_pool.acquire().await?, name).await? {
+            return Ok(());
+        }
+        let mut tx = begin(&self.0.undo_pool).await?;
+        let Some(Entry::Undo { context, .. }) = log.find(&mut tx, name).await? else {
+            // Forgotten before: the undo record and what it held went together.
+            return Ok(tx.rollback().await?);
+        };
+        if let Some(hold) = hold_of(&context)? {
+            for participant in &self.options().participants {
+                participant.on_commit(&mut tx, xid, hold).await?;
+            }
+        }
+        log.remove(&mut tx, name).await?;
+        commit(tx).await?;
+        self.options().participants.iter().for_each(|participant| participant.committed());
+        Ok(())
+    }
+
+    async fn rollback(&self, xid: &str, branch_id: i64) -> Result<Undone, DtxError> {
+        let (log, name) = (&self.0.log, (xid, branch_id));
+        loop {
+            let mut tx = begin(&self.0.undo_pool).await?;
+            let (context, images) = match log.find(&mut tx, name).await? {
+                Some(Entry::Undo { context, images }) => (context, images),
+                Some(Entry::Guard) => return Ok(Undone::Done),
+                None if log.is_parked(&mut tx, name).await? => return Ok(Undone::Parked),
+                None => {
+                    // Its first phase never committed, or is undone. Whichever: it must not commit after this.
+                    if log.guard(&mut tx, name).await? {
+                        commit(tx).await?;
+                        return Ok(Undone::Done);
+                    }
+                    // It committed between our two looks.
+                    continue;
+                }
+            };
+            let hold = hold_of(&context)?.map(str::to_owned);
+            log.raw(&mut tx, "savepoint onceward_undo").await?;
+            match self.take_back(&mut tx, &images).await {
+                Ok(Taken::Back) => {}
+                Ok(Taken::Not(reason)) => {
+                    return self.park(tx, name, hold.as_deref(), &reason).await;
+                }
+                Err(refused) if refused.is_final_refusal() => {
+                    log.raw(&mut tx, "rollback to onceward_undo").await?;
+                    return self.park(tx, name, hold.as_deref(), &described(&refused)).await;
+                }
+                Err(error) => return Err(error),
+            }
+            self.discard(&mut tx, xid, hold.as_deref()).await?;
+            log.remove(&mut tx, name).await?;
+            return match commit(tx).await.map_err(DtxError::from) {
+                Ok(()) => Ok(Undone::Done),
+                // A constraint that is checked at the end: nothing of the undo remains, and nothing will change that.
+                Err(refused) if refused.is_final_refusal() => {
+                    let tx = begin(&self.0.undo_pool).await?;
+                    self.park(tx, name, hold.as_deref(), &described(&refused)).await
+                }
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    async fn undo_rows(&self) -> Result<Vec<UndoInfo>, DtxError> {
+        let rows = self.0.log.all(&mut self.0.undo_pool.acquire().await?).await?;
+        let info = |(xid, branch_id, age)| UndoInfo {
+            resource_id: self.resource_id().to_owned(),
+            xid,
+            branch_id,
+            age: place::age(age),
+        };
+        Ok(rows.into_iter().map(info).collect())
+    }
+
+    async fn parked(&self) -> Result<Vec<ParkedInfo>, DtxError> {
+        let rows = self.0.log.parked(&mut self.0.undo_pool.acquire().await?).await?;
+        let info = |(xid, branch_id, reason, age)| ParkedInfo {
+            resource_id: self.resource_id().to_owned(),
+            xid,
+            branch_id,
+            reason,
+            age: place::age(age),
+        };
+        Ok(rows.into_iter().map(info).collect())
+    }
+
+    async fn sweep(&self, older: Duration) -> Result<u64, DtxError> {
+        let micros = i64::try_from(older.as_micros()).unwrap_or(i64::MAX / 4);
+        self.0.log.sweep(&mut self.0.undo_pool.acquire().await?, micros).await
+    }
+}
+
+impl<D: AtDb> At<D> {
+    /// Compares every row once, then takes all steps back from the last to the first; or changes nothing.
+    async fn take_back(
+        &self,
+        tx: &mut Transaction<'static, D>,
+        images: &[u8],
+    ) -> Result<Taken, DtxError> {
+        let images = decode(images)?;
+        if let Some(reason) = self.reshaped(tx, &images).await? {
+            return Ok(Taken::Not(reason));
+        }
+        D::ready_for_undo(tx).await?;
+        let mut skipped = std::collections::BTreeSet::new();
+        for (id, net) in nets(&images) {
+            let Some(step) = images.steps.get(net.step) else { continue };
+            let current = D::current(tx, step, &id.1).await?;
+            match judge(&net, current.as_ref()) {
+                Verdict::Ours => {}
+                Verdict::Undone => {
+                    skipped.insert(id);
+                }
+                Verdict::Dirty => {
+                    let key = text(&id.1.iter().map(D::part).collect::<Vec<_>>());
+                    return Ok(Taken::Not(named(step, &key)));
+                }
+            }
+        }
+        for step in images.steps.iter().rev() {
+            for change in step.changes.iter().rev() {
+                let Some(image) = change.any() else { continue };
+                if skipped.contains(&(step.table.clone(), step.key_of(image))) {
+                    continue;
+                }
+                if !D::take_back(tx, step, change).await? {
+                    return Err(DtxError::Corrupt("a row was not where its image says"));
+                }
+            }
+        }
+        Ok(Taken::Back)
+    }
+
+    /// Images fit only the table that they were taken of.
+    async fn reshaped(
+        &self,
+        tx: &mut Transaction<'static, D>,
+        images: &Images,
+    ) -> Result<Option<String>, DtxError> {
+        let schema = D::schema(tx).await?;
+        self.plans().schema(schema);
+        for step in &images.steps {
+            let table = self.plans().table::<D>(tx, &step.table).await?;
+            if table.columns != step.columns || table.key != step.key {
+                return Ok(Some(format!(
+                    "table {} has other columns than when it was changed",
+                    step.table
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts the branch aside whole. What it held is dropped all the same: the decision is rollback.
+    async fn park(
+        &self,
+        mut tx: Transaction<'static, D>,
+        name: (&str, i64),
+        hold: Option<&str>,
+        reason: &str,
+    ) -> Result<Undone, DtxError> {
+        self.discard(&mut tx, name.0, hold).await?;
+        self.0.log.park(&mut tx, name, reason).await?;
+        commit(tx).await?;
+        tracing::error!(
+            resource = self.resource_id(),
+            xid = name.0,
+            branch = name.1,
+            reason,
+            "branch parked"
+        );
+        Ok(Undone::Parked)
+    }
+
+    async fn discard(
+        &self,
+        tx: &mut Transaction<'static, D>,
+        xid: &str,
+        hold: Option<&str>,
+    ) -> Result<(), DtxError> {
+        if let Some(hold) = hold {
+            for participant in &self.options().participants {
+                participant.on_rollback(tx, xid, hold).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error with its cause, for the list of parked branches.
+fn described(error: &DtxError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,163 @@
+//! The tokens of a statement with their places, so that its text is cut and never printed anew.
+
+use sqlparser::dialect::SQLiteDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Token, Tokenizer};
+
+use super::refused;
+use crate::DtxError;
+
+/// A tokenised statement.
+pub(super) struct Scan<'a> {
+    text: &'a str,
+    /// Token, offset of its first byte, depth in parentheses.
+    tokens: Vec<(Token, usize, usize)>,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(text: &'a str) -> Result<Self, DtxError> {
+        let unread = |_| refused("a text that is not SQL", "check quotes and comments");
+        let spanned =
+            Tokenizer::new(&SQLiteDialect {}, text).tokenize_with_location().map_err(unread)?;
+        let mut cursor = Cursor { rest: text.char_indices(), line: 1, column: 1, offset: 0 };
+        let mut depth = 0_usize;
+        let mut tokens = Vec::with_capacity(spanned.len());
+        for spanned in spanned {
+            if spanned.token == Token::RParen {
+                depth = depth.saturating_sub(1);
+            }
+            let offset = cursor.seek(spanned.span.start, text.len());
+            tokens.push((spanned.token, offset, depth));
+            if matches!(tokens.last(), Some((Token::LParen, ..))) {
+                depth += 1;
+            }
+        }
+        Ok(Self { text, tokens })
+    }
+
+    /// The first word in capitals; empty if the text has none.
+    pub(super) fn first_word(&self) -> String {
+        let mut solid = self
+            .tokens
+            .iter()
+            .filter(|(token, ..)| !matches!(token, Token::Whitespace(_) | Token::SemiColon));
+        match solid.next() {
+            Some((Token::Word(word), ..)) => word.value.to_uppercase(),
+            Some((other, ..)) => other.to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// The statement without a semicolon and what follows it.
+    pub(super) fn body(&self) -> String {
+        self.text[..self.end()].trim_end().to_owned()
+    }
+
+    fn end(&self) -> usize {
+        let semicolon =
+            self.tokens.iter().find(|(token, _, depth)| *token == Token::SemiColon && *depth == 0);
+        semicolon.map_or(self.text.len(), |(_, offset, _)| *offset)
+    }
+
+    /// ` where …` of the outermost level, up to RETURNING or the end.
+    pub(super) fn filter(&self, returning: bool) -> Result<String, DtxError> {
+        let lost =
+            || refused("a WHERE that is not found again in the text", "write it in a plainer form");
+        let start = self.keyword(Keyword::WHERE).next().ok_or_else(lost)?;
+        let end = if returning {
+            self.keyword(Keyword::RETURNING).last().ok_or_else(lost)?
+        } else {
+            self.end()
+        };
+        let mut filter = String::from(" ");
+        let mut copied = start;
+        for (number, offset, length) in self.placeholders()? {
+            if offset >= start && offset < end {
+                filter.push_str(self.text.get(copied..offset).ok_or_else(lost)?);
+                filter.push_str(&format!("?{number}"));
+                copied = offset + length;
+            }
+        }
+        filter.push_str(self.text.get(copied..end).ok_or_else(lost)?);
+        // A comment to the end of the line would swallow what is put behind.
+        filter.push('\n');
+        Ok(filter)
+    }
+
+    /// Where a keyword stands on the outermost level.
+    pub(super) fn keyword(&self, keyword: Keyword) -> impl Iterator<Item = usize> {
+        self.tokens.iter().filter_map(move |(token, offset, depth)| match token {
+            Token::Word(word)
+                if word.keyword == keyword && word.quote_style.is_none() && *depth == 0 =>
+            {
+                Some(*offset)
+            }
+            _ => None,
+        })
+    }
+
+    /// How many arguments the statement needs.
+    pub(super) fn arguments(&self) -> Result<usize, DtxError> {
+        Ok(self.placeholders()?.iter().map(|(number, ..)| *number).max().unwrap_or_default())
+    }
+
+    /// Number, offset and length of each placeholder. The driver counts `?` by its place among the arguments, so mixing it
+    /// with numbered ones gives other values than one would think.
+    fn placeholders(&self) -> Result<Vec<(usize, usize, usize)>, DtxError> {
+        let (mut found, mut plain) = (Vec::new(), 0);
+        let mut numbered = false;
+        for (token, offset, _) in &self.tokens {
+            match token {
+                Token::Placeholder(name) if name == "?" => {
+                    plain += 1;
+                    found.push((plain, *offset, 1));
+                }
+                Token::Placeholder(name) => {
+                    numbered = true;
+                    let number = name[1..].parse().map_err(|_| named())?;
+                    if number == 0 {
+                        return Err(refused("the placeholder number 0", "count from 1"));
+                    }
+                    found.push((number, *offset, name.len()));
+                }
+                Token::Colon | Token::DoubleColon | Token::AtSign => return Err(named()),
+                _ => {}
+            }
+        }
+        if plain > 0 && numbered {
+            return Err(refused(
+                "placeholders with and without numbers together",
+                "number all of them or none",
+            ));
+        }
+        Ok(found)
+    }
+}
+
+fn named() -> DtxError {
+    refused("a named parameter", "use ? or ?1")
+}
+
+/// Follows the tokenizer's count of lines and columns, which are in characters.
+struct Cursor<'a> {
+    rest: std::str::CharIndices<'a>,
+    line: u64,
+    column: u64,
+    offset: usize,
+}
+
+impl Cursor<'_> {
+    fn seek(&mut self, to: Location, end: usize) -> usize {
+        while (self.line, self.column) < (to.line, to.column) {
+            let Some((offset, c)) = self.rest.next() else { return end };
+            self.offset = offset + c.len_utf8();
+            if c == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        self.offset
+    }
+}

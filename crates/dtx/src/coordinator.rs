@@ -1,0 +1,150 @@
+//! What a transaction manager and the resources of a process ask of a coordinator, wherever it lives.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::DtxError;
+use crate::rm::Rm;
+use crate::tc::lock::LockKey;
+use crate::tc::state::{BranchStatus, GlobalStatus, Reason};
+
+/// A branch that asks to be part of a global transaction, with the locks it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBranch {
+    /// The global transaction.
+    pub xid: String,
+    /// The branch, named by its client; the same name twice is the same branch.
+    pub branch_id: i64,
+    /// The resource that will be asked for the second phase.
+    pub resource_id: String,
+    /// All rows it changed.
+    pub locks: Vec<LockKey>,
+}
+
+/// Decides global transactions and owns their row locks.
+///
+/// The contract: a decision is durable before it is answered, the first one stands, and a repeated call hears the same
+/// answer for as long as the outcome is kept. A registration is a try: all locks or none, never a wait.
+#[async_trait]
+pub trait Coordinator: Debug + Send + Sync + 'static {
+    /// Hands over the resources of this process, which the second phase of their branches is asked of. Called once.
+    fn attach(&self, rm: Rm);
+
+    /// The file that the coordinator keeps its state in, so that the same file is not used as a resource.
+    fn home(&self) -> Option<String> {
+        None
+    }
+
+    /// Opens a global transaction that is rolled back if it is not decided within `timeout`, and answers its xid.
+    async fn begin(&self, name: &str, timeout: Duration) -> Result<String, DtxError>;
+
+    /// Registers a branch and takes its locks.
+    ///
+    /// # Errors
+    /// [`DtxError::LockConflict`] if any lock is held by another transaction, [`DtxError::Ended`] if the transaction is
+    /// no longer open; in both cases nothing was registered.
+    async fn register(&self, branch: &NewBranch) -> Result<(), DtxError>;
+
+    /// Says that a branch that may have been registered was rolled back for certain.
+    async fn phase_one_failed(&self, xid: &str, branch_id: i64) -> Result<(), DtxError>;
+
+    /// Tries rows without taking them.
+    ///
+    /// # Errors
+    /// [`DtxError::LockConflict`] if any is held.
+    async fn check_locks(&self, locks: &[LockKey]) -> Result<(), DtxError>;
+
+    /// Returns when the lock may be free, at the latest after `at_most`.
+    async fn lock_freed(&self, lock: &LockKey, at_most: Duration);
+
+    /// Decides commit and answers the state after: `Committing` and `Committed` say yes, any other that the transaction
+    /// had been decided otherwise.
+    async fn commit(&self, xid: &str) -> Result<GlobalStatus, DtxError>;
+
+    /// Decides rollback and undoes the branches: `RolledBack` if all is undone, `RollingBack` if some resource did not
+    /// answer yet.
+    async fn rollback(&self, xid: &str, reason: Reason) -> Result<GlobalStatus, DtxError>;
+
+    /// The state of a transaction; none if it never was or is forgotten.
+    async fn status(&self, xid: &str) -> Result<Option<GlobalStatus>, DtxError>;
+
+    /// Why a transaction was rolled back, while that is known.
+    async fn reason(&self, xid: &str) -> Result<Option<Reason>, DtxError>;
+
+    /// Rolls back what a dead process left undecided, then drives the second phase of all that is decided.
+    async fn recover(&self) -> Result<Recovered, DtxError>;
+
+    /// Works until `shutdown`: second phases, time-outs, forgetting.
+    async fn run(&self, shutdown: CancellationToken);
+
+    /// Transactions that are not over, and parked ones.
+    async fn transactions(&self) -> Result<Vec<TransactionInfo>, DtxError>;
+
+    /// All row locks.
+    async fn locks(&self) -> Result<Vec<LockInfo>, DtxError>;
+}
+
+/// What recovery found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Transactions whose rollback was completed.
+    pub rolled_back: usize,
+    /// Transactions whose commit was completed.
+    pub committed: usize,
+    /// Transactions that ended with parked branches.
+    pub parked: usize,
+    /// Decided transactions of which some resource did not answer; the worker goes on with them.
+    pub pending: usize,
+}
+
+/// A global transaction, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransactionInfo {
+    /// Its xid.
+    pub xid: String,
+    /// The name from its options.
+    pub name: String,
+    /// Where it stands.
+    pub status: GlobalStatus,
+    /// Why it rolls back, if it does.
+    pub reason: Option<Reason>,
+    /// Since it began.
+    pub age: Duration,
+    /// Its branches in the order of registration.
+    pub branches: Vec<BranchInfo>,
+}
+
+/// A branch, for people and for the second phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BranchInfo {
+    /// The branch.
+    pub branch_id: i64,
+    /// Its resource.
+    pub resource_id: String,
+    /// Where it stands.
+    pub status: BranchStatus,
+}
+
+/// A row lock, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockInfo {
+    /// The resource of the row.
+    pub resource_id: String,
+    /// Its table.
+    pub table: String,
+    /// Its key.
+    pub key: String,
+    /// The owner.
+    pub xid: String,
+    /// Since it was taken.
+    pub age: Duration,
+    /// True if the owner is over and the lock stays for its parked branch.
+    pub parked: bool,
+}

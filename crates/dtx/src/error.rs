@@ -1,0 +1,172 @@
+//! What can go wrong, in the caller's words.
+
+use onceward_backend::BackendError;
+#[cfg(feature = "sql")]
+use onceward_backend::ErrorClass;
+
+use crate::tc::state::{GlobalStatus, Reason};
+
+/// Why a global transaction, a branch or a statement did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DtxError {
+    /// A branch was opened outside [`Dtx::run`](crate::Dtx::run).
+    #[error(
+        "no global transaction in this task: call it inside `Dtx::run`, awaited in the same task"
+    )]
+    NoTransaction,
+    /// A statement that cannot be undone for certain; it was not run.
+    #[error("refused in a branch: {part}; {instead}")]
+    Refused {
+        /// The part of the statement or of the table that is not covered.
+        part: String,
+        /// What to do instead.
+        instead: String,
+    },
+    /// A row is locked by another global transaction. The local work was rolled back; nothing of it remains.
+    #[error("row {table}:{key} is locked by global transaction {holder}")]
+    LockConflict {
+        /// The transaction that holds the lock.
+        holder: String,
+        /// True if the holder is rolling back or parked: waiting in place would not help.
+        rolling_back: bool,
+        /// The locked table.
+        table: String,
+        /// The locked key.
+        key: String,
+    },
+    /// The branch met a database error, or one of its statements was dropped half way: it can only roll back.
+    #[error("the branch can only roll back: {0}")]
+    RollbackOnly(&'static str),
+    /// The closure of a branch kept its transaction or committed it by itself.
+    #[error("the closure kept the transaction of its branch, which was rolled back")]
+    TransactionKept,
+    /// The global transaction is no longer open, so the branch was rolled back.
+    #[error("global transaction {xid} takes no more branches: {}", described(*.status))]
+    Ended {
+        /// The transaction.
+        xid: String,
+        /// What became of it, if it is still known.
+        status: Option<GlobalStatus>,
+    },
+    /// The closure succeeded, but the whole was rolled back.
+    #[error("global transaction {xid} was rolled back: {reason}")]
+    RolledBack {
+        /// The transaction.
+        xid: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// The decision is rollback, but not every branch could be undone yet; the worker goes on.
+    #[error("global transaction {xid} is being rolled back")]
+    RollbackInProgress {
+        /// The transaction.
+        xid: String,
+    },
+    /// The decision is rollback, and at least one branch could not be undone because its rows were changed from outside:
+    /// it is parked until a person chooses.
+    #[error("global transaction {xid} was rolled back except for parked branches")]
+    Parked {
+        /// The transaction.
+        xid: String,
+    },
+    /// The coordinator did not answer whether it committed. Ask [`Dtx::status`](crate::Dtx::status) later.
+    #[error("the outcome of global transaction {xid} is not known yet")]
+    OutcomeUnknown {
+        /// The transaction.
+        xid: String,
+    },
+    /// A branch changed more than its options allow; it was rolled back.
+    #[error("the branch changes more than {limit} {what}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit from the options.
+        limit: usize,
+    },
+    /// The resource cannot be used as configured.
+    #[error("resource {resource}: {problem}")]
+    Resource {
+        /// The resource id.
+        resource: String,
+        /// What is wrong, and the way out.
+        problem: String,
+    },
+    /// Stored bytes are not what this crate wrote.
+    #[error("unreadable undo record: {0}")]
+    Corrupt(&'static str),
+    /// What a participant of a branch answered.
+    #[error("a participant of the branch failed")]
+    Participant(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database of a resource or of the coordinator failed.
+    #[error(transparent)]
+    Backend(BackendError),
+}
+
+impl DtxError {
+    /// True if nothing remains of what was tried and the whole transaction may be run again, under a new xid.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::LockConflict { .. } => true,
+            Self::Backend(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+
+    /// True if a lock of another global transaction was in the way.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::LockConflict { .. })
+    }
+
+    pub(crate) fn refused(part: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self::Refused { part: part.into(), instead: instead.into() }
+    }
+
+    /// True if a constraint or the shape of the data said no: repeating cannot help. A full disk is not that.
+    #[cfg(feature = "sql")]
+    pub(crate) fn is_final_refusal(&self) -> bool {
+        use sqlx::error::ErrorKind;
+        let constraint = |error: &BackendError| {
+            let source = std::error::Error::source(error)
+                .and_then(|source| source.downcast_ref::<sqlx::Error>());
+            let answer = source.and_then(sqlx::Error::as_database_error);
+            answer.is_some_and(|answer| !matches!(answer.kind(), ErrorKind::Other))
+        };
+        match self {
+            Self::Backend(error) => error.class() == ErrorClass::Conflict || constraint(error),
+            Self::Refused { .. } | Self::Corrupt(_) => true,
+            _ => false,
+        }
+    }
+}
+
+fn described(status: Option<GlobalStatus>) -> &'static str {
+    status.map_or("it is not known", GlobalStatus::as_str)
+}
+
+impl From<BackendError> for DtxError {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+#[cfg(feature = "sql")]
+impl From<sqlx::Error> for DtxError {
+    /// Gives back the error of this crate that a statement in a branch answered as a driver's error.
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::AnyDriverError(inner) => match inner.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(inner) => Self::Backend(sqlx::Error::AnyDriverError(inner).into()),
+            },
+            other => Self::Backend(other.into()),
+        }
+    }
+}
+
+#[cfg(feature = "sql")]
+impl From<DtxError> for sqlx::Error {
+    fn from(error: DtxError) -> Self {
+        Self::AnyDriverError(Box::new(error))
+    }
+}

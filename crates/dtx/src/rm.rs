@@ -1,0 +1,103 @@
+//! The resources of this process, which are asked for the second phase of their branches.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::DtxError;
+
+/// Something that took part in a transaction and can make its branch final or take it back.
+#[async_trait]
+pub trait Resource: Debug + Send + Sync + 'static {
+    /// The id that branches carry; the same after every restart.
+    fn id(&self) -> &str;
+
+    /// Makes a branch final. Asked again until it answers `Ok`; a branch that is final already is `Ok`.
+    async fn commit(&self, xid: &str, branch_id: i64) -> Result<(), DtxError>;
+
+    /// Takes a branch back, whether or not its first phase committed, and makes sure that it cannot commit later. Asked
+    /// again until it answers `Ok`.
+    async fn rollback(&self, xid: &str, branch_id: i64) -> Result<Undone, DtxError>;
+
+    /// Undo records that wait for a decision or its second phase.
+    async fn undo_rows(&self) -> Result<Vec<UndoInfo>, DtxError>;
+
+    /// Branches that wait for a person.
+    async fn parked(&self) -> Result<Vec<ParkedInfo>, DtxError>;
+
+    /// Removes guards that no late first phase can meet any more.
+    async fn sweep(&self, older: Duration) -> Result<u64, DtxError>;
+}
+
+/// What a rollback of a branch came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Nothing of the branch remains.
+    Done,
+    /// The branch cannot be undone by itself and was put aside whole.
+    Parked,
+}
+
+/// An undo record, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UndoInfo {
+    /// The resource it lies in.
+    pub resource_id: String,
+    /// Its global transaction.
+    pub xid: String,
+    /// Its branch.
+    pub branch_id: i64,
+    /// Since it was written.
+    pub age: Duration,
+}
+
+/// A parked branch, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParkedInfo {
+    /// The resource it lies in.
+    pub resource_id: String,
+    /// Its global transaction.
+    pub xid: String,
+    /// Its branch.
+    pub branch_id: i64,
+    /// Why it could not be undone.
+    pub reason: String,
+    /// Since it was parked.
+    pub age: Duration,
+}
+
+/// The resources of one process by their ids. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Rm(Arc<RwLock<BTreeMap<String, Arc<dyn Resource>>>>);
+
+impl Rm {
+    /// The resource of that id, if this process has it.
+    pub fn get(&self, id: &str) -> Option<Arc<dyn Resource>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// All resources in the order of their ids.
+    pub fn all(&self) -> Vec<Arc<dyn Resource>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Adds a resource.
+    ///
+    /// # Errors
+    /// [`DtxError::Resource`] if its id is taken.
+    pub fn add(&self, resource: Arc<dyn Resource>) -> Result<(), DtxError> {
+        let mut resources = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let id = resource.id().to_owned();
+        if resources.contains_key(&id) {
+            let problem = "another resource of this process has that id".to_owned();
+            return Err(DtxError::Resource { resource: id, problem });
+        }
+        resources.insert(id, resource);
+        Ok(())
+    }
+}

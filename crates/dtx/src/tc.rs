@@ -1,0 +1,211 @@
+//! The coordinator inside your process.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use onceward_backend::RetryPolicy;
+use onceward_backend::internal::mark;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::DtxError;
+use crate::coordinator::{Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo};
+use crate::rm::Rm;
+
+pub mod lock;
+mod recovery;
+pub mod state;
+pub mod store;
+
+use lock::{LockKey, Waiters};
+use state::{Decision, GlobalStatus, Reason};
+use store::{Conflict, Decided, Registration, TcStore};
+
+/// How long the worker leaves a rollback to the caller who decided it.
+const HEAD_START: Duration = Duration::from_secs(1);
+
+/// A [`Coordinator`] in this process over a [`TcStore`]. Cheap to clone.
+///
+/// One process at a time may own a store, since [`Tc::recover`](Coordinator::recover) takes whatever is undecided for
+/// left behind by a dead one.
+#[derive(Clone)]
+pub struct Tc(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn TcStore>,
+    options: TcOptions,
+    rm: OnceLock<Rm>,
+    waiters: Waiters,
+    wake: Notify,
+}
+
+/// Settings of a [`Tc`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TcOptions {
+    /// How often the worker looks for work that nobody woke it for.
+    pub poll: Duration,
+    /// How long outcomes are kept; every call about an older transaction hears that it is not known.
+    pub retention: Duration,
+    /// The pauses between attempts of a second phase; the number of attempts is not limited.
+    pub retry: RetryPolicy,
+}
+
+impl Default for TcOptions {
+    /// 200 ms, 24 h, and pauses that grow to the policy's maximum.
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(200),
+            retention: Duration::from_secs(24 * 60 * 60),
+            retry: RetryPolicy::exponential(),
+        }
+    }
+}
+
+impl TcOptions {
+    /// Sets the poll interval.
+    #[must_use]
+    pub const fn with_poll(mut self, poll: Duration) -> Self {
+        self.poll = poll;
+        self
+    }
+
+    /// Sets how long outcomes are kept.
+    #[must_use]
+    pub const fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Sets the pauses between attempts of a second phase.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+}
+
+impl fmt::Debug for Tc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tc").field("store", &self.0.store).finish_non_exhaustive()
+    }
+}
+
+impl Tc {
+    /// A coordinator over a store.
+    pub fn new(store: Arc<dyn TcStore>, options: TcOptions) -> Self {
+        let inner = Inner {
+            store,
+            options,
+            rm: OnceLock::new(),
+            waiters: Waiters::default(),
+            wake: Notify::new(),
+        };
+        Self(Arc::new(inner))
+    }
+
+    async fn decide(
+        &self,
+        xid: &str,
+        decision: Decision,
+        due: Duration,
+    ) -> Result<Decided, DtxError> {
+        let decided = self.0.store.decide(xid, decision, due).await?;
+        let decided =
+            decided.ok_or_else(|| DtxError::Ended { xid: xid.to_owned(), status: None })?;
+        self.0.waiters.freed(&decided.freed);
+        Ok(decided)
+    }
+}
+
+fn conflict(conflict: Conflict) -> DtxError {
+    metrics::counter!("onceward_dtx_lock_conflicts_total").increment(1);
+    let rolling_back = matches!(conflict.status, GlobalStatus::RollingBack | GlobalStatus::Parked);
+    let LockKey { table, key, .. } = conflict.lock;
+    DtxError::LockConflict { holder: conflict.holder, rolling_back, table, key }
+}
+
+#[async_trait]
+impl Coordinator for Tc {
+    fn attach(&self, rm: Rm) {
+        // A second one would split the resources of one process; the first stays.
+        let _ = self.0.rm.set(rm);
+    }
+
+    fn home(&self) -> Option<String> {
+        self.0.store.home()
+    }
+
+    async fn begin(&self, name: &str, timeout: Duration) -> Result<String, DtxError> {
+        let xid = Uuid::now_v7().simple().to_string();
+        self.0.store.begin(&xid, name, timeout).await?;
+        metrics::counter!("onceward_dtx_begun_total").increment(1);
+        Ok(xid)
+    }
+
+    async fn register(&self, branch: &NewBranch) -> Result<(), DtxError> {
+        match self.0.store.register(branch).await? {
+            Registration::Registered => Ok(()),
+            Registration::Conflict(held) => Err(conflict(held)),
+            Registration::Ended(status) => Err(DtxError::Ended { xid: branch.xid.clone(), status }),
+        }
+    }
+
+    async fn phase_one_failed(&self, xid: &str, branch_id: i64) -> Result<(), DtxError> {
+        self.0.store.settle(xid, &[(branch_id, state::BranchStatus::Done)]).await?;
+        Ok(())
+    }
+
+    async fn check_locks(&self, locks: &[LockKey]) -> Result<(), DtxError> {
+        self.0.store.held(locks).await?.map_or(Ok(()), |held| Err(conflict(held)))
+    }
+
+    async fn lock_freed(&self, lock: &LockKey, at_most: Duration) {
+        self.0.waiters.wait(lock.id(), at_most).await;
+    }
+
+    async fn commit(&self, xid: &str) -> Result<GlobalStatus, DtxError> {
+        let decided = self.decide(xid, Decision::Commit, Duration::ZERO).await?;
+        let status = decided.standing.status;
+        if matches!(status, GlobalStatus::Committing | GlobalStatus::Committed) {
+            mark("dtx.decided");
+            self.0.wake.notify_one();
+        }
+        Ok(status)
+    }
+
+    async fn rollback(&self, xid: &str, reason: Reason) -> Result<GlobalStatus, DtxError> {
+        let decided = self.decide(xid, Decision::Rollback(reason), HEAD_START).await?;
+        if decided.standing.status == GlobalStatus::RollingBack {
+            return self.drive(xid, decided.standing.status, 0).await;
+        }
+        Ok(decided.standing.status)
+    }
+
+    async fn status(&self, xid: &str) -> Result<Option<GlobalStatus>, DtxError> {
+        Ok(self.0.store.find(xid).await?.map(|standing| standing.status))
+    }
+
+    async fn reason(&self, xid: &str) -> Result<Option<Reason>, DtxError> {
+        Ok(self.0.store.find(xid).await?.and_then(|standing| standing.reason))
+    }
+
+    async fn recover(&self) -> Result<Recovered, DtxError> {
+        self.recover_all().await
+    }
+
+    async fn run(&self, shutdown: CancellationToken) {
+        self.work(shutdown).await;
+    }
+
+    async fn transactions(&self) -> Result<Vec<TransactionInfo>, DtxError> {
+        Ok(self.0.store.transactions().await?)
+    }
+
+    async fn locks(&self) -> Result<Vec<LockInfo>, DtxError> {
+        Ok(self.0.store.locks().await?)
+    }
+}

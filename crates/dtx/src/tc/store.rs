@@ -1,0 +1,129 @@
+//! What a coordinator keeps, as one method per atomic step.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use onceward_backend::BackendError;
+
+use super::lock::LockKey;
+use super::state::{BranchStatus, Decision, GlobalStatus, Reason};
+use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo};
+
+pub mod memory;
+#[cfg(feature = "sql")]
+pub mod sql;
+
+/// Where a coordinator keeps transactions, branches and locks.
+///
+/// Every method is atomic, and every change is conditional on the stored state, so that any number of callers, processes
+/// and repetitions is correct. Time is the store's own. Write your own and run `conformance!(make)` on it.
+#[async_trait]
+pub trait TcStore: Debug + Send + Sync + 'static {
+    /// The file the state lives in, if it is one.
+    fn home(&self) -> Option<String> {
+        None
+    }
+
+    /// Adds an open transaction.
+    async fn begin(&self, xid: &str, name: &str, timeout: Duration) -> Result<(), BackendError>;
+
+    /// Adds a branch with all its locks, or nothing. Only an open transaction within its time takes branches; the same
+    /// branch again is registered already; a lock of the same transaction is not a conflict.
+    async fn register(&self, branch: &NewBranch) -> Result<Registration, BackendError>;
+
+    /// Moves an open transaction as [`decided`](super::state::decided) says and answers where it stands now; none if it is
+    /// not known. A decision to commit frees the locks. The second phase is due after `due`.
+    async fn decide(
+        &self,
+        xid: &str,
+        decision: Decision,
+        due: Duration,
+    ) -> Result<Option<Decided>, BackendError>;
+
+    /// The branches in the order of their registration.
+    async fn branches(&self, xid: &str) -> Result<Vec<BranchInfo>, BackendError>;
+
+    /// Notes what became of branches and moves the transaction as [`settled`](super::state::settled) says. Its end removes
+    /// all branches and locks but the parked ones.
+    async fn settle(
+        &self,
+        xid: &str,
+        ends: &[(i64, BranchStatus)],
+    ) -> Result<Option<Decided>, BackendError>;
+
+    /// Puts the second phase off and counts the attempt.
+    async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError>;
+
+    /// Transactions with something to do now: open past their deadline, or decided with a second phase due.
+    async fn due(&self, limit: i64) -> Result<Vec<Due>, BackendError>;
+
+    /// All transactions that are not over, the oldest first.
+    async fn unfinished(&self) -> Result<Vec<Due>, BackendError>;
+
+    /// The first of these rows that any transaction holds.
+    async fn held(&self, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError>;
+
+    /// Where a transaction stands; none if it is not known.
+    async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError>;
+
+    /// Transactions that are not over, and parked ones.
+    async fn transactions(&self) -> Result<Vec<TransactionInfo>, BackendError>;
+
+    /// All locks.
+    async fn locks(&self) -> Result<Vec<LockInfo>, BackendError>;
+
+    /// Forgets outcomes older than that and answers how many.
+    async fn purge(&self, older: Duration) -> Result<u64, BackendError>;
+}
+
+/// What became of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// The branch is part of the transaction and owns its rows.
+    Registered,
+    /// Another transaction holds this row.
+    Conflict(Conflict),
+    /// The transaction takes no branches; none: it is not known. An open one is past its deadline.
+    Ended(Option<GlobalStatus>),
+}
+
+/// A row that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The row.
+    pub lock: LockKey,
+    /// Who holds it.
+    pub holder: String,
+    /// Where the holder stands.
+    pub status: GlobalStatus,
+}
+
+/// Where a transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state.
+    pub status: GlobalStatus,
+    /// Why it was rolled back, if it was.
+    pub reason: Option<Reason>,
+}
+
+/// Where a transaction stands after a call, and which locks the call freed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The state.
+    pub standing: Standing,
+    /// Ids of the locks that were freed.
+    pub freed: Vec<String>,
+}
+
+/// A transaction with something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The transaction.
+    pub xid: String,
+    /// Its state.
+    pub status: GlobalStatus,
+    /// How often its second phase was tried.
+    pub tries: u32,
+}

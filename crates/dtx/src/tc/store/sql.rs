@@ -1,0 +1,458 @@
+//! A coordinator's state in a database of its own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use onceward_backend::internal::{Sql, begin, commit};
+use onceward_backend::{BackendError, Conn, Db, Migrations};
+use sqlx::Pool;
+
+use super::{Conflict, Decided, Due, Registration, Standing, TcStore};
+use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo};
+use crate::tc::lock::LockKey;
+use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, settled};
+
+const MIGRATIONS: Migrations =
+    Migrations::new("dtx", &[(1, include_str!("../../../sql/0001_init.sql"))]);
+
+/// A [`TcStore`] in a SQL database. On SQLite it is the embedded default and wants a file of its own: a resource in the
+/// same file would hold the write lock while it asks the coordinator.
+pub struct SqlStore<D: Db> {
+    pool: Pool<D>,
+    sql: Arc<Sql<D>>,
+    home: Option<String>,
+}
+
+impl<D: Db> Clone for SqlStore<D> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), sql: Arc::clone(&self.sql), home: self.home.clone() }
+    }
+}
+
+impl<D: Db> fmt::Debug for SqlStore<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStore").field("home", &self.home).finish_non_exhaustive()
+    }
+}
+
+impl<D: Db> SqlStore<D> {
+    /// A store on your pool; its tables are made or brought up to date.
+    ///
+    /// How durable a decision is, is how durable a commit on this pool is: on SQLite open the pool with
+    /// `synchronous = FULL`, or use [`SqlStore::open`].
+    ///
+    /// # Errors
+    /// If the database cannot be reached or a migration is refused.
+    pub async fn new(pool: Pool<D>) -> Result<Self, BackendError> {
+        MIGRATIONS.run(&pool).await?;
+        let home = crate::place::file::<D>(&mut pool.acquire().await?).await?;
+        Ok(Self { pool, sql: Arc::new(Sql::new()), home })
+    }
+
+    async fn standing(
+        &self,
+        conn: &mut impl Conn<D>,
+        xid: &str,
+    ) -> Result<Option<Standing>, BackendError> {
+        let row: Option<(i64, Option<i64>)> = self
+            .sql
+            .sql("select status, reason from dtx_global where xid = ?")
+            .bind(xid)
+            .fetch_optional(conn)
+            .await?;
+        row.map(|(status, reason)| {
+            Ok(Standing { status: status_of(status)?, reason: reason.and_then(Reason::from_code) })
+        })
+        .transpose()
+    }
+
+    async fn branches_of(
+        &self,
+        conn: &mut impl Conn<D>,
+        xid: &str,
+    ) -> Result<Vec<(BranchInfo, String)>, BackendError> {
+        let rows: Vec<(i64, String, i64, String)> = self
+            .sql
+            .sql("select branch_id, resource_id, status, locks from dtx_branch where xid = ? order by number")
+            .bind(xid)
+            .fetch_all(conn)
+            .await?;
+        rows.into_iter()
+            .map(|(branch_id, resource_id, status, locks)| {
+                let status =
+                    BranchStatus::from_code(status).ok_or_else(|| corrupt("branch status"))?;
+                Ok((BranchInfo { branch_id, resource_id, status }, locks))
+            })
+            .collect()
+    }
+
+    /// The holder of a lock that could not be taken; none if it was freed meanwhile.
+    async fn holder(
+        &self,
+        conn: &mut impl Conn<D>,
+        lock: &LockKey,
+    ) -> Result<Option<Conflict>, BackendError> {
+        let row: Option<(String, Option<i64>)> = self
+            .sql
+            .sql("select l.xid, g.status from dtx_lock l left join dtx_global g on g.xid = l.xid where l.lock_id = ?")
+            .bind(&lock.id())
+            .fetch_optional(conn)
+            .await?;
+        let Some((holder, status)) = row else { return Ok(None) };
+        let status = status.map_or(Ok(GlobalStatus::Parked), status_of)?;
+        Ok(Some(Conflict { lock: lock.clone(), holder, status }))
+    }
+
+    /// Frees the locks of a transaction but the kept ones.
+    async fn free(
+        &self,
+        conn: &mut impl Conn<D>,
+        xid: &str,
+        kept: &[String],
+    ) -> Result<Vec<String>, BackendError> {
+        let held: Vec<(String,)> = self
+            .sql
+            .sql("select lock_id from dtx_lock where xid = ?")
+            .bind(xid)
+            .fetch_all(conn)
+            .await?;
+        let freed: Vec<_> =
+            held.into_iter().map(|(id,)| id).filter(|id| !kept.contains(id)).collect();
+        if kept.is_empty() && !freed.is_empty() {
+            self.sql.sql("delete from dtx_lock where xid = ?").bind(xid).execute(conn).await?;
+            return Ok(freed);
+        }
+        for id in &freed {
+            self.sql
+                .sql("delete from dtx_lock where lock_id = ? and xid = ?")
+                .bind(id)
+                .bind(xid)
+                .execute(conn)
+                .await?;
+        }
+        Ok(freed)
+    }
+
+    async fn dues(&self, template: &'static str, limit: i64) -> Result<Vec<Due>, BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        let rows: Vec<(String, i64, i64)> =
+            self.sql.sql(template).bind(limit).fetch_all(&mut conn).await?;
+        rows.into_iter()
+            .map(|(xid, status, tries)| {
+                Ok(Due {
+                    xid,
+                    status: status_of(status)?,
+                    tries: u32::try_from(tries).unwrap_or(u32::MAX),
+                })
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl<D: Db> TcStore for SqlStore<D> {
+    fn home(&self) -> Option<String> {
+        self.home.clone()
+    }
+
+    async fn begin(&self, xid: &str, name: &str, timeout: Duration) -> Result<(), BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        self.sql
+            .sql(
+                "insert into dtx_global (xid, name, status, branches, began, deadline, due, tries) \
+                 values (?, ?, 1, 0, {now}, {now} + ?, 0, 0)",
+            )
+            .bind(xid)
+            .bind(name)
+            .bind(micros(timeout))
+            .execute(&mut conn)
+            .await?;
+        Ok(())
+    }
+
+    async fn register(&self, branch: &NewBranch) -> Result<Registration, BackendError> {
+        let (sql, xid) = (&self.sql, branch.xid.as_str());
+        // READ COMMITTED is enough: the row of the transaction is locked by its update, so registrations of one
+        // transaction and its decision follow each other, and a lock row is taken by its primary key.
+        let mut tx = begin(&self.pool).await?;
+        let open = sql
+            .sql("update dtx_global set branches = branches + 1 where xid = ? and status = 1 and deadline > {now}")
+            .bind(xid)
+            .execute(&mut tx)
+            .await?;
+        if open == 0 {
+            let standing = self.standing(&mut tx, xid).await?;
+            return Ok(Registration::Ended(standing.map(|standing| standing.status)));
+        }
+        let added = sql
+            .sql(
+                "{insert_ignore} dtx_branch (xid, branch_id, number, resource_id, status, locks) \
+                 select xid, ?, branches, ?, 1, ? from dtx_global where xid = ? {or_ignore}",
+            )
+            .bind(branch.branch_id)
+            .bind(&branch.resource_id)
+            .bind(&LockKey::join(&branch.locks))
+            .bind(xid)
+            .insert_once(&mut tx)
+            .await?;
+        if !added {
+            return Ok(Registration::Registered);
+        }
+        // In one order everywhere, so that two registrations never wait for each other in a circle.
+        let mut locks: Vec<_> = branch.locks.iter().map(|lock| (lock.id(), lock)).collect();
+        locks.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        locks.dedup_by(|a, b| a.0 == b.0);
+        for (id, lock) in locks {
+            loop {
+                let taken = sql
+                    .sql(
+                        "{insert_ignore} dtx_lock (lock_id, xid, resource_id, table_name, row_key, since) \
+                         values (?, ?, ?, ?, ?, {now}) {or_ignore}",
+                    )
+                    .bind(&id)
+                    .bind(xid)
+                    .bind(&lock.resource_id)
+                    .bind(&lock.table)
+                    .bind(&lock.key)
+                    .insert_once(&mut tx)
+                    .await?;
+                if taken {
+                    break;
+                }
+                match self.holder(&mut tx, lock).await? {
+                    Some(conflict) if conflict.holder == xid => break,
+                    Some(conflict) => {
+                        tx.rollback().await?;
+                        return Ok(Registration::Conflict(conflict));
+                    }
+                    // Freed between the two statements.
+                    None => {}
+                }
+            }
+        }
+        commit(tx).await?;
+        Ok(Registration::Registered)
+    }
+
+    async fn decide(
+        &self,
+        xid: &str,
+        decision: Decision,
+        due: Duration,
+    ) -> Result<Option<Decided>, BackendError> {
+        let reason = match decision {
+            Decision::Commit => None,
+            Decision::Rollback(reason) => Some(reason.code()),
+        };
+        let [with, without] =
+            [true, false].map(|has| decided(GlobalStatus::Active, decision, has).code());
+        let mut tx = begin(&self.pool).await?;
+        let moved = self
+            .sql
+            .sql(
+                "update dtx_global set status = case when branches > 0 then ? else ? end, reason = ?, due = {now} + ?, \
+                 ended = case when branches > 0 then null else {now} end where xid = ? and status = 1",
+            )
+            .bind(with)
+            .bind(without)
+            .bind(reason)
+            .bind(micros(due))
+            .bind(xid)
+            .execute(&mut tx)
+            .await?;
+        let Some(standing) = self.standing(&mut tx, xid).await? else { return Ok(None) };
+        let mut freed = Vec::new();
+        if moved == 1 && decision == Decision::Commit {
+            freed = self.free(&mut tx, xid, &[]).await?;
+        }
+        commit(tx).await?;
+        Ok(Some(Decided { standing, freed }))
+    }
+
+    async fn branches(&self, xid: &str) -> Result<Vec<BranchInfo>, BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        Ok(self.branches_of(&mut conn, xid).await?.into_iter().map(|(info, _)| info).collect())
+    }
+
+    async fn settle(
+        &self,
+        xid: &str,
+        ends: &[(i64, BranchStatus)],
+    ) -> Result<Option<Decided>, BackendError> {
+        let mut tx = begin(&self.pool).await?;
+        // The row of the transaction first: settling, deciding and registering follow each other.
+        self.sql
+            .sql("update dtx_global set tries = tries where xid = ?")
+            .bind(xid)
+            .execute(&mut tx)
+            .await?;
+        let Some(mut standing) = self.standing(&mut tx, xid).await? else { return Ok(None) };
+        for (branch_id, status) in ends {
+            self.sql
+                .sql("update dtx_branch set status = ? where xid = ? and branch_id = ? and status = 1")
+                .bind(status.code())
+                .bind(xid)
+                .bind(*branch_id)
+                .execute(&mut tx)
+                .await?;
+        }
+        let branches = self.branches_of(&mut tx, xid).await?;
+        let statuses: Vec<_> = branches.iter().map(|(info, _)| info.status).collect();
+        let after = settled(standing.status, &statuses);
+        let mut freed = Vec::new();
+        if after != standing.status {
+            self.sql
+                .sql("update dtx_global set status = ?, ended = {now} where xid = ? and status = ?")
+                .bind(after.code())
+                .bind(xid)
+                .bind(standing.status.code())
+                .execute(&mut tx)
+                .await?;
+            self.sql
+                .sql("delete from dtx_branch where xid = ? and status = 2")
+                .bind(xid)
+                .execute(&mut tx)
+                .await?;
+            let parked = branches.iter().filter(|(info, _)| info.status == BranchStatus::Parked);
+            let kept: Vec<_> =
+                parked.flat_map(|(_, locks)| locks.split(';').map(str::to_owned)).collect();
+            freed = self.free(&mut tx, xid, &kept).await?;
+            standing.status = after;
+        }
+        commit(tx).await?;
+        Ok(Some(Decided { standing, freed }))
+    }
+
+    async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        self.sql
+            .sql("update dtx_global set due = {now} + ?, tries = tries + 1 where xid = ?")
+            .bind(micros(pause))
+            .bind(xid)
+            .execute(&mut conn)
+            .await?;
+        Ok(())
+    }
+
+    async fn due(&self, limit: i64) -> Result<Vec<Due>, BackendError> {
+        self.dues(
+            "select xid, status, tries from dtx_global where (status in (4, 8) and due <= {now}) \
+             or (status = 1 and deadline <= {now}) order by due limit ?",
+            limit,
+        )
+        .await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Due>, BackendError> {
+        self.dues("select xid, status, tries from dtx_global where status in (1, 4, 8) order by began, xid limit ?", i64::MAX)
+            .await
+    }
+
+    async fn held(&self, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        for lock in locks {
+            if let Some(conflict) = self.holder(&mut conn, lock).await? {
+                return Ok(Some(conflict));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError> {
+        self.standing(&mut self.pool.acquire().await?, xid).await
+    }
+
+    async fn transactions(&self) -> Result<Vec<TransactionInfo>, BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        let rows: Vec<(String, String, i64, Option<i64>, i64)> = self
+            .sql
+            .sql(
+                "select xid, name, status, reason, {now} - began from dtx_global where status in (1, 4, 8, 12) \
+                 order by began, xid",
+            )
+            .fetch_all(&mut conn)
+            .await?;
+        let mut shown = Vec::with_capacity(rows.len());
+        for (xid, name, status, reason, age) in rows {
+            let branches = self
+                .branches_of(&mut conn, &xid)
+                .await?
+                .into_iter()
+                .map(|(info, _)| info)
+                .collect();
+            let (status, reason) = (status_of(status)?, reason.and_then(Reason::from_code));
+            shown.push(TransactionInfo {
+                xid,
+                name,
+                status,
+                reason,
+                age: crate::place::age(age),
+                branches,
+            });
+        }
+        Ok(shown)
+    }
+
+    async fn locks(&self) -> Result<Vec<LockInfo>, BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        let rows: Vec<(String, String, String, String, i64, Option<i64>)> = self
+            .sql
+            .sql(
+                "select l.resource_id, l.table_name, l.row_key, l.xid, {now} - l.since, g.status from dtx_lock l \
+                 left join dtx_global g on g.xid = l.xid",
+            )
+            .fetch_all(&mut conn)
+            .await?;
+        let info = |(resource_id, table, key, xid, age, status): (_, _, _, _, i64, Option<i64>)| {
+            LockInfo {
+                resource_id,
+                table,
+                key,
+                xid,
+                age: crate::place::age(age),
+                parked: status.is_none_or(|status| status == GlobalStatus::Parked.code()),
+            }
+        };
+        Ok(rows.into_iter().map(info).collect())
+    }
+
+    async fn purge(&self, older: Duration) -> Result<u64, BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        // A parked transaction is over, but nobody may forget it.
+        self.sql
+            .sql("delete from dtx_global where ended <= {now} - ? and status in (9, 11)")
+            .bind(micros(older))
+            .execute(&mut conn)
+            .await
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl SqlStore<sqlx::Sqlite> {
+    /// A store in a SQLite file of its own, created if absent, with `synchronous = FULL`: a decision survives a power
+    /// failure.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or a migration is refused.
+    pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, BackendError> {
+        use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
+        let pool = onceward_backend::sqlite::open(path.as_ref()).await?;
+        let options = (*pool.connect_options()).clone().synchronous(SqliteSynchronous::Full);
+        pool.close().await;
+        Self::new(SqlitePoolOptions::new().max_connections(4).connect_with(options).await?).await
+    }
+}
+
+fn status_of(code: i64) -> Result<GlobalStatus, BackendError> {
+    GlobalStatus::from_code(code).ok_or_else(|| corrupt("status of a global transaction"))
+}
+
+fn corrupt(what: &'static str) -> BackendError {
+    BackendError::corrupt("dtx", what)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
+}

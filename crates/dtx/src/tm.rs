@@ -1,0 +1,361 @@
+//! Global transactions: begin, run, decide.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use onceward_backend::internal::{Progress, mark, work};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::DtxError;
+use crate::context::{self, Global};
+use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo};
+use crate::rm::{ParkedInfo, Rm, UndoInfo};
+use crate::tc::state::{GlobalStatus, Reason};
+
+/// How often guards are looked through.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
+
+/// Runs global transactions and owns the resources of this process. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Dtx(Arc<Inner>);
+
+struct Inner {
+    coordinator: Arc<dyn Coordinator>,
+    rm: Rm,
+    options: DtxOptions,
+    dropped: Mutex<Vec<String>>,
+    wake: Notify,
+}
+
+/// Settings of a [`Dtx`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DtxOptions {
+    /// How long a guard against a late first phase stays. Far longer than any transaction may last.
+    pub guard_retention: Duration,
+}
+
+impl Default for DtxOptions {
+    /// Guards stay for 7 days.
+    fn default() -> Self {
+        Self { guard_retention: Duration::from_secs(7 * 24 * 60 * 60) }
+    }
+}
+
+impl DtxOptions {
+    /// Sets how long a guard stays.
+    #[must_use]
+    pub const fn with_guard_retention(mut self, retention: Duration) -> Self {
+        self.guard_retention = retention;
+        self
+    }
+}
+
+/// Settings of one global transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// A name for people: what the transaction does.
+    pub name: String,
+    /// How long it may stay undecided.
+    pub timeout: Duration,
+}
+
+impl Options {
+    /// A transaction of that name that may stay undecided for 60 s.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), timeout: Duration::from_secs(60) }
+    }
+
+    /// Sets how long it may stay undecided.
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl fmt::Debug for Dtx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dtx")
+            .field("coordinator", &self.0.coordinator)
+            .field("rm", &self.0.rm)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dtx {
+    /// A transaction manager that asks that coordinator.
+    pub fn new(coordinator: Arc<dyn Coordinator>, options: DtxOptions) -> Self {
+        let rm = Rm::default();
+        coordinator.attach(rm.clone());
+        Self(Arc::new(Inner {
+            coordinator,
+            rm,
+            options,
+            dropped: Mutex::default(),
+            wake: Notify::new(),
+        }))
+    }
+
+    /// Runs `work` in a global transaction: if it answers `Ok`, all its branches take effect, else none.
+    ///
+    /// Inside an open global transaction of the same task it joins that one, which then can only roll back if `work`
+    /// fails. `work` runs once; run the whole again yourself if [`DtxError::is_retryable`] says so.
+    ///
+    /// # Errors
+    /// The error of `work`, when everything is undone. An error of this crate if the outcome is another:
+    /// [`DtxError::RollbackInProgress`], [`DtxError::Parked`], [`DtxError::RolledBack`], [`DtxError::OutcomeUnknown`].
+    ///
+    /// # Cancel safety
+    /// A dropped future, or a panic in `work`, leaves the transaction to [`Dtx::work`], which rolls it back.
+    ///
+    /// # Examples
+    /// The README shows a whole one.
+    pub async fn run<T, E, F>(
+        &self,
+        options: Options,
+        work: impl FnOnce(Global) -> F,
+    ) -> Result<T, E>
+    where
+        E: From<DtxError>,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        if let Some(outer) = context::current() {
+            let mut failure = NestedFailure(Some(outer.clone()));
+            let answer = work(outer).await;
+            if answer.is_ok() {
+                failure.0 = None;
+            }
+            return answer;
+        }
+        let deadline = Instant::now() + options.timeout;
+        let xid = self.0.coordinator.begin(&options.name, options.timeout).await?;
+        let open = Open { dtx: self, xid: Some(xid.clone()) };
+        let global = Global::new(xid, options.name, deadline);
+        match context::scope(global.clone(), work(global.clone())).await {
+            Ok(value) => {
+                self.finish(&global, open).await?;
+                Ok(value)
+            }
+            Err(error) => {
+                let status = self.roll_back(&global, open, Reason::Failed).await?;
+                match status {
+                    GlobalStatus::RolledBack => Err(error),
+                    other => Err(self.unfinished(&global, other).into()),
+                }
+            }
+        }
+    }
+
+    /// Commits, unless something says that it must not.
+    async fn finish(&self, global: &Global, open: Open<'_>) -> Result<(), DtxError> {
+        let verdict = match (global.in_doubt(), global.nested_failed()) {
+            (true, _) => Some(Reason::Doubt),
+            (_, true) => Some(Reason::Nested),
+            _ => None,
+        };
+        if let Some(reason) = verdict {
+            return match self.roll_back(global, open, reason).await? {
+                GlobalStatus::RolledBack => {
+                    Err(DtxError::RolledBack { xid: global.xid().to_owned(), reason })
+                }
+                other => Err(self.unfinished(global, other)),
+            };
+        }
+        mark("dtx.before_decision");
+        let status = match self.0.coordinator.commit(global.xid()).await {
+            Ok(status) => status,
+            Err(error) => {
+                // `open` is handed to the worker: if the decision was not stored, it becomes a rollback.
+                tracing::warn!(xid = global.xid(), %error, "the commit decision was not answered");
+                return Err(DtxError::OutcomeUnknown { xid: global.xid().to_owned() });
+            }
+        };
+        if matches!(status, GlobalStatus::Committing | GlobalStatus::Committed) {
+            open.decided();
+            return Ok(());
+        }
+        // Decided before us, by the deadline as a rule. The answer waits for the undo like any other rollback's.
+        match self.roll_back(global, open, Reason::Timeout).await? {
+            GlobalStatus::RolledBack => {
+                let reason = self
+                    .0
+                    .coordinator
+                    .reason(global.xid())
+                    .await
+                    .ok()
+                    .flatten()
+                    .unwrap_or(Reason::Timeout);
+                Err(DtxError::RolledBack { xid: global.xid().to_owned(), reason })
+            }
+            other => Err(self.unfinished(global, other)),
+        }
+    }
+
+    async fn roll_back(
+        &self,
+        global: &Global,
+        open: Open<'_>,
+        reason: Reason,
+    ) -> Result<GlobalStatus, DtxError> {
+        let answer = self.0.coordinator.rollback(global.xid(), reason).await;
+        match answer {
+            Ok(status) => {
+                open.decided();
+                Ok(status)
+            }
+            Err(error) => {
+                tracing::warn!(xid = global.xid(), %error, "the rollback was not answered");
+                Err(DtxError::RollbackInProgress { xid: global.xid().to_owned() })
+            }
+        }
+    }
+
+    fn unfinished(&self, global: &Global, status: GlobalStatus) -> DtxError {
+        let xid = global.xid().to_owned();
+        match status {
+            GlobalStatus::Parked => DtxError::Parked { xid },
+            GlobalStatus::RollingBack | GlobalStatus::RolledBack => {
+                DtxError::RollbackInProgress { xid }
+            }
+            _ => DtxError::OutcomeUnknown { xid },
+        }
+    }
+
+    /// Rolls back what a dead process left undecided and drives the second phase of everything decided. Call it at start,
+    /// after all resources are made and before the first [`Dtx::run`]: what is open then belongs to nobody.
+    ///
+    /// # Errors
+    /// If the coordinator's store fails. A resource that does not answer is no error; see [`Recovered::pending`].
+    pub async fn recover(&self) -> Result<Recovered, DtxError> {
+        self.0.coordinator.recover().await
+    }
+
+    /// The background work of this process until `shutdown`: second phases, time-outs, dropped transactions, old guards.
+    /// A step in flight is finished before it returns.
+    pub async fn work(&self, shutdown: CancellationToken) {
+        let swept = Mutex::new(None::<Instant>);
+        tokio::join!(
+            self.0.coordinator.run(shutdown.clone()),
+            work("dtx-dropped", SWEEP, &self.0.wake, &shutdown, || self.step(&swept)),
+        );
+    }
+
+    async fn step(&self, swept: &Mutex<Option<Instant>>) -> Result<Progress, DtxError> {
+        while let Some(xid) = self.next_dropped() {
+            match self.0.coordinator.rollback(&xid, Reason::Dropped).await {
+                Ok(_) | Err(DtxError::Ended { .. }) => {}
+                Err(error) => {
+                    self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(xid);
+                    return Err(error);
+                }
+            }
+        }
+        let last = *swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= SWEEP) {
+            for resource in self.0.rm.all() {
+                resource.sweep(self.0.options.guard_retention).await?;
+            }
+            *swept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        Ok(Progress::Idle)
+    }
+
+    fn next_dropped(&self) -> Option<String> {
+        self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Where a global transaction stands; none if it never was or was over more than the retention ago.
+    ///
+    /// # Errors
+    /// If the coordinator fails.
+    pub async fn status(&self, xid: &str) -> Result<Option<GlobalStatus>, DtxError> {
+        self.0.coordinator.status(xid).await
+    }
+
+    /// Transactions that are not over, and parked ones.
+    ///
+    /// # Errors
+    /// If the coordinator fails.
+    pub async fn transactions(&self) -> Result<Vec<TransactionInfo>, DtxError> {
+        self.0.coordinator.transactions().await
+    }
+
+    /// All global row locks.
+    ///
+    /// # Errors
+    /// If the coordinator fails.
+    pub async fn locks(&self) -> Result<Vec<LockInfo>, DtxError> {
+        self.0.coordinator.locks().await
+    }
+
+    /// Undo records in the resources of this process, without guards and parked ones.
+    ///
+    /// # Errors
+    /// If a resource fails.
+    pub async fn undo_rows(&self) -> Result<Vec<UndoInfo>, DtxError> {
+        let mut rows = Vec::new();
+        for resource in self.0.rm.all() {
+            rows.extend(resource.undo_rows().await?);
+        }
+        Ok(rows)
+    }
+
+    /// Branches in the resources of this process that wait for a person.
+    ///
+    /// # Errors
+    /// If a resource fails.
+    pub async fn parked(&self) -> Result<Vec<ParkedInfo>, DtxError> {
+        let mut rows = Vec::new();
+        for resource in self.0.rm.all() {
+            rows.extend(resource.parked().await?);
+        }
+        Ok(rows)
+    }
+
+    /// The coordinator, for whoever builds a resource of its own.
+    pub fn coordinator(&self) -> &Arc<dyn Coordinator> {
+        &self.0.coordinator
+    }
+
+    /// The resources of this process.
+    pub fn resources(&self) -> &Rm {
+        &self.0.rm
+    }
+}
+
+/// A transaction that nobody has decided. Dropped, it goes to the worker.
+struct Open<'a> {
+    dtx: &'a Dtx,
+    xid: Option<String>,
+}
+
+impl Open<'_> {
+    fn decided(mut self) {
+        self.xid = None;
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(xid) = self.xid.take() {
+            self.dtx.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(xid);
+            self.dtx.0.wake.notify_one();
+        }
+    }
+}
+
+/// Dropped or failed half way, a joined transaction dooms the one that it joined.
+struct NestedFailure(Option<Global>);
+
+impl Drop for NestedFailure {
+    fn drop(&mut self) {
+        if let Some(global) = self.0.take() {
+            global.fail_nested();
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A coordinator and its resources on files that outlive them, as a process that may die.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward_backend::sqlite;
+use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, SqlStore, Tc, TcOptions};
+use sqlx::{Sqlite, SqlitePool};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const NAMES: [&str; 3] = ["orders", "stock", "wallet"];
+
+/// The files; a [`World`] is the process that has them open.
+pub(crate) struct Disk(TempDir);
+
+impl Disk {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) dtx: Dtx,
+    pub(crate) at: Vec<At<Sqlite>>,
+    pub(crate) disk: Arc<Disk>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let world = Self::open(Arc::new(Disk::new()), AtOptions::default).await;
+        for at in &world.at {
+            sqlx::query("create table account (id integer primary key, owner text not null, balance integer not null)")
+                .execute(at.pool())
+                .await
+                .unwrap();
+            sqlx::query("insert into account values (1, 'ann', 100), (2, 'bob', 100)")
+                .execute(at.pool())
+                .await
+                .unwrap();
+        }
+        world
+    }
+
+    /// Starts a process on the files.
+    pub(crate) async fn open(disk: Arc<Disk>, options: impl Fn() -> AtOptions<Sqlite>) -> Self {
+        let store = SqlStore::<Sqlite>::open(disk.path().join("tc.db")).await.unwrap();
+        let dtx = Dtx::new(
+            Arc::new(Tc::new(Arc::new(store), TcOptions::default())),
+            DtxOptions::default(),
+        );
+        let mut at = Vec::new();
+        for name in NAMES {
+            let pool = sqlite::open(disk.path().join(format!("{name}.db"))).await.unwrap();
+            at.push(At::new(name, pool, &dtx, options()).await.unwrap());
+        }
+        Self { dtx, at, disk }
+    }
+
+    /// The process dies without a word, and another one starts on its files.
+    pub(crate) async fn restart(self) -> Self {
+        let disk = Arc::clone(&self.disk);
+        drop(self);
+        Self::open(disk, AtOptions::default).await
+    }
+
+    /// The background work, until the guard is dropped.
+    pub(crate) fn worker(&self) -> Worker {
+        let (dtx, stop) = (self.dtx.clone(), CancellationToken::new());
+        tokio::spawn({
+            let stop = stop.clone();
+            async move { dtx.work(stop).await }
+        });
+        Worker(stop)
+    }
+
+    pub(crate) async fn balance(&self, at: usize, id: i64) -> Option<i64> {
+        balance(self.at[at].pool(), id).await
+    }
+
+    pub(crate) async fn balances(&self) -> Vec<i64> {
+        let mut all = Vec::new();
+        for at in 0..self.at.len() {
+            all.push(self.balance(at, 1).await.unwrap());
+        }
+        all
+    }
+
+    /// Returns once nothing is open, locked or waiting for its second phase.
+    pub(crate) async fn quiet(&self) {
+        testkit::eventually(Duration::from_secs(20), async || {
+            let undo = self.dtx.undo_rows().await.map_err(|error| error.to_string())?;
+            let locks = self.dtx.locks().await.map_err(|error| error.to_string())?;
+            let open = self.dtx.transactions().await.map_err(|error| error.to_string())?;
+            let open: Vec<_> =
+                open.iter().filter(|transaction| !transaction.status.is_over()).collect();
+            let locks: Vec<_> = locks.iter().filter(|lock| !lock.parked).collect();
+            if undo.is_empty() && locks.is_empty() && open.is_empty() {
+                return Ok(());
+            }
+            Err(format!("{undo:?} {locks:?} {open:?}"))
+        })
+        .await;
+    }
+}
+
+pub(crate) struct Worker(CancellationToken);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+pub(crate) async fn balance(pool: &SqlitePool, id: i64) -> Option<i64> {
+    sqlx::query_scalar("select balance from account where id = ?")
+        .bind(id)
+        .fetch_optional(pool)
+        .await
+        .unwrap()
+}
+
+/// Adds to account 1 in a branch.
+pub(crate) async fn add(at: &At<Sqlite>, amount: i64) -> Result<(), DtxError> {
+    at.branch(async |mut tx| {
+        sqlx::query("update account set balance = balance + ? where id = 1")
+            .bind(amount)
+            .execute(&mut *tx)
+            .await?;
+        Ok(())
+    })
+    .await
+}
