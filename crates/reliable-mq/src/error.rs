@@ -17,7 +17,9 @@ pub enum Error {
     #[error(transparent)]
     Message(#[from] MessageError),
     /// The broker forgets what it accepted when its process ends; a relay would delete the only lasting copy.
-    #[error("the broker is volatile: what it accepts does not survive its process (see `RelayOptions::with_allow_volatile`)")]
+    #[error(
+        "the broker is volatile: what it accepts does not survive its process (see `RelayOptions::with_allow_volatile`)"
+    )]
     Volatile,
     /// No queue of the broker takes this topic.
     #[error("no queue takes the topic {0}")]

@@ -62,13 +62,19 @@ impl Relay {
     ///
     /// # Errors
     /// [`Error::Volatile`] if the broker forgets what it accepted and the options do not allow that.
-    pub fn new(store: Arc<dyn Store>, broker: Arc<dyn Broker>, options: RelayOptions) -> Result<Self, Error> {
+    pub fn new(
+        store: Arc<dyn Store>,
+        broker: Arc<dyn Broker>,
+        options: RelayOptions,
+    ) -> Result<Self, Error> {
         if broker.capabilities().durability == Durability::Volatile && !options.allow_volatile {
             return Err(Error::Volatile);
         }
         let lanes = (0..store.capabilities().lanes).map(Lane::new).collect();
         let owner = options.owner.clone().unwrap_or_else(ident::instance);
-        Ok(Self { shared: Arc::new(Shared { store, broker, options, owner, lanes: Mutex::new(lanes) }) })
+        Ok(Self {
+            shared: Arc::new(Shared { store, broker, options, owner, lanes: Mutex::new(lanes) }),
+        })
     }
 
     /// Publishes until `shutdown`: woken from within this process, else by polling. Ends after the round in flight, with
@@ -118,7 +124,11 @@ impl Relay {
                 return Ok(counts);
             }
             if !step.more {
-                let pause = step.next.unwrap_or(self.shared.options.poll).min(self.shared.options.poll).min(left);
+                let pause = step
+                    .next
+                    .unwrap_or(self.shared.options.poll)
+                    .min(self.shared.options.poll)
+                    .min(left);
                 let _ = tokio::time::timeout(pause, arrivals.notified()).await;
             }
         }

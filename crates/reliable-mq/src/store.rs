@@ -179,7 +179,9 @@ impl Status {
     /// Reads the word in the table.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Delayed, Self::Failed, Self::Dead, Self::Sent].into_iter().find(|status| status.as_str() == word)
+        [Self::Pending, Self::Delayed, Self::Failed, Self::Dead, Self::Sent]
+            .into_iter()
+            .find(|status| status.as_str() == word)
     }
 }
 
@@ -260,7 +262,12 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Writes down what became of messages, all in one transaction, and logs it. `Sent` is right whoever holds the lease;
     /// `Retry` and `Dead` are written only under it. A message is matched by lane, sequence *and* id.
-    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error>;
+    async fn settle(
+        &self,
+        lease: &Lease,
+        history: History,
+        settled: &[(Queued, Verdict)],
+    ) -> Result<Settled, Error>;
 
     /// How many messages wait where.
     async fn counts(&self) -> Result<Counts, Error> {

@@ -16,8 +16,8 @@ use onceward_backend::{
     sqlx::{self, Sqlite, SqlitePool},
 };
 use onceward_reliable_mq::{
-    Broker, Consumer, ConsumerOptions, Envelope, HandlerError, Inbox, MemoryBroker, Message, MessageId, Outbox, Outcome,
-    SqliteBroker, SqliteBrokerOptions, Subscription, Tx,
+    Broker, Consumer, ConsumerOptions, Envelope, HandlerError, Inbox, MemoryBroker, Message,
+    MessageId, Outbox, Outcome, SqliteBroker, SqliteBrokerOptions, Subscription, Tx,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -49,7 +49,8 @@ impl Fixture {
         F: Fn(Tx<Sqlite>, Envelope) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
     {
-        Consumer::new(Arc::clone(&self.broker), subscription(), self.inbox.clone(), handler).with_options(options(3))
+        Consumer::new(Arc::clone(&self.broker), subscription(), self.inbox.clone(), handler)
+            .with_options(options(3))
     }
 
     async fn publish(&self, id: &str, text: &str) {
@@ -57,7 +58,10 @@ impl Fixture {
     }
 
     async fn effects(&self) -> Vec<String> {
-        sqlx::query_scalar("select what from effect order by what").fetch_all(&self.pool).await.unwrap()
+        sqlx::query_scalar("select what from effect order by what")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
     }
 }
 
@@ -88,8 +92,9 @@ async fn note(mut tx: Tx<Sqlite>, message: Envelope) -> Result<(), HandlerError>
 fn repeats_have_one_effect_however_many_consumers_race() {
     block_on(async {
         let fixture = Fixture::new().await;
-        let consumers: Vec<_> =
-            (0..4).map(|_| fixture.consumer(note).with_options(options(3).with_concurrency(8))).collect();
+        let consumers: Vec<_> = (0..4)
+            .map(|_| fixture.consumer(note).with_options(options(3).with_concurrency(8)))
+            .collect();
         for n in 0..20 {
             for _ in 0..4 {
                 fixture.publish(&format!("id-{n}"), &format!("{n:02}")).await;
@@ -129,7 +134,10 @@ fn a_handler_that_fails_leaves_nothing_and_is_called_again() {
             move |mut tx, _| {
                 let call = calls.fetch_add(1, Ordering::SeqCst);
                 async move {
-                    sqlx::query("insert into effect (what) values (?)").bind(call.to_string()).execute(&mut *tx).await?;
+                    sqlx::query("insert into effect (what) values (?)")
+                        .bind(call.to_string())
+                        .execute(&mut *tx)
+                        .await?;
                     if call < 2 { Err(HandlerError::retry("on purpose")) } else { Ok(()) }
                 }
             }
@@ -170,13 +178,20 @@ fn poison_is_parked_does_not_block_others_and_can_be_replayed() {
         assert_eq!((consumed.first, consumed.dead), (1, 4));
         assert_eq!(fixture.effects().await, ["good"]);
         let dead = fixture.broker.dead("notify", 10).await.unwrap();
-        let find = |id: &str| dead.iter().find(|dead| dead.envelope.id.as_str() == id).map(|dead| (dead.failures, dead.reason.as_str())).unwrap();
+        let find = |id: &str| {
+            dead.iter()
+                .find(|dead| dead.envelope.id.as_str() == id)
+                .map(|dead| (dead.failures, dead.reason.as_str()))
+                .unwrap()
+        };
         assert_eq!(find("fails"), (2, "no such customer"));
         assert_eq!(find("panics"), (2, "the handler panicked"));
         assert_eq!(find("hangs"), (2, "the handler took too long"));
         assert_eq!(find("unreadable").0, 1, "no repeat makes it readable");
         mended.store(1, Ordering::SeqCst);
-        assert!(fixture.broker.replay("notify", &MessageId::parse("fails").unwrap()).await.unwrap());
+        assert!(
+            fixture.broker.replay("notify", &MessageId::parse("fails").unwrap()).await.unwrap()
+        );
         consumer.drain(WHILE).await.unwrap();
         assert_eq!(fixture.effects().await, ["fails", "good"]);
     });
@@ -192,8 +207,14 @@ fn what_a_handler_says_is_said_if_its_transaction_commits() {
             move |mut tx, message| {
                 let outbox = outbox.clone();
                 async move {
-                    outbox.enqueue(&mut tx, &Message::to("next").payload(message.payload().clone())?).await?;
-                    if message.deref_text() == "bad" { Err(HandlerError::reject("no")) } else { Ok(()) }
+                    outbox
+                        .enqueue(&mut tx, &Message::to("next").payload(message.payload().clone())?)
+                        .await?;
+                    if message.deref_text() == "bad" {
+                        Err(HandlerError::reject("no"))
+                    } else {
+                        Ok(())
+                    }
                 }
             }
         });
@@ -250,7 +271,10 @@ fn a_handler_that_keeps_its_transaction_commits_nothing() {
         assert!(matches!(error, onceward_reliable_mq::Error::TransactionKept), "{error:?}");
         kept.lock().unwrap().clear();
         assert_eq!(fixture.broker.depth("notify").await.unwrap().ready, 1);
-        let handled: i64 = sqlx::query_scalar("select count(*) from mq_inbox").fetch_one(&fixture.pool).await.unwrap();
+        let handled: i64 = sqlx::query_scalar("select count(*) from mq_inbox")
+            .fetch_one(&fixture.pool)
+            .await
+            .unwrap();
         assert_eq!(handled, 0);
     });
 }
@@ -263,7 +287,10 @@ fn the_inbox_forgets_after_its_retention_and_not_before() {
         fixture.consumer(note).drain(WHILE).await.unwrap();
         assert_eq!(fixture.inbox.purge(10).await.unwrap(), 0);
         let brief = fixture.inbox.clone().with_retention(Duration::ZERO);
-        testkit::eventually(WHILE, async || if brief.purge(10).await.unwrap() == 1 { Ok(()) } else { Err("not yet") }).await;
+        testkit::eventually(WHILE, async || {
+            if brief.purge(10).await.unwrap() == 1 { Ok(()) } else { Err("not yet") }
+        })
+        .await;
     });
 }
 
@@ -271,7 +298,8 @@ fn the_inbox_forgets_after_its_retention_and_not_before() {
 fn a_running_consumer_is_woken_and_ends_after_the_handler_in_flight() {
     block_on(async {
         let fixture = Fixture::new().await;
-        let (entered, leave) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+        let (entered, leave) =
+            (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
         let consumer = fixture.consumer({
             let (entered, leave) = (Arc::clone(&entered), Arc::clone(&leave));
             move |tx, message| {
@@ -298,13 +326,19 @@ fn a_running_consumer_is_woken_and_ends_after_the_handler_in_flight() {
         leave.notify_one();
         running.await.unwrap();
         assert_eq!(fixture.effects().await, ["a"]);
-        assert_eq!(fixture.broker.depth("notify").await.unwrap().open(), 0, "acknowledged before it ended");
+        assert_eq!(
+            fixture.broker.depth("notify").await.unwrap().open(),
+            0,
+            "acknowledged before it ended"
+        );
     });
 }
 
 async fn embedded(folder: &TempDir, instance: &str) -> SqliteBroker {
     let pool = sqlite::open(folder.path().join("broker.db")).await.unwrap();
-    let broker = SqliteBroker::open(pool, SqliteBrokerOptions::default().with_instance(instance)).await.unwrap();
+    let broker = SqliteBroker::open(pool, SqliteBrokerOptions::default().with_instance(instance))
+        .await
+        .unwrap();
     broker.subscribe(&subscription()).await.unwrap();
     broker
 }
@@ -318,7 +352,10 @@ fn what_a_dead_process_had_in_hand_is_delivered_again_at_once() {
         let in_hand = before.receive("notify", 1).await.unwrap();
         assert_eq!(in_hand.len(), 1);
         let other = embedded(&fixture.folder, "other").await;
-        assert!(other.receive("notify", 1).await.unwrap().is_empty(), "another process does not take it away");
+        assert!(
+            other.receive("notify", 1).await.unwrap().is_empty(),
+            "another process does not take it away"
+        );
         let restarted = embedded(&fixture.folder, "shop").await;
         assert_eq!(restarted.receive("notify", 1).await.unwrap().len(), 1);
     });
@@ -329,7 +366,11 @@ fn a_message_without_a_queue_is_not_accepted_by_the_embedded_broker() {
     block_on(async {
         let fixture = Fixture::new().await;
         let broker = embedded(&fixture.folder, "shop").await;
-        let envelope = Envelope::new(MessageId::parse("id").unwrap(), Message::to("nobody").text("").unwrap(), 1);
+        let envelope = Envelope::new(
+            MessageId::parse("id").unwrap(),
+            Message::to("nobody").text("").unwrap(),
+            1,
+        );
         assert_eq!(broker.publish(&[envelope]).await, [Outcome::Unroutable]);
     });
 }
@@ -341,14 +382,28 @@ fn a_pool_of_one_connection_serves_outbox_broker_and_consumer() {
         sqlx::query("create table effect (what text not null)").execute(&pool).await.unwrap();
         let outbox = Outbox::<Sqlite>::new(pool.clone());
         outbox.migrate().await.unwrap();
-        let broker: Arc<dyn Broker> = Arc::new(SqliteBroker::open(pool.clone(), SqliteBrokerOptions::default()).await.unwrap());
+        let broker: Arc<dyn Broker> = Arc::new(
+            SqliteBroker::open(pool.clone(), SqliteBrokerOptions::default()).await.unwrap(),
+        );
         broker.subscribe(&subscription()).await.unwrap();
-        let relay = onceward_reliable_mq::Relay::new(outbox.store(), Arc::clone(&broker), onceward_reliable_mq::RelayOptions::default()).unwrap();
-        let consumer = Consumer::new(broker, subscription(), Inbox::<Sqlite>::new(pool.clone()), note);
-        outbox.transaction(async |mut tx| outbox.enqueue(&mut tx, &Message::to("topic").text("a")?).await).await.unwrap();
+        let relay = onceward_reliable_mq::Relay::new(
+            outbox.store(),
+            Arc::clone(&broker),
+            onceward_reliable_mq::RelayOptions::default(),
+        )
+        .unwrap();
+        let consumer =
+            Consumer::new(broker, subscription(), Inbox::<Sqlite>::new(pool.clone()), note);
+        outbox
+            .transaction(async |mut tx| {
+                outbox.enqueue(&mut tx, &Message::to("topic").text("a")?).await
+            })
+            .await
+            .unwrap();
         assert!(relay.drain(WHILE).await.unwrap().is_empty());
         assert_eq!(consumer.drain(WHILE).await.unwrap().first, 1);
-        let effects: i64 = sqlx::query_scalar("select count(*) from effect").fetch_one(&pool).await.unwrap();
+        let effects: i64 =
+            sqlx::query_scalar("select count(*) from effect").fetch_one(&pool).await.unwrap();
         assert_eq!(effects, 1);
     });
 }

@@ -48,7 +48,12 @@ fn message(text: &str) -> Message {
     Message::to("topic").key("k").text(text).unwrap()
 }
 
-async fn branch(outbox: &Outbox<Sqlite>, pool: &SqlitePool, hold_id: &'static str, texts: &[&str]) -> Branch {
+async fn branch(
+    outbox: &Outbox<Sqlite>,
+    pool: &SqlitePool,
+    hold_id: &'static str,
+    texts: &[&str],
+) -> Branch {
     let mut branch = Branch { tx: pool.begin_with("begin immediate").await.unwrap(), hold_id };
     for text in texts {
         outbox.enqueue(&mut branch, &message(text)).await.unwrap();
@@ -60,7 +65,10 @@ async fn hot(outbox: &Outbox<Sqlite>) -> Vec<String> {
     let store = outbox.store();
     let lease = store.lease(0, "test", Duration::from_secs(60)).await.unwrap().unwrap();
     let queued = store.fetch(&lease, 0, 100).await.unwrap();
-    queued.iter().map(|queued| String::from_utf8(queued.envelope.payload().to_vec()).unwrap()).collect()
+    queued
+        .iter()
+        .map(|queued| String::from_utf8(queued.envelope.payload().to_vec()).unwrap())
+        .collect()
 }
 
 async fn release(outbox: &Outbox<Sqlite>, pool: &SqlitePool, hold_id: &str) -> u64 {
@@ -177,7 +185,10 @@ fn what_the_caller_rolls_back_was_never_said() {
             .await;
         assert_eq!(failed.unwrap_err().to_string(), "the order failed");
         assert!(outbox.store().counts().await.unwrap().is_empty());
-        outbox.transaction(async |mut tx| outbox.enqueue(&mut tx, &message("3")).await).await.unwrap();
+        outbox
+            .transaction(async |mut tx| outbox.enqueue(&mut tx, &message("3")).await)
+            .await
+            .unwrap();
         assert_eq!(hot(&outbox).await, ["3"]);
     });
 }

@@ -10,7 +10,10 @@ use std::{
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription};
+use super::{
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome,
+    Subscription,
+};
 use crate::{
     Error,
     message::{Envelope, MessageId},
@@ -109,7 +112,9 @@ impl Broker for MemoryBroker {
             state.last += 1;
             let number = state.last;
             let mut routed = false;
-            for queue in state.queues.values_mut().filter(|queue| queue.topics.contains(envelope.topic())) {
+            for queue in
+                state.queues.values_mut().filter(|queue| queue.topics.contains(envelope.topic()))
+            {
                 queue.items.insert(number, Item::new(envelope.clone()));
                 queue.arrivals.notify_one();
                 routed = true;
@@ -138,7 +143,8 @@ impl Broker for MemoryBroker {
     async fn receive(&self, queue: &str, max: usize) -> Result<Vec<Box<dyn Delivery>>, Error> {
         let now = Instant::now();
         let mut state = self.state();
-        let ready = state.queue(queue)?.items.iter_mut().filter(|(_, item)| item.ready <= now).take(max);
+        let ready =
+            state.queue(queue)?.items.iter_mut().filter(|(_, item)| item.ready <= now).take(max);
         let deliveries = ready.map(|(&number, item)| {
             item.ready = now + self.shared.visibility;
             item.leased = true;
@@ -184,7 +190,9 @@ impl Broker for MemoryBroker {
         state.last += 1;
         let number = state.last;
         let queue = state.queue(queue)?;
-        let Some(at) = queue.dead.iter().position(|dead| dead.envelope.id == *id) else { return Ok(false) };
+        let Some(at) = queue.dead.iter().position(|dead| dead.envelope.id == *id) else {
+            return Ok(false);
+        };
         let dead = queue.dead.remove(at);
         queue.items.insert(number, Item::new(dead.envelope));
         queue.arrivals.notify_one();
@@ -206,7 +214,8 @@ impl MemoryDelivery {
     fn settle(&self, change: impl FnOnce(&mut Queue, Item)) -> Result<(), Error> {
         let mut state = self.shared.state();
         let queue = state.queue(&self.queue)?;
-        let mine = queue.items.get(&self.number).is_some_and(|item| item.deliveries == self.deliveries);
+        let mine =
+            queue.items.get(&self.number).is_some_and(|item| item.deliveries == self.deliveries);
         let item = if mine { queue.items.remove(&self.number) } else { None };
         change(queue, item.ok_or(Error::LeaseLost)?);
         Ok(())
@@ -223,7 +232,10 @@ impl MemoryDelivery {
 
 impl fmt::Debug for MemoryDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryDelivery").field("queue", &self.queue).field("deliveries", &self.deliveries).finish_non_exhaustive()
+        f.debug_struct("MemoryDelivery")
+            .field("queue", &self.queue)
+            .field("deliveries", &self.deliveries)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,10 @@ use tokio::sync::Notify;
 
 use self::delivery::{ItemRow, SqliteDelivery, read_origin, write_origin};
 pub use self::options::SqliteBrokerOptions;
-use super::{Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription};
+use super::{
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome,
+    Subscription,
+};
 use crate::{
     Error, ident,
     message::{Envelope, MessageId},
@@ -55,7 +58,8 @@ impl SqliteBroker {
     pub async fn open(pool: SqlitePool, options: SqliteBrokerOptions) -> Result<Self, Error> {
         MIGRATIONS.run(&pool).await?;
         let instance = options.instance.clone().unwrap_or_else(ident::instance);
-        let shared = Shared { pool, sql: Sql::new(), options, instance, arrivals: Mutex::default() };
+        let shared =
+            Shared { pool, sql: Sql::new(), options, instance, arrivals: Mutex::default() };
         let mut tx = begin(&shared.pool).await?;
         let orphans = shared
             .sql
@@ -118,7 +122,9 @@ impl SqliteBroker {
 
 impl fmt::Debug for SqliteBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteBroker").field("options", &self.shared.options).finish_non_exhaustive()
+        f.debug_struct("SqliteBroker")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -241,7 +247,8 @@ impl Broker for SqliteBroker {
 
     async fn dead(&self, queue: &str, limit: usize) -> Result<Vec<DeadDelivery>, Error> {
         self.check_queue(queue).await?;
-        type Row = (String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, String);
+        type Row =
+            (String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, String);
         let rows: Vec<Row> = self
             .shared
             .sql
@@ -253,11 +260,13 @@ impl Broker for SqliteBroker {
             .bind(row::limit(limit))
             .fetch_all(&mut self.shared.pool.acquire().await.map_err(BackendError::from)?)
             .await?;
-        let dead = rows.into_iter().map(|(id, topic, key, headers, payload, origin, at, failures, reason)| {
-            let mut envelope = row::envelope("sqlite", id, topic, key, &headers, payload, at)?;
-            envelope.origin = origin.as_deref().and_then(read_origin);
-            Ok(DeadDelivery::new(envelope, row::attempts(failures), reason))
-        });
+        let dead = rows.into_iter().map(
+            |(id, topic, key, headers, payload, origin, at, failures, reason)| {
+                let mut envelope = row::envelope("sqlite", id, topic, key, &headers, payload, at)?;
+                envelope.origin = origin.as_deref().and_then(read_origin);
+                Ok(DeadDelivery::new(envelope, row::attempts(failures), reason))
+            },
+        );
         dead.collect()
     }
 
@@ -284,7 +293,12 @@ impl Broker for SqliteBroker {
             .bind(row)
             .execute(&mut tx)
             .await?;
-        self.shared.sql.sql("delete from mq_queue_dead where id = ?").bind(row).execute(&mut tx).await?;
+        self.shared
+            .sql
+            .sql("delete from mq_queue_dead where id = ?")
+            .bind(row)
+            .execute(&mut tx)
+            .await?;
         commit(tx).await?;
         self.ring_all();
         Ok(true)

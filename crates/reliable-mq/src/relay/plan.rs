@@ -43,7 +43,13 @@ pub(crate) fn is_outage(outcomes: &[Outcome], health: &Health, silent: u32) -> b
 }
 
 /// What is to become of a message; `None`: it stays as it is, and nothing is spent.
-pub(crate) fn verdict(outcome: &Outcome, outage: bool, spent: u32, retry: &RetryPolicy, random: f64) -> Option<Verdict> {
+pub(crate) fn verdict(
+    outcome: &Outcome,
+    outage: bool,
+    spent: u32,
+    retry: &RetryPolicy,
+    random: f64,
+) -> Option<Verdict> {
     let (error, permanent) = match outcome {
         Outcome::Accepted => return Some(Verdict::Sent),
         Outcome::Unknown { .. } if outage => return None,
@@ -61,7 +67,9 @@ pub(crate) fn verdict(outcome: &Outcome, outage: bool, spent: u32, retry: &Retry
 /// Fills up what a broker left out: an outcome that is missing is unknown.
 pub(crate) fn complete(mut outcomes: Vec<Outcome>, expected: usize) -> Vec<Outcome> {
     outcomes.truncate(expected);
-    outcomes.resize_with(expected, || Outcome::Unknown { reason: "the broker gave no outcome".to_owned() });
+    outcomes.resize_with(expected, || Outcome::Unknown {
+        reason: "the broker gave no outcome".to_owned(),
+    });
     outcomes
 }
 

@@ -19,7 +19,8 @@ use tokio::sync::Notify;
 
 use self::row::{HotRow, queued_hot};
 use super::{
-    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Queued, Settled, Store, StoreCapabilities, Verdict,
+    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Queued, Settled, Store,
+    StoreCapabilities, Verdict,
 };
 use crate::{
     Error, ident,
@@ -68,7 +69,11 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// Enqueues on this connection, in whatever transaction it is in.
-    pub(crate) async fn enqueue_tx(&self, conn: &mut impl Conn<D>, message: &Message) -> Result<MessageId, Error> {
+    pub(crate) async fn enqueue_tx(
+        &self,
+        conn: &mut impl Conn<D>,
+        message: &Message,
+    ) -> Result<MessageId, Error> {
         let id = ident::message_id(message);
         let lane = i64::from(lane(message.key(), &id, lanes::<D>()));
         let headers = row::write_headers(message)?;
@@ -126,7 +131,12 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// Moves held messages to where the relay finds them; answers how many.
-    pub(crate) async fn release_held(&self, conn: &mut D::Connection, xid: &str, hold: &str) -> Result<u64, Error> {
+    pub(crate) async fn release_held(
+        &self,
+        conn: &mut D::Connection,
+        xid: &str,
+        hold: &str,
+    ) -> Result<u64, Error> {
         let conn = &mut Uncaptured(conn);
         // The row locks make a second release at the same time wait, and then find nothing to move.
         let held: Vec<(i64,)> = self
@@ -165,16 +175,31 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// Deletes held messages; answers how many.
-    pub(crate) async fn discard_held(&self, conn: &mut D::Connection, xid: &str, hold: &str) -> Result<u64, Error> {
+    pub(crate) async fn discard_held(
+        &self,
+        conn: &mut D::Connection,
+        xid: &str,
+        hold: &str,
+    ) -> Result<u64, Error> {
         self.discard(&mut Uncaptured(conn), xid, hold).await
     }
 
-    async fn discard(&self, conn: &mut Uncaptured<'_, D>, xid: &str, hold: &str) -> Result<u64, Error> {
+    async fn discard(
+        &self,
+        conn: &mut Uncaptured<'_, D>,
+        xid: &str,
+        hold: &str,
+    ) -> Result<u64, Error> {
         let delete = self.sql.sql("delete from mq_held where xid = ? and hold_id = ?");
         Ok(delete.bind(xid).bind(hold).execute(conn).await?)
     }
 
-    async fn try_lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, BackendError> {
+    async fn try_lease(
+        &self,
+        lane: u32,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, BackendError> {
         let lane_id = i64::from(lane);
         // Looked up first: a lane that somebody else has must cost its other watchers no write lock per poll.
         let free = self
@@ -203,7 +228,12 @@ impl<D: Db> SqlStore<D> {
         if taken == 0 {
             return Ok(None);
         }
-        let (epoch,) = self.sql.sql("select epoch from mq_shard where shard = ?").bind(lane_id).fetch_one(&mut tx).await?;
+        let (epoch,) = self
+            .sql
+            .sql("select epoch from mq_shard where shard = ?")
+            .bind(lane_id)
+            .fetch_one(&mut tx)
+            .await?;
         commit(tx).await?;
         Ok(Some(Lease { lane, owner: owner.to_owned(), epoch }))
     }
@@ -211,7 +241,11 @@ impl<D: Db> SqlStore<D> {
 
 impl<D: Db> Clone for SqlStore<D> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), sql: Arc::clone(&self.sql), arrivals: Arc::clone(&self.arrivals) }
+        Self {
+            pool: self.pool.clone(),
+            sql: Arc::clone(&self.sql),
+            arrivals: Arc::clone(&self.arrivals),
+        }
     }
 }
 
@@ -290,7 +324,12 @@ impl<D: Db> Store for SqlStore<D> {
         self.find_due(lease, limit).await
     }
 
-    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error> {
+    async fn settle(
+        &self,
+        lease: &Lease,
+        history: History,
+        settled: &[(Queued, Verdict)],
+    ) -> Result<Settled, Error> {
         self.settle_all(lease, history, settled).await
     }
 
@@ -315,8 +354,12 @@ impl<D: Db> Store for SqlStore<D> {
     }
 
     async fn release_key(&self, key: &str) -> Result<u64, Error> {
-        let release = self.sql.sql("update mq_delayed set blocks = 0 where msg_key = ? and blocks = 1").bind(key);
-        let released = release.execute(&mut self.pool.acquire().await.map_err(BackendError::from)?).await?;
+        let release = self
+            .sql
+            .sql("update mq_delayed set blocks = 0 where msg_key = ? and blocks = 1")
+            .bind(key);
+        let released =
+            release.execute(&mut self.pool.acquire().await.map_err(BackendError::from)?).await?;
         self.arrivals.notify_one();
         Ok(released)
     }
@@ -354,11 +397,28 @@ pub(crate) fn migrations<D: Db>() -> Migrations {
     const NAME: &str = "reliable-mq";
     match D::DIALECT {
         Dialect::Postgres => {
-            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_postgres.sql")), (3, LOG)]) }
+            const {
+                Migrations::new(
+                    NAME,
+                    &[(1, INIT), (2, include_str!("../../sql/0002_hot_postgres.sql")), (3, LOG)],
+                )
+            }
         }
         Dialect::MySql => {
-            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_mysql.sql")), (3, LOG)]) }
+            const {
+                Migrations::new(
+                    NAME,
+                    &[(1, INIT), (2, include_str!("../../sql/0002_hot_mysql.sql")), (3, LOG)],
+                )
+            }
         }
-        _ => const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_sqlite.sql")), (3, LOG)]) },
+        _ => {
+            const {
+                Migrations::new(
+                    NAME,
+                    &[(1, INIT), (2, include_str!("../../sql/0002_hot_sqlite.sql")), (3, LOG)],
+                )
+            }
+        }
     }
 }

@@ -10,14 +10,16 @@ use onceward_backend::{
 
 use super::Shared;
 use crate::{
-    Error, ident,
+    Error,
     broker::Delivery,
+    ident,
     message::{Envelope, Origin},
     store::row,
 };
 
 /// `id, message_id, topic, msg_key, headers, payload, origin, enqueued_at, deliveries, failures`
-pub(super) type ItemRow = (i64, String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, i64);
+pub(super) type ItemRow =
+    (i64, String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, i64);
 
 pub(super) struct SqliteDelivery {
     shared: Arc<Shared>,
@@ -58,7 +60,10 @@ impl SqliteDelivery {
 
 impl fmt::Debug for SqliteDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteDelivery").field("queue", &self.queue).field("deliveries", &self.deliveries).finish_non_exhaustive()
+        f.debug_struct("SqliteDelivery")
+            .field("queue", &self.queue)
+            .field("deliveries", &self.deliveries)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +120,12 @@ impl Delivery for SqliteDelivery {
         if parked == 0 {
             return Err(Error::LeaseLost);
         }
-        self.shared.sql.sql("delete from mq_queue where id = ?").bind(self.item).execute(&mut tx).await?;
+        self.shared
+            .sql
+            .sql("delete from mq_queue where id = ?")
+            .bind(self.item)
+            .execute(&mut tx)
+            .await?;
         Ok(commit(tx).await?)
     }
 }
