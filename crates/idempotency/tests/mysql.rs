@@ -1,14 +1,26 @@
 //! The contract on MariaDB.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "tests race tasks")]
+
+#[path = "cases/sql.rs"]
+mod cases;
 
 use onceward_backend::sqlx::MySqlPool;
 use onceward_idempotency::MySqlStore;
+use testkit::mysql::Database;
 
-async fn make() -> (MySqlStore, impl Drop) {
+async fn open() -> (MySqlStore, MySqlPool, Database) {
     let database = testkit::mysql::database().await;
-    let store = MySqlStore::new(MySqlPool::connect(database.url()).await.unwrap());
+    let pool = MySqlPool::connect(database.url()).await.unwrap();
+    let store = MySqlStore::new(pool.clone());
     store.migrate().await.unwrap();
+    (store, pool, database)
+}
+
+async fn make() -> (MySqlStore, Database) {
+    let (store, _, database) = open().await;
     (store, database)
 }
 
 onceward_idempotency::conformance!(make);
+sql_cases!(crate::open);

@@ -206,7 +206,10 @@ pub async fn a_content_is_forgotten_after_its_retention(store: Store) {
 
 /// A key whose second digest is a given number, as if the contents collided.
 fn colliding(name: &str, second: u8) -> ContentKey {
-    ContentKey { name: name.to_owned(), second: Some(crate::Fingerprint::from_bytes([second + 1; 32])) }
+    ContentKey {
+        name: name.to_owned(),
+        second: Some(crate::Fingerprint::from_bytes([second + 1; 32])),
+    }
 }
 
 fn unique_name() -> String {
