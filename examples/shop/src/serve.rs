@@ -11,6 +11,7 @@ use mini_qq::{Client, Config, Server};
 use onceward_oauth_client::{OAuthClient, Provider, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,13 +24,17 @@ use crate::stores::{Delivery, Stores};
 /// Whatever keeps the shop from serving.
 pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What is in flight gets that long to end, twice: requests, then workers.
+const DRAIN: Duration = Duration::from_secs(15);
+
 /// Serves until SIGINT or SIGTERM, then drains.
 ///
 /// # Errors
 /// If the folder is in use, an address is taken, or a store cannot be opened.
 pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     args.backends.check()?;
-    let stop = CancellationToken::new();
+    // First no more requests, then, once those in flight are answered, no more workers.
+    let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
     // Before anything can be interrupted half way: from here on a signal is a wish.
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let folder = Folder::open(&args.data)?;
@@ -83,7 +88,7 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     spawn_workers(&app, &delivery, &stop);
 
     let serving =
-        axum::serve(shop, router(&app)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        axum::serve(shop, router(&app)).with_graceful_shutdown(closed.clone().cancelled_owned());
     say(&format!("shop listening on {shop_origin}"));
     let serving = tasks.spawn(async move { serving.await });
     tokio::select! {
@@ -92,10 +97,17 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     }
     tracing::info!("stopping");
     app.draining.store(true, Ordering::Relaxed);
+    closed.cancel();
+    match timeout(DRAIN, serving).await {
+        Ok(served) => served??,
+        // A client that never reads its answer must not keep the shop from stopping.
+        Err(_) => tracing::warn!("requests were still open after {DRAIN:?}"),
+    }
     stop.cancel();
     tasks.close();
-    serving.await??;
-    tasks.wait().await;
+    if timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("work was still going on after {DRAIN:?}; the next start takes it up");
+    }
     Ok(())
 }
 
