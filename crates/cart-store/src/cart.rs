@@ -71,11 +71,6 @@ impl Record {
         Ok(Applied::new(self.version, done.changed, done.notes))
     }
 
-    /// True if the record says nothing that an absent one would not say.
-    pub fn is_blank(&self) -> bool {
-        *self == Self::default()
-    }
-
     pub(crate) fn advance(&mut self, operation: Option<crate::types::OperationId>) {
         self.version = self.version.saturating_add(1);
         self.ring.advance(self.version, operation);

@@ -135,6 +135,7 @@ impl Carts {
     ///
     /// # Cancel safety
     /// A call that is dropped while it waits for the store may or may not have been carried out.
+    #[tracing::instrument(name = "onceward.cart.apply", level = "debug", skip_all, fields(commands = batch.len()))]
     pub async fn apply(&self, owner: &Owner, batch: &[Command]) -> Result<Applied, Error> {
         let mut turn = self.turns.enter(owner).await;
         let id = OperationId::random();
@@ -198,6 +199,7 @@ impl Carts {
     ///
     /// # Errors
     /// [`Error::Sealed`] if the guest's cart was merged into a member's: take it out there.
+    #[tracing::instrument(name = "onceward.cart.take", level = "debug", skip_all)]
     pub async fn take(
         &self,
         owner: &Owner,

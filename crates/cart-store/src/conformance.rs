@@ -1,6 +1,6 @@
 //! The contract of [`Store`](crate::Store) as tests that any store can run.
 //!
-//! ```ignore
+//! ```text
 //! // tests/mine.rs
 //! onceward_cart_store::conformance!(async || Fixture::new(MyStore::new()));
 //! ```
@@ -148,7 +148,8 @@ macro_rules! conformance {
                 a_lost_absorb_is_absorbed_again, lost_replies_do_not_merge_twice;
             taking: what_was_bought_leaves_once, later_adds_stay, many_takes_of_one_order_count_once,
                 an_order_is_remembered_without_a_cart, a_merged_cart_has_nothing_to_take;
-            life: carts_expire, every_change_extends_the_life, marks_expire, purging_drops_what_expired;
+            life: carts_expire, every_change_extends_the_life, marks_expire,
+                a_sealed_cart_that_expired_is_forgotten, purging_drops_what_expired;
             model: random_batches_give_what_the_model_gives, random_merges_give_what_the_model_gives;
         }
     };

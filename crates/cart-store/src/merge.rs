@@ -102,6 +102,15 @@ pub struct MergeReport {
     pub replayed: bool,
 }
 
+impl MergeReport {
+    /// The same report, given again.
+    #[must_use]
+    pub fn replay(mut self) -> Self {
+        self.replayed = true;
+        self
+    }
+}
+
 /// A merge that is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -151,6 +160,15 @@ pub struct Taken {
     pub replayed: bool,
 }
 
+impl Taken {
+    /// The same answer, given again.
+    #[must_use]
+    pub const fn replay(mut self) -> Self {
+        self.replayed = true;
+        self
+    }
+}
+
 impl Record {
     /// Seals a guest's cart for a merge at `now`. A cart without lines has nothing to absorb and is settled at once; it is
     /// kept all the same, so that a late tab learns where the cart went.
@@ -168,10 +186,20 @@ impl Record {
         Ok(Sealing::new(seal.merge, lines, seal.stage))
     }
 
-    /// Moves the seal of this merge to a later stage at `now`; false if there is none or it has come that far.
+    /// Where the cart goes or went, if it is sealed.
+    pub const fn sealed(&self) -> Option<&Seal> {
+        self.seal.as_ref()
+    }
+
+    /// Moves the seal of this merge from the stage before to `stage` at `now`; false if it is not at the stage before.
     pub fn promote(&mut self, merge: MergeId, stage: Stage, now: u64) -> bool {
+        let before = match stage {
+            Stage::Sealed => return false,
+            Stage::Tombstoned => Stage::Sealed,
+            Stage::Settled => Stage::Tombstoned,
+        };
         match &mut self.seal {
-            Some(seal) if seal.merge == merge && seal.stage < stage => {
+            Some(seal) if seal.merge == merge && seal.stage == before => {
                 seal.stage = stage;
                 seal.since = now;
                 true

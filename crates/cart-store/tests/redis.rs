@@ -6,13 +6,15 @@
     reason = "these are tests: a panic is the report"
 )]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_backend::{Redis, redis};
+use onceward_cart_store::conformance::cases::model::against_the_model;
 use onceward_cart_store::conformance::{Fixture, block_on};
 use onceward_cart_store::store::RedisStore;
 use onceward_cart_store::{
-    Bought, Change, Command, GuestId, Item, LineKey, MemberId, MergeId, MergeTtl, Operation,
+    Bought, Carts, Change, Command, GuestId, Item, LineKey, MemberId, MergeId, MergeTtl, Operation,
     OperationId, OrderId, Owner, PriceHint, Sku, Store,
 };
 
@@ -160,5 +162,53 @@ fn bytes_of_another_program_are_an_error_of_their_own() {
                 assert!(error.to_string().contains("unreadable"), "{error:?}");
             }
         }
+    });
+}
+
+#[test]
+fn random_batches_give_what_the_model_gives_at_scale() {
+    block_on(async {
+        let prefix = testkit::redis::prefix();
+        let (store, _) = store(&prefix).await;
+        let seed = testkit::seed();
+        for n in 0..20 * testkit::scale() as u64 {
+            against_the_model(&store, seed.wrapping_add(n), 60).await;
+        }
+    });
+}
+
+/// The answer to an add is lost on the wire, after Redis applied it. The service sends the same operation again.
+#[test]
+fn an_add_whose_answer_the_wire_lost_counts_once() {
+    block_on(async {
+        let prefix = testkit::redis::prefix();
+        let proxy = testkit::Proxy::in_front_of(prefix.url()).await;
+        let redis = Redis::connect(proxy.url()).await.unwrap().with_prefix(prefix.as_str());
+        let carts = Carts::new(Arc::new(RedisStore::new(redis)));
+        let owner = Owner::from(GuestId::random());
+        let tea = || Sku::new("tea").unwrap();
+        carts.add(&owner, tea(), 1).await.unwrap();
+        proxy.set(testkit::Mode::DropReplyTo(b"EVALSHA".to_vec()));
+        carts.add(&owner, tea(), 1).await.unwrap();
+        let cart = carts.get(&owner).await.unwrap();
+        assert_eq!((cart.lines[0].quantity, cart.version), (2, 2));
+        assert!(proxy.connections() > 1, "the wire was not cut");
+    });
+}
+
+#[test]
+fn a_change_is_one_round_trip() {
+    block_on(async {
+        let prefix = testkit::redis::prefix();
+        let proxy = testkit::Proxy::in_front_of(prefix.url()).await;
+        let redis = Redis::connect(proxy.url()).await.unwrap().with_prefix(prefix.as_str());
+        let store = RedisStore::new(redis);
+        let owner = Owner::from(GuestId::random());
+        store.apply(&owner, &[priced(0)], &Change::default()).await.unwrap();
+        proxy.reset_counts();
+        for n in 0..20 {
+            store.apply(&owner, &[priced(n)], &Change::default()).await.unwrap();
+        }
+        assert_eq!(proxy.flights(), 20);
     });
 }

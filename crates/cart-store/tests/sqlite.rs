@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use onceward_backend::sqlite;
+use onceward_cart_store::conformance::cases::model::against_the_model;
 use onceward_cart_store::conformance::{Fixture, block_on};
 use onceward_cart_store::store::SqliteStore;
 use onceward_cart_store::{
@@ -82,5 +83,17 @@ fn unreadable_bytes_are_an_error_of_their_own() {
         assert!(!error.is_retryable() && !error.is_outcome_unknown(), "{error:?}");
         let error = store.apply(&owner, &tea, &Change::default()).await.unwrap_err();
         assert!(error.to_string().contains("unreadable"), "{error}");
+    });
+}
+
+#[test]
+fn random_batches_give_what_the_model_gives_at_scale() {
+    block_on(async {
+        let store = SqliteStore::new(sqlite::memory().await.unwrap());
+        store.migrate().await.unwrap();
+        let seed = testkit::seed();
+        for n in 0..10 * testkit::scale() as u64 {
+            against_the_model(&store, seed.wrapping_add(n), 60).await;
+        }
     });
 }

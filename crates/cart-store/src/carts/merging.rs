@@ -35,6 +35,7 @@ impl Carts {
     ///
     /// # Cancel safety
     /// A merge that is dropped on the way is finished by the sweeper.
+    #[tracing::instrument(name = "onceward.cart.merge", level = "debug", skip_all)]
     pub async fn merge(&self, guest: &GuestId, member: &MemberId) -> Result<MergeReport, Error> {
         let sealing = self.seal(guest, member).await?;
         let report = self.absorb(member, &sealing).await?;
@@ -51,6 +52,7 @@ impl Carts {
     ///
     /// # Errors
     /// Those of listing; a merge that fails is counted, logged and left for the next step.
+    #[tracing::instrument(name = "onceward.cart.finish_merges", level = "debug", skip_all)]
     pub async fn finish_merges(&self) -> Result<MergeSweep, Error> {
         let options = &self.options;
         let found = self

@@ -130,7 +130,7 @@ impl Store for MemoryStore {
         let mut shard = self.shard(&owner);
         let mark = (owner.clone(), absorb.merge);
         if let Some(done) = shard.merges.get(&mark).filter(|held| held.lives()) {
-            return Ok(MergeReport { replayed: true, ..done.value.clone() });
+            return Ok(done.value.clone().replay());
         }
         let mut record = shard.record(&owner).cloned().unwrap_or_default();
         let before = record.version;
@@ -154,9 +154,7 @@ impl Store for MemoryStore {
 
     async fn settle(&self, guest: &GuestId, merge: MergeId) -> Result<(), Error> {
         let owner = Owner::Guest(*guest);
-        if let Some(held) = self.shard(&owner).held(&owner)
-            && held.value.seal.as_ref().is_some_and(|seal| seal.stage == Stage::Tombstoned)
-        {
+        if let Some(held) = self.shard(&owner).held(&owner) {
             held.value.promote(merge, Stage::Settled, now());
         }
         Ok(())
@@ -200,7 +198,7 @@ impl Store for MemoryStore {
         let mut shard = self.shard(owner);
         let mark = (owner.clone(), order.clone());
         if let Some(done) = shard.orders.get(&mark).filter(|held| held.lives()) {
-            return Ok(Taken { replayed: true, ..done.value });
+            return Ok(done.value.replay());
         }
         let taken = match shard.held(owner) {
             Some(held) => held.value.take(lines)?,

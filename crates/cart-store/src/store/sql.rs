@@ -200,13 +200,7 @@ impl<D: Db> Store for SqlStore<D> {
 
     async fn settle(&self, guest: &GuestId, merge: MergeId) -> Result<(), Error> {
         self.change(&Owner::Guest(*guest), |record| {
-            let tombstoned =
-                record.seal.as_ref().is_some_and(|seal| seal.stage == Stage::Tombstoned);
-            Ok((
-                (),
-                (tombstoned && record.promote(merge, Stage::Settled, now()))
-                    .then_some(Expiry::Keep),
-            ))
+            Ok(((), record.promote(merge, Stage::Settled, now()).then_some(Expiry::Keep)))
         })
         .await
     }

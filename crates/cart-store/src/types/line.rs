@@ -172,3 +172,30 @@ impl Cart {
         self.lines.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skus_and_keys_are_bounded() {
+        for refused in ["", "\u{1}", "a\tb", "a~b", &"x".repeat(49)] {
+            assert!(Sku::new(refused).is_err(), "{refused:?}");
+        }
+        for refused in ["", "\u{2}", "a\u{7f}", &"x".repeat(65)] {
+            assert!(LineKey::new(refused).is_err(), "{refused:?}");
+        }
+        assert!(Sku::new("x".repeat(48)).is_ok() && LineKey::new("x".repeat(64)).is_ok());
+        let key = LineKey::of(&Sku::new("tea").unwrap());
+        assert_eq!(Line::new(key, 1, 0).sku(), "tea");
+        assert_eq!(Line::new(LineKey::new("tea~1f").unwrap(), 1, 0).sku(), "tea");
+    }
+
+    #[test]
+    fn lines_are_read_oldest_first() {
+        let line = |sku: &str, at| Line::new(LineKey::new(sku).unwrap(), 1, at);
+        let owner = Owner::Guest(crate::GuestId::random());
+        let cart = Cart::new(owner, 1, vec![line("c", 2), line("b", 1), line("a", 2)], None);
+        assert_eq!(cart.lines.iter().map(Line::sku).collect::<Vec<_>>(), ["b", "a", "c"]);
+    }
+}

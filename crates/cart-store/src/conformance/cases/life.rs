@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::conformance::{Fixture, add, apply, bought, guest, order, quantity};
-use crate::{Change, Command};
+use crate::conformance::{Fixture, add, apply, bought, guest, member, order, quantity};
+use crate::{CartOptions, Change, Command, GuestId, MergeId, MergeTtl};
 
 const SHORT: Duration = Duration::from_millis(60);
 const LONG: Duration = Duration::from_hours(1);
@@ -71,6 +71,22 @@ pub async fn marks_expire(fixture: &Fixture) {
         !store.take(&owner, &order("short"), &bought(&[("tea", 1)]), SHORT).await.unwrap().replayed
     );
     assert_eq!(quantity(&*store, &owner, "tea").await, 2);
+}
+
+pub async fn a_sealed_cart_that_expired_is_forgotten(fixture: &Fixture) {
+    if skipped(fixture) || !fixture.store().capabilities().merges {
+        return;
+    }
+    let (store, id) = (fixture.store(), GuestId::random());
+    apply(&*store, &id.into(), &[add("tea", 1)]).await;
+    let ttl = MergeTtl::new(SHORT, SHORT);
+    store.seal(&id, &member("ann"), MergeId::random(), ttl).await.unwrap();
+    tokio::time::sleep(PAST_IT).await;
+    assert!(store.get(&id.into()).await.unwrap().is_none());
+    let carts =
+        fixture.carts().with_options(CartOptions::default().with_finish_after(Duration::ZERO));
+    carts.finish_merges().await.unwrap();
+    assert!(carts.unfinished_merges(Duration::ZERO).await.unwrap().is_empty());
 }
 
 pub async fn purging_drops_what_expired(fixture: &Fixture) {
