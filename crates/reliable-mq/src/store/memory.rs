@@ -1,7 +1,9 @@
 //! The store in memory: for tests and for services whose messages may die with them.
 
+mod tables;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,13 +12,14 @@ use std::{
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::Instant};
 
+use self::tables::{Delayed, Held, Tables};
 use super::{
     Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Place, Queued, Settled, Status,
     Store, StoreCapabilities, Verdict,
 };
 use crate::{
     Error, ident,
-    message::{Envelope, Message, MessageId, Origin, lane},
+    message::{Message, MessageId, Origin, lane},
 };
 
 /// Messages in memory, spread over as many lanes as wanted. It keeps every promise of the contract but durability.
@@ -25,32 +28,6 @@ pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
     arrivals: Arc<Notify>,
     lanes: u32,
-}
-
-#[derive(Default)]
-struct Tables {
-    last: i64,
-    hot: BTreeMap<(u32, i64), Envelope>,
-    delayed: BTreeMap<MessageId, Delayed>,
-    dead: BTreeMap<MessageId, DeadLetter>,
-    history: Vec<(MessageId, String, Attempt)>,
-    leases: HashMap<u32, Held>,
-}
-
-struct Delayed {
-    lane: u32,
-    sequence: i64,
-    envelope: Envelope,
-    attempts: u32,
-    blocks: bool,
-    due: Instant,
-    error: Option<String>,
-    since: i64,
-}
-
-struct Held {
-    lease: Lease,
-    until: Instant,
 }
 
 impl MemoryStore {
@@ -80,75 +57,6 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("lanes", &self.lanes).finish_non_exhaustive()
-    }
-}
-
-impl Tables {
-    fn push(&mut self, lane: u32, envelope: Envelope) {
-        self.last += 1;
-        self.hot.insert((lane, self.last), envelope);
-    }
-
-    fn remove(&mut self, lease: &Lease, queued: &Queued) -> Option<Envelope> {
-        let id = &queued.envelope.id;
-        match queued.place {
-            Place::Hot => {
-                let place = (lease.lane, queued.sequence);
-                (self.hot.get(&place)?.id == *id).then(|| self.hot.remove(&place))?
-            }
-            Place::Delayed => {
-                let delayed = self.delayed.get(id)?;
-                let same = delayed.lane == lease.lane && delayed.sequence == queued.sequence;
-                same.then(|| self.delayed.remove(id)).flatten().map(|delayed| delayed.envelope)
-            }
-        }
-    }
-
-    fn postpone(&mut self, lease: &Lease, queued: &Queued, after: Duration, error: &str) -> bool {
-        let released = self.delayed.get(&queued.envelope.id).is_some_and(|delayed| !delayed.blocks);
-        let Some(envelope) = self.remove(lease, queued) else { return false };
-        let delayed = Delayed {
-            lane: lease.lane,
-            sequence: queued.sequence,
-            attempts: queued.attempts + 1,
-            blocks: envelope.key().is_some() && !released,
-            due: Instant::now() + after,
-            error: Some(error.to_owned()),
-            since: ident::wall_micros(),
-            envelope,
-        };
-        self.delayed.entry(queued.envelope.id.clone()).or_insert(delayed);
-        true
-    }
-
-    fn bury(&mut self, lease: &Lease, queued: &Queued, error: &str) -> bool {
-        let Some(envelope) = self.remove(lease, queued) else { return false };
-        let letter = DeadLetter {
-            envelope,
-            attempts: queued.attempts + 1,
-            error: error.to_owned(),
-            at: ident::wall_micros(),
-        };
-        self.dead.entry(queued.envelope.id.clone()).or_insert(letter);
-        true
-    }
-
-    fn log(&mut self, queued: &Queued, status: Status, error: Option<&str>) {
-        let attempt = Attempt {
-            status,
-            attempt: queued.attempts + 1,
-            error: error.map(str::to_owned),
-            at: ident::wall_micros(),
-        };
-        self.history.push((
-            queued.envelope.id.clone(),
-            queued.envelope.topic().to_owned(),
-            attempt,
-        ));
-    }
-
-    fn holds(&self, lease: &Lease) -> bool {
-        self.leases.get(&lease.lane).is_some_and(|held| held.lease == *lease)
     }
 }
 
