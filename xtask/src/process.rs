@@ -18,7 +18,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The process that has this pid now. A zombie has ended, so it is none.
+    /// The process that has this pid now. A zombie has ended, so it is none; one that only waits for its threads to
+    /// end still holds its ports.
     pub(crate) fn observe(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         Some(Self { pid, started: start_time(&stat)? })
@@ -63,12 +64,12 @@ impl Process {
 /// Field 22 of `/proc/PID/stat`; the second, the name, may itself hold blanks and brackets.
 fn start_time(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
+    let fields: Vec<_> = rest.split_ascii_whitespace().collect();
+    let (state, threads) = (*fields.first()?, fields.get(17)?.parse::<u32>().ok()?);
+    if matches!(state, "Z" | "X") && threads < 2 {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    fields.get(19)?.parse().ok()
 }
 
 /// An account of this machine.
@@ -195,8 +196,11 @@ mod tests {
 
     #[test]
     fn a_zombie_has_ended() {
-        let rest = "Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21";
-        assert_eq!(start_time(&format!("77 (redis) {rest}")), None);
+        let stat = |threads| {
+            format!("77 (beam) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 {threads} 18 4711 20")
+        };
+        assert_eq!(start_time(&stat(1)), None);
+        assert_eq!(start_time(&stat(9)), Some(4711), "its threads hold its ports");
         let mut child = Command::new("true").spawn().unwrap();
         let end = Instant::now() + Duration::from_secs(10);
         while Process::observe(child.id()).is_some() && Instant::now() < end {

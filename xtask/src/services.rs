@@ -54,9 +54,8 @@ impl Place<'_> {
     }
 }
 
-/// The slowest first: each starts in a thread of its own.
 pub(crate) const ALL: [&Service; 5] =
-    [&rabbitmq::SERVICE, &mariadb::SERVICE, &postgres::SERVICE, &redis::SERVICE, &nats::SERVICE];
+    [&redis::SERVICE, &postgres::SERVICE, &mariadb::SERVICE, &rabbitmq::SERVICE, &nats::SERVICE];
 
 const DEFAULT_BASE: u16 = 26300;
 

@@ -95,10 +95,10 @@ fn one(service: &Service, base: u16, durable: bool) -> Result<bool> {
     paths::open_folder(&folder)?;
     let ports = service.ports(base);
     let url = (service.url)(ports[0]);
+    let recorded = Record::load(&folder);
     let mut was_running = false;
-    if let Some(record) = Record::load(&folder) {
+    if let Some(record) = &recorded {
         if let Some(server) = record.running() {
-            was_running = true;
             let pid = server.pid;
             if record.port != ports[0] {
                 return Err(format!(
@@ -108,18 +108,25 @@ fn one(service: &Service, base: u16, durable: bool) -> Result<bool> {
                 ));
             }
             if record.durable || !durable {
-                await_ready(service, &folder, server, ports[0], None)?;
-                println!("{:<10} already running (pid {pid})   {url}", service.name);
-                return Ok(false);
+                let answers = await_ready(service, &folder, server, ports[0], None);
+                // It may have been dying when it was looked at.
+                if answers.is_ok() || server.alive() {
+                    answers?;
+                    println!("{:<10} already running (pid {pid})   {url}", service.name);
+                    return Ok(false);
+                }
+            } else {
+                was_running = true;
+                println!("{:<10} restarting it with fsync on", service.name);
             }
-            println!("{:<10} restarting it with fsync on", service.name);
-        } else {
+        }
+        if !was_running {
             println!("{:<10} its process is gone, starting it again", service.name);
         }
         record.stop(service, &folder)?;
     }
     Record::forget(&folder);
-    refuse_taken(service, &ports)?;
+    refuse_taken(service, &ports, recorded.is_some())?;
     // Each log is of one start: what an error message quotes is about that.
     let log = services::log(&folder);
     File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
@@ -141,15 +148,20 @@ fn one(service: &Service, base: u16, durable: bool) -> Result<bool> {
     Ok(!was_running)
 }
 
-/// A listener that this tool did not start may hold somebody's real data.
-fn refuse_taken(service: &Service, ports: &[u16]) -> Result<()> {
-    match ports.iter().find(|port| probe::listens(**port)) {
-        None => Ok(()),
-        Some(port) => Err(format!(
-            "port {port} answers, but no server of ours is recorded there; stop it, choose other ports with \
-             ONCEWARD_PORT_BASE, or, if that is the server to use, set {}",
-            service.variable
-        )),
+/// A listener that this tool did not start may hold somebody's real data. Where a server of ours has just ended, its
+/// port may take a moment to close.
+fn refuse_taken(service: &Service, ports: &[u16], just_ended: bool) -> Result<()> {
+    let end = Instant::now() + if just_ended { Duration::from_secs(5) } else { Duration::ZERO };
+    loop {
+        let Some(port) = ports.iter().find(|port| probe::listens(**port)) else { return Ok(()) };
+        if Instant::now() >= end {
+            return Err(format!(
+                "port {port} answers, but no server of ours is recorded there; stop it, choose other ports with \
+                 ONCEWARD_PORT_BASE, or, if that is the server to use, set {}",
+                service.variable
+            ));
+        }
+        sleep(Duration::from_millis(50));
     }
 }
 

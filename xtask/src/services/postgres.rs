@@ -6,6 +6,8 @@ use crate::{Result, paths, probe};
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 pub(crate) const SERVICE: Service = Service {
     name: "postgres",
@@ -67,7 +69,7 @@ fn prepare(place: &Place<'_>) -> Result<Vec<Launch>> {
             .account(account)
             .finish(&place.log())?;
     }
-    forget_strangers_pid(&data);
+    forget_old_pid(&data);
     let fsync = if place.durable { "on" } else { "off" };
     let mut server = Launch::new(place.server)
         .args(["-p", &place.port(), "-c", "listen_addresses=127.0.0.1", "-c"])
@@ -87,19 +89,23 @@ fn made_by_another_version(data: &Path, server: &Path) -> bool {
     of_server.is_some_and(|n| n.parse::<u32>().is_ok() && n != made_by.trim())
 }
 
-/// After a crash the lock file names a pid which another process of the same account may have by now; the server would
-/// believe that it runs already.
-fn forget_strangers_pid(data: &Path) {
+/// After a crash the lock file names a pid, and the server believes that it runs already if any process of the account
+/// has it: a stranger by now, or the old server itself as a zombie that nobody has reaped yet.
+fn forget_old_pid(data: &Path) {
     let file = data.join("postmaster.pid");
     let Ok(text) = fs::read_to_string(&file) else { return };
     let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()) else { return };
-    if Process::observe(pid).is_some() {
-        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let ours = String::from_utf8_lossy(&command).contains(&*data.to_string_lossy());
-        if !ours {
-            // If it stays, the server says so itself.
-            let _ = fs::remove_file(file);
-        }
+    let there = || fs::exists(format!("/proc/{pid}")).unwrap_or(false);
+    let end = Instant::now() + Duration::from_secs(10);
+    // Its orphans end meanwhile too: the server must find the lock file to notice those.
+    while Process::observe(pid).is_none() && there() && Instant::now() < end {
+        sleep(Duration::from_millis(50));
+    }
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let ours = String::from_utf8_lossy(&command).contains(&*data.to_string_lossy());
+    if there() && !ours {
+        // If it stays, the server says so itself.
+        let _ = fs::remove_file(file);
     }
 }
 
