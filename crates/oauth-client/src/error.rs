@@ -173,6 +173,7 @@ impl Error {
             Self::Backend(error) => 500 + 3 * u16::from(error.is_retryable()),
             Self::Provider(failure) => match failure {
                 Failure::CodeRejected => 400,
+                Failure::Refused { .. } => 403,
                 Failure::Interrupted | Failure::CodeAlreadyUsed => 409,
                 Failure::Unavailable => 503,
                 Failure::OutcomeUnknown => 504,
@@ -238,6 +239,7 @@ mod tests {
             Error::Denied,
             Error::InvalidCallback("x"),
             Error::Provider(Failure::CodeRejected),
+            Error::Provider(Failure::refused("server_error")),
             Error::Provider(Failure::Interrupted),
         ] {
             assert!((400..500).contains(&error.status()), "{error}");

@@ -9,6 +9,7 @@ mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod digest;
+mod ending;
 mod error;
 mod exchange;
 mod flow;
@@ -19,6 +20,7 @@ mod options;
 mod pending;
 pub mod provider;
 mod random;
+mod run;
 mod seal;
 pub mod store;
 mod tokens;

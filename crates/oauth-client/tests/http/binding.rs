@@ -53,6 +53,10 @@ async fn a_state_that_is_not_ours_finds_nothing() {
     ));
     let huge = format!("state={state}&code={}", "x".repeat(100_000));
     assert!(matches!(app.callback(&huge).await, Err(Error::InvalidCallback(_))));
+    for code in ["%00", "%0D%0A", "%F0%9F%A6%80", &"x".repeat(3_000)] {
+        let refused = app.callback(&format!("state={state}&code={code}")).await.unwrap_err();
+        assert!(matches!(refused, Error::InvalidCallback(_)), "{code}: {refused}");
+    }
     assert_eq!((fixture.tokens(), app.sessions()), (0, 0));
     assert!(app.callback(&callback).await.is_ok(), "the login is still usable");
 }
