@@ -62,7 +62,8 @@ macro_rules! token_conformance {
                 results_come_back_as_they_went_in
                 a_bare_token_is_consumed_once_and_only_by_its_exact_value
                 of_32_concurrent_consumers_exactly_one_consumes
-                a_bare_token_lives_for_its_time);
+                a_bare_token_lives_for_its_time
+                random_histories_are_answered_as_by_the_memory_store);
         }
     };
 }

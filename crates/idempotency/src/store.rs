@@ -42,7 +42,7 @@ pub trait TokenStore: Debug + Send + Sync + 'static {
     /// What this store can do; the conformance suite tests that much.
     fn capabilities(&self) -> Capabilities;
 
-    /// Stores a new token as issued. With [`latest`](NewToken::latest) it becomes the one that counts for its user and
+    /// Stores a new token as issued; leaves one with the same id as it is. With [`latest`](NewToken::latest) it becomes the one that counts for its user and
     /// purpose: an older one that is still issued is superseded, one that was claimed is left alone.
     async fn issue(&self, token: &NewToken) -> Result<(), Error>;
 

@@ -1,6 +1,7 @@
 //! The contract of a [`TokenStore`].
 
 mod bare;
+mod histories;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +10,8 @@ pub use bare::{
     a_bare_token_is_consumed_once_and_only_by_its_exact_value, a_bare_token_lives_for_its_time,
     of_32_concurrent_consumers_exactly_one_consumes,
 };
+
+pub use histories::random_histories_are_answered_as_by_the_memory_store;
 
 use super::{HOUR, MINUTE, ms, race, skip, until};
 use crate::{
@@ -104,6 +107,8 @@ pub async fn a_lost_reply_does_not_turn_the_winner_into_a_duplicate(store: Store
     let first = ask(&key);
     assert_eq!(spend(&store, &first).await, FIRST);
     assert_eq!(spend(&store, &first).await, FIRST, "the same owner asks again");
+    store.issue(&new(&key)).await.unwrap();
+    assert!(in_flight(&spend(&store, &ask(&key)).await), "a late repeat of the issue does not free it");
     for _ in 0..2 {
         assert!(store.renew(&claim(&first), MINUTE).await.unwrap());
     }

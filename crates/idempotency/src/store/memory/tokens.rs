@@ -81,7 +81,11 @@ impl TokenStore for MemoryStore {
             until: now + new.ttl + new.tombstone,
         };
         let until = token.until;
-        self.inner.tokens.lock(&new.key.id).put(new.key.id, token, now);
+        let mut shard = self.inner.tokens.lock(&new.key.id);
+        if shard.live(&new.key.id, now).is_none() {
+            shard.put(new.key.id, token, now);
+        }
+        drop(shard);
         if new.latest {
             let user = (new.key.purpose.clone(), new.key.user.clone());
             self.inner.latest.lock(&user).put(user.clone(), Bare { value: new.key.id, until }, now);

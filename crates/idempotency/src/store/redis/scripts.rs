@@ -45,7 +45,7 @@ fn with_record(script: &str) -> RedisScript {
 pub(super) static ISSUE_LATEST: LazyLock<RedisScript> = LazyLock::new(|| {
     RedisScript::once(
         r"
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3], 'NX')
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return 1",
     )
