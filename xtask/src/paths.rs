@@ -65,9 +65,7 @@ pub(crate) fn shared_data(folder: &Path) -> Result<PathBuf> {
     if reachable {
         return Ok(folder.join("data"));
     }
-    let mut hash = DefaultHasher::new();
-    folder.hash(&mut hash);
-    let elsewhere = PathBuf::from(format!("/var/tmp/onceward-{:016x}", hash.finish()));
+    let elsewhere = elsewhere(folder);
     let told = |e| format!("{}: {e}", elsewhere.display());
     match fs::symlink_metadata(&elsewhere) {
         Ok(found) if found.is_dir() && Some(found.uid()) == uid() => {}
@@ -77,6 +75,13 @@ pub(crate) fn shared_data(folder: &Path) -> Result<PathBuf> {
         Err(_) => fs::DirBuilder::new().mode(0o755).create(&elsewhere).map_err(told)?,
     }
     Ok(elsewhere.join("data"))
+}
+
+/// Where the data lie that may not lie in this folder.
+pub(crate) fn elsewhere(folder: &Path) -> PathBuf {
+    let mut hash = DefaultHasher::new();
+    folder.hash(&mut hash);
+    PathBuf::from(format!("/var/tmp/onceward-{:016x}", hash.finish()))
 }
 
 /// The account that this program runs as.

@@ -263,7 +263,7 @@ pub(crate) fn urls(wanted: &[&'static Service]) -> Result<Vec<(&'static str, Str
 /// Removes data that no server uses.
 pub(crate) fn wipe(service: &Service) -> Result<()> {
     let folder = service.folder()?;
-    for data in [folder.clone(), paths::shared_data(&folder)?] {
+    for data in [paths::elsewhere(&folder), folder] {
         if data.exists() {
             fs::remove_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
         }
