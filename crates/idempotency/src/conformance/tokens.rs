@@ -108,7 +108,10 @@ pub async fn a_lost_reply_does_not_turn_the_winner_into_a_duplicate(store: Store
     assert_eq!(spend(&store, &first).await, FIRST);
     assert_eq!(spend(&store, &first).await, FIRST, "the same owner asks again");
     store.issue(&new(&key)).await.unwrap();
-    assert!(in_flight(&spend(&store, &ask(&key)).await), "a late repeat of the issue does not free it");
+    assert!(
+        in_flight(&spend(&store, &ask(&key)).await),
+        "a late repeat of the issue does not free it"
+    );
     for _ in 0..2 {
         assert!(store.renew(&claim(&first), MINUTE).await.unwrap());
     }

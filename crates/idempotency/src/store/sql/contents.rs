@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use onceward_backend::Dialect;
 
 use super::{
     CLAIMED, Conn, DONE, Db, Error, SqlStore, TRIES, attempt, begin, commit, crowded, fingerprint,
@@ -45,10 +46,11 @@ macro_rules! insert {
 }
 
 impl<D: Db> SqlStore<D> {
-    /// Inserts the record of a content that was never seen; changes nothing if there is one. Within a transaction (`lock`)
-    /// the row is locked for writing either way: MySQL's `insert ignore` would take a shared lock on a row that is there,
-    /// and two holders of one who both want to write are a deadlock.
-    async fn insert_content(
+    /// Inserts the record of a content that was never seen; changes nothing if there is one. `lock` says that the row will
+    /// be locked next: MySQL's `insert ignore` leaves a shared lock on a row that is there, and two transactions that have
+    /// one and both want to write are a deadlock, so an upsert that changes nothing locks it for writing at once. Its count
+    /// says nothing. (Elsewhere an upsert would be in the way of a branch of a global transaction, which captures inserts.)
+    pub(super) async fn insert_content(
         &self,
         conn: &mut impl Conn<D>,
         name: &str,
@@ -56,7 +58,8 @@ impl<D: Db> SqlStore<D> {
         lock: bool,
     ) -> Result<bool, Error> {
         let (state, keep) = ending(ask);
-        let statement = self.sql.sql(if lock {
+        let upsert = lock && D::DIALECT == Dialect::MySql;
+        let statement = self.sql.sql(if upsert {
             insert!("insert into", "{upsert name: name}")
         } else {
             insert!("{insert_ignore}", "{or_ignore}")
@@ -70,7 +73,7 @@ impl<D: Db> SqlStore<D> {
             .bind(micros(ask.lease))
             .bind(micros(ask.tail))
             .bind(micros(keep));
-        Ok(inserted.execute(conn).await? == 1)
+        Ok(inserted.execute(conn).await? == 1 && !upsert)
     }
 
     async fn read_content(
@@ -139,8 +142,7 @@ impl<D: Db> SqlStore<D> {
         lock: bool,
     ) -> Result<ContentAnswer, Error> {
         for _ in 0..TRIES {
-            // With a lock the count says nothing; an inserted row is then found to be mine.
-            if self.insert_content(conn, name, ask, lock).await? && !lock {
+            if self.insert_content(conn, name, ask, lock).await? {
                 return Ok(ContentAnswer::First { attempt: 1, takeover: false, collided });
             }
             let Some(row) = self.read_content(conn, name, lock).await? else { continue };
