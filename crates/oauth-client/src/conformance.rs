@@ -7,8 +7,8 @@
 //! mod my_store {
 //!     use onceward_oauth_client::store::MemoryStore;
 //!
-//!     async fn make() -> MemoryStore {
-//!         MemoryStore::new()
+//!     async fn make() -> (MemoryStore, ()) {
+//!         (MemoryStore::new(), ())
 //!     }
 //!     onceward_oauth_client::conformance!(make);
 //! }
@@ -34,8 +34,8 @@ const SHORT: Duration = Duration::from_millis(40);
 /// By then whatever was kept for [`SHORT`] is over, also on a clock of coarse ticks.
 const PAST_SHORT: Duration = Duration::from_millis(90);
 
-/// Expands to one `#[test]` for each case. `make` is an `async fn() -> S`, or a closure like it, for a store `S` that
-/// implements [`FlowStore`], [`CodeLedger`] and [`TokenVault`].
+/// Expands to one `#[test]` for each case. `make` is an `async fn() -> (S, G)`, or a closure like it: a store that
+/// implements [`FlowStore`], [`CodeLedger`] and [`TokenVault`], and whatever must live as long as the case.
 #[macro_export]
 macro_rules! conformance {
     ($make:expr) => {
@@ -63,7 +63,10 @@ macro_rules! conformance {
     (@cases $make:expr; $($case:ident)+) => {
         $(#[test]
         fn $case() {
-            $crate::conformance::block_on(async { $crate::conformance::$case(($make)().await).await });
+            $crate::conformance::block_on(async {
+                let (store, _guard) = ($make)().await;
+                $crate::conformance::$case(store).await;
+            });
         })+
     };
 }

@@ -80,31 +80,47 @@ async fn killed(fixture: &Fixture, folder: &Path, mark: &str) -> (App, String, S
 }
 
 async fn parent() {
+    let mut passed = 0;
     for (mark, sent) in [("oauth.claimed", 0), ("oauth.exchanged", 1), ("oauth.finished", 1)] {
-        let fixture = Fixture::start().await;
-        let folder = tempfile::tempdir().unwrap();
-        let (app, url, _) = killed(&fixture, folder.path(), mark).await;
-        assert_eq!(fixture.tokens(), sent, "{mark}");
-        let done = app.callback(&fixture.approve(&url, "alice")).await;
-        assert_eq!(done.unwrap().bytes, b"session 1 of OPENID-alice", "{mark}: a fresh code");
-        assert_eq!(fixture.tokens(), sent + 1, "{mark}");
-
-        let fixture = Fixture::start().await;
-        let folder = tempfile::tempdir().unwrap();
-        let (app, url, old) = killed(&fixture, folder.path(), mark).await;
-        for _ in 0..2 {
-            let refused = app.callback(&old).await.unwrap_err();
-            assert!(matches!(refused, Error::Provider(Failure::Interrupted)), "{mark}: {refused}");
-        }
-        assert_eq!(fixture.tokens(), sent, "{mark}: the old code is not sent again");
-        app.callback(&fixture.approve(&url, "alice")).await.unwrap();
-        println!("killed at {mark}: ok");
+        a_fresh_code_ends_the_login(mark, sent).await;
+        println!("test a_fresh_code_ends_the_login_after_a_kill_at {mark} ... ok");
+        the_old_code_is_given_up(mark, sent).await;
+        println!("test the_old_code_is_given_up_after_a_kill_at {mark} ... ok");
+        passed += 2;
     }
+    the_answer_survives_its_process().await;
+    println!("test the_answer_survives_its_process ... ok");
+    // In the form that the other test programs have, so that it is counted; a failure has panicked before.
+    println!("test result: ok. {} passed; 0 failed", passed + 1);
+}
+
+async fn a_fresh_code_ends_the_login(mark: &str, sent: usize) {
+    let fixture = Fixture::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (app, url, _) = killed(&fixture, folder.path(), mark).await;
+    assert_eq!(fixture.tokens(), sent, "{mark}");
+    let done = app.callback(&fixture.approve(&url, "alice")).await;
+    assert_eq!(done.unwrap().bytes, b"session 1 of OPENID-alice", "{mark}");
+    assert_eq!(fixture.tokens(), sent + 1, "{mark}");
+}
+
+async fn the_old_code_is_given_up(mark: &str, sent: usize) {
+    let fixture = Fixture::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (app, url, old) = killed(&fixture, folder.path(), mark).await;
+    for _ in 0..2 {
+        let refused = app.callback(&old).await.unwrap_err();
+        assert!(matches!(refused, Error::Provider(Failure::Interrupted)), "{mark}: {refused}");
+    }
+    assert_eq!(fixture.tokens(), sent, "{mark}: the old code is not sent again");
+    app.callback(&fixture.approve(&url, "alice")).await.unwrap();
+}
+
+async fn the_answer_survives_its_process() {
     let fixture = Fixture::start().await;
     let folder = tempfile::tempdir().unwrap();
     let (app, _, callback) = killed(&fixture, folder.path(), "done").await;
     let again = app.callback(&callback).await.unwrap();
     assert_eq!((again.bytes.as_slice(), again.replayed), (&b"session 1 of OPENID-alice"[..], true));
     assert_eq!((fixture.tokens(), app.sessions()), (1, 0));
-    println!("killed after the answer: ok");
 }

@@ -3,8 +3,8 @@
 
 use onceward_oauth_client::store::MemoryStore;
 
-async fn make() -> MemoryStore {
-    MemoryStore::new()
+async fn make() -> (MemoryStore, ()) {
+    (MemoryStore::new(), ())
 }
 
 onceward_oauth_client::conformance!(make);

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 
 use onceward_backend::{conformance::block_on, sqlite};
 use onceward_oauth_client::{CodeLedger, Digest, FlowStore, TokenVault, store::SqliteStore};
+use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -14,13 +15,9 @@ async fn open(path: &Path) -> SqliteStore {
     store
 }
 
-/// A file for each case, named after its thread, which is named after the case; the last run's stay for a look.
-async fn make() -> SqliteStore {
-    let case = std::thread::current().name().unwrap_or("case").replace("::", "-");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oauth-client-sqlite").join(case);
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    open(&folder.join("oauth.db")).await
+async fn make() -> (SqliteStore, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (open(&folder.path().join("oauth.db")).await, folder)
 }
 
 onceward_oauth_client::conformance!(make);
