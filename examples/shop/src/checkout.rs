@@ -125,7 +125,7 @@ impl Submit<'_> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             if let Some(order) = orders::by_token(self.stores.orders.pool(), id).await? {
-                match self.stores.decision(&order.xid, order.created_at).await? {
+                match self.stores.decision(&order.xid).await? {
                     Some(true) => return self.finish(order, None).await,
                     // Being decided, or being undone: its row will stay or go.
                     _ => {
@@ -185,7 +185,7 @@ impl Submit<'_> {
         let Some(order) = orders::by_id(pool, &last).await? else {
             return Ok(last.is_empty().then_some(last));
         };
-        match self.stores.decision(&order.xid, order.created_at).await? {
+        match self.stores.decision(&order.xid).await? {
             Some(true) => {
                 self.stores.take_from_cart(&order).await?;
                 Ok(Some(last))

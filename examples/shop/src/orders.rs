@@ -51,8 +51,6 @@ pub struct Order {
     pub total: i64,
     /// The global transaction that made it.
     pub xid: String,
-    /// When, in microseconds since the epoch.
-    pub created_at: i64,
 }
 
 /// Why an order was not placed. Nothing of it stays.
@@ -84,7 +82,7 @@ pub enum OrderError {
     Payload(#[from] onceward_reliable_mq::MessageError),
 }
 
-const COLUMNS: &str = "id, user_id, status, total, xid, created_at";
+const COLUMNS: &str = "id, user_id, status, total, xid";
 
 /// A new user's place in the line of orders.
 ///
@@ -213,7 +211,7 @@ pub async fn list(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
         .await?;
     let mut rows = Vec::with_capacity(found.len());
     for order in found {
-        if app.stores.is_committed(&order.xid, order.created_at).await? {
+        if app.stores.is_committed(&order.xid).await? {
             rows.push(OrderRow { id: order.id, status: order.status, total: order.total });
         }
     }
@@ -238,7 +236,7 @@ pub async fn show(
         .await?
         .filter(|order| order.user_id == user)
         .ok_or_else(unknown)?;
-    if !app.stores.is_committed(&order.xid, order.created_at).await? {
+    if !app.stores.is_committed(&order.xid).await? {
         return Err(unknown());
     }
     let bought = lines(app.stores.orders.pool(), &order.id).await?;

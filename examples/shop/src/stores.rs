@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onceward_backend::{BackendError, KeyRing, sqlite};
 use onceward_cart_store::{Bought, Carts, GuestId, LineKey, MemberId, OrderId, Owner};
-use onceward_dtx::{At, AtOptions, Dtx, DtxOptions, GlobalStatus, Tc, TcOptions};
+use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, GlobalStatus, Tc, TcOptions};
 use onceward_idempotency::{FormTokens, Settle, TokenConfig};
 use onceward_oauth_client::Stores as OauthStores;
 use onceward_reliable_mq::{
@@ -19,7 +19,7 @@ use crate::catalog::Catalog;
 use crate::folder::Settings;
 use crate::orders::{self, Order};
 use crate::problem::chain;
-use crate::{Database, notify, now, session, stock, wallet};
+use crate::{Database, notify, session, stock, wallet};
 
 /// A place-order transaction lives no longer than that.
 pub const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ pub enum StoresError {
     Backend(#[from] BackendError),
     /// The coordinator or a resource cannot be opened.
     #[error("global transactions cannot be opened")]
-    Dtx(#[from] onceward_dtx::DtxError),
+    Dtx(#[from] DtxError),
     /// The queue cannot be opened.
     #[error("the message queue cannot be opened")]
     Queue(#[from] onceward_reliable_mq::Error),
@@ -173,7 +173,7 @@ impl Stores {
     async fn settle_tokens(&self, older_than: Duration) -> Result<(), StoresError> {
         for running in self.tokens.running(older_than, 10_000).await? {
             let how = match orders::by_token(self.orders.pool(), running.claim.id()).await? {
-                Some(order) => match self.decision(&order.xid, order.created_at).await? {
+                Some(order) => match self.decision(&order.xid).await? {
                     Some(true) => Settle::Complete(order.id.into_bytes()),
                     Some(false) => Settle::Release,
                     None => continue,
@@ -247,20 +247,12 @@ impl Stores {
         Ok(())
     }
 
-    /// What became of a global transaction that began at `at`: committed, rolled back, or not decided yet.
+    /// What became of a global transaction: committed, rolled back, or not decided yet. The coordinator forgets outcomes
+    /// after a day, but never one that left rows behind to be undone: a row of a forgotten transaction was committed.
     ///
     /// # Errors
     /// If the coordinator does not answer.
-    pub async fn decision(
-        &self,
-        xid: &str,
-        at: i64,
-    ) -> Result<Option<bool>, onceward_dtx::DtxError> {
-        const SURELY_DECIDED: i64 = 3_600_000_000;
-        // The coordinator forgets outcomes after a day; rows that are still there then were committed.
-        if now() - at > SURELY_DECIDED {
-            return Ok(Some(true));
-        }
+    pub async fn decision(&self, xid: &str) -> Result<Option<bool>, DtxError> {
         Ok(match self.dtx.status(xid).await? {
             None | Some(GlobalStatus::Committing | GlobalStatus::Committed) => Some(true),
             Some(GlobalStatus::RolledBack) => Some(false),
@@ -268,12 +260,12 @@ impl Stores {
         })
     }
 
-    /// True if a row of the global transaction `xid`, written at `at`, will stay.
+    /// True if the rows of a global transaction will stay.
     ///
     /// # Errors
     /// If the coordinator does not answer.
-    pub async fn is_committed(&self, xid: &str, at: i64) -> Result<bool, onceward_dtx::DtxError> {
-        Ok(self.decision(xid, at).await? == Some(true))
+    pub async fn is_committed(&self, xid: &str) -> Result<bool, DtxError> {
+        Ok(self.decision(xid).await? == Some(true))
     }
 
     /// Runs the sweepers until `stop`: interrupted merges, abandoned order tokens, rows that have had their time.

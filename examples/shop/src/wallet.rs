@@ -79,16 +79,16 @@ pub async fn statement(stores: &Stores, user: &str) -> Result<(i64, Vec<LedgerRo
         .fetch_optional(&mut *tx)
         .await?
         .unwrap_or(OPENING_BALANCE);
-    let rows: Vec<(String, i64, String, i64)> = sqlx::query_as(
-        "select reference, amount, xid, created_at from ledger where user_id = ? order by created_at desc, reference desc",
+    let rows: Vec<(String, i64, String)> = sqlx::query_as(
+        "select reference, amount, xid from ledger where user_id = ? order by created_at desc, reference desc",
     )
     .bind(user)
     .fetch_all(&mut *tx)
     .await?;
     drop(tx);
     let mut ledger = Vec::with_capacity(rows.len());
-    for (reference, amount, xid, at) in rows {
-        if stores.is_committed(&xid, at).await? {
+    for (reference, amount, xid) in rows {
+        if stores.is_committed(&xid).await? {
             ledger.push(LedgerRow { reference, amount });
         } else {
             balance -= amount;
