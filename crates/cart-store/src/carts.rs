@@ -15,8 +15,10 @@ use turns::Turns;
 
 use crate::error::Error;
 use crate::merge::{Bought, Taken};
-use crate::store::{Change, Store};
-use crate::types::{Applied, Cart, Command, Item, LineKey, Operation, OperationId, OrderId, Owner};
+use crate::store::Store;
+use crate::types::{
+    Applied, Cart, Change, Command, Item, LineKey, Operation, OperationId, OrderId, Owner,
+};
 
 /// The carts of a shop. Cheap to clone; clones share everything.
 ///

@@ -1,4 +1,4 @@
-//! The contract of [`Store`](crate::Store) as tests that any store can run.
+//! The contract of [`Store`] as tests that any store can run.
 //!
 //! ```text
 //! // tests/mine.rs
@@ -123,7 +123,7 @@ async fn quantity(store: &dyn Store, owner: &Owner, sku: &str) -> u32 {
     cart.and_then(|cart| cart.line(&key(sku)).map(|line| line.quantity)).unwrap_or(0)
 }
 
-/// Stamps one test per case. Takes an expression to call for a [`Fixture`](conformance::Fixture) with an empty store: an
+/// Stamps one test per case. Takes an expression to call for a [`Fixture`](crate::conformance::Fixture) with an empty store: an
 /// async closure or the name of an async function.
 #[macro_export]
 macro_rules! conformance {

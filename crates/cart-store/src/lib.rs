@@ -15,8 +15,8 @@ pub use cart::{Record, Ring};
 pub use carts::{CartOptions, Carts, MergeSweep};
 pub use error::{Error, Exceeded, LimitKind};
 pub use merge::{Bought, MergeReport, MergeTtl, Seal, Sealing, Stage, Taken, Unfinished};
-pub use store::{Absorb, Capabilities, Change, Durability, Store};
+pub use store::{Absorb, Capabilities, Durability, Store};
 pub use types::{
-    Applied, Cart, Clamped, Command, GuestId, Item, Limits, Line, LineKey, MemberId, MergeId,
-    OnExcess, Operation, OperationId, OrderId, Owner, PriceHint, Sku,
+    Applied, Cart, Change, Clamped, Command, GuestId, Item, Limits, Line, LineKey, MemberId,
+    MergeId, OnExcess, Operation, OperationId, OrderId, Owner, PriceHint, Sku,
 };

@@ -26,7 +26,7 @@ pub use sql::SqliteStore;
 use crate::error::Error;
 use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Taken, Unfinished};
 use crate::types::{
-    Applied, Cart, Command, GuestId, Limits, Line, MemberId, MergeId, Operation, OrderId, Owner,
+    Applied, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, OrderId, Owner,
 };
 
 /// Where carts are kept. Every method is one atomic change of one cart, or none; the rules are those of
@@ -114,50 +114,6 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// One round trip that shows that the backend answers.
     async fn ping(&self) -> Result<(), Error>;
-}
-
-/// How a batch is to be carried out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Change {
-    /// Carry it out only at this version.
-    pub expect: Option<u32>,
-    /// Carry it out once under this name.
-    pub operation: Option<Operation>,
-    /// What the cart may hold.
-    pub limits: Limits,
-    /// How long the cart lives from then on; for ever if none.
-    pub ttl: Option<Duration>,
-}
-
-impl Change {
-    /// Sets the version to expect.
-    #[must_use]
-    pub const fn with_expect(mut self, version: Option<u32>) -> Self {
-        self.expect = version;
-        self
-    }
-
-    /// Sets the operation.
-    #[must_use]
-    pub const fn with_operation(mut self, operation: Option<Operation>) -> Self {
-        self.operation = operation;
-        self
-    }
-
-    /// Sets the limits.
-    #[must_use]
-    pub const fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Sets how long the cart lives from then on.
-    #[must_use]
-    pub const fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
-        self.ttl = ttl;
-        self
-    }
 }
 
 /// How lines are to be absorbed.

@@ -1,9 +1,11 @@
 //! The vocabulary: owners, lines, commands, operations, limits.
 
+mod change;
 mod command;
 mod line;
 mod owner;
 
+pub use change::Change;
 pub(crate) use command::check_batch;
 pub use command::{Applied, Clamped, Command, Item, Limits, OnExcess, Operation, OperationId};
 pub use line::{Cart, Line, LineKey, PriceHint, Sku};

@@ -72,9 +72,8 @@ pub(crate) fn price(hint: PriceHint) -> [u8; 11] {
     bytes
 }
 
-pub(crate) fn read_line(key: &[u8], value: &[u8]) -> Result<Line, Unreadable> {
-    let key =
-        std::str::from_utf8(key).ok().and_then(|key| LineKey::new(key).ok()).ok_or("a line key")?;
+pub(crate) fn read_line(name: &[u8], value: &[u8]) -> Result<Line, Unreadable> {
+    let key = key(name)?;
     let mut rest = Reader(value);
     let flags = rest.format()?;
     let quantity = rest.u32()?;
@@ -155,47 +154,69 @@ pub(crate) const fn stage_of(code: u8) -> Result<Stage, Unreadable> {
     }
 }
 
-#[cfg(any(feature = "sql", test))]
-pub(crate) fn merge_mark(report: &MergeReport) -> Vec<u8> {
-    let mut bytes = vec![FORMAT];
-    bytes.extend(report.version.to_be_bytes());
-    bytes.extend(report.lines.to_be_bytes());
-    bytes.extend(report.quantity.to_be_bytes());
-    for clamped in &report.clamped {
-        chunk(&mut bytes, clamped.key.as_str().as_bytes());
-        bytes.extend(clamped.asked.to_be_bytes());
-        bytes.extend(clamped.kept.to_be_bytes());
+impl MergeReport {
+    /// The report as bytes, to be kept under the mark of the merge.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(self.version.to_be_bytes());
+        bytes.extend(self.lines.to_be_bytes());
+        bytes.extend(self.quantity.to_be_bytes());
+        for clamped in &self.clamped {
+            chunk(&mut bytes, clamped.key.as_str().as_bytes());
+            bytes.extend(clamped.asked.to_be_bytes());
+            bytes.extend(clamped.kept.to_be_bytes());
+        }
+        bytes
     }
-    bytes
-}
 
-pub(crate) fn read_merge_mark(bytes: &[u8], replayed: bool) -> Result<MergeReport, Unreadable> {
-    let mut rest = Reader(bytes);
-    rest.format()?;
-    let (version, lines, quantity) = (rest.u32()?, rest.u32()?, u64::from_be_bytes(rest.array()?));
-    let mut clamped = Vec::new();
-    while !rest.0.is_empty() {
-        let key = std::str::from_utf8(rest.chunk()?)
-            .ok()
-            .and_then(|key| LineKey::new(key).ok())
-            .ok_or("a line key")?;
-        clamped.push(Clamped { key, asked: u64::from_be_bytes(rest.array()?), kept: rest.u32()? });
+    /// Reads what [`encode`](Self::encode) wrote, in this or an earlier version of the crate.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut rest = Reader(bytes);
+        rest.format()?;
+        let (version, lines, quantity) =
+            (rest.u32()?, rest.u32()?, u64::from_be_bytes(rest.array()?));
+        let mut clamped = Vec::new();
+        while !rest.0.is_empty() {
+            clamped.push(Clamped {
+                key: key(rest.chunk()?)?,
+                asked: u64::from_be_bytes(rest.array()?),
+                kept: rest.u32()?,
+            });
+        }
+        Ok(Self { lines, quantity, clamped, version, replayed: false })
     }
-    Ok(MergeReport { lines, quantity, clamped, version, replayed })
 }
 
-#[cfg(any(feature = "sql", test))]
-pub(crate) fn order_mark(taken: &Taken) -> Vec<u8> {
-    let mut bytes = vec![FORMAT];
-    bytes.extend(taken.version.to_be_bytes());
-    bytes.extend(taken.quantity.to_be_bytes());
-    bytes
+impl Taken {
+    /// The answer as bytes, to be kept under the mark of the order.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(self.version.to_be_bytes());
+        bytes.extend(self.quantity.to_be_bytes());
+        bytes
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote, in this or an earlier version of the crate.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut rest = Reader(bytes);
+        rest.format()?;
+        let (version, quantity) = (rest.u32()?, u64::from_be_bytes(rest.array()?));
+        if rest.0.is_empty() {
+            Ok(Self { version, quantity, replayed: false })
+        } else {
+            Err("an order mark")
+        }
+    }
 }
 
-pub(crate) fn read_order_mark(bytes: &[u8], replayed: bool) -> Result<Taken, Unreadable> {
-    let mut rest = Reader(bytes);
-    rest.format()?;
-    Ok(Taken { version: rest.u32()?, quantity: u64::from_be_bytes(rest.array()?), replayed })
+fn key(bytes: &[u8]) -> Result<LineKey, Unreadable> {
+    std::str::from_utf8(bytes).ok().and_then(|key| LineKey::new(key).ok()).ok_or("a line key")
 }
 
 /// Keys and values are at most 151 bytes (a seal); the length fits one byte.

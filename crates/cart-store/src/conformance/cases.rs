@@ -1,4 +1,4 @@
-//! The cases, in groups. Run them by [`conformance!`](crate::conformance).
+//! The cases, in groups. Run them by [`conformance!`](crate::conformance!).
 
 pub mod basics;
 pub mod life;

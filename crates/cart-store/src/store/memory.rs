@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Absorb, Capabilities, Change, Durability, Store, now};
+use super::{Absorb, Capabilities, Durability, Store, now};
 use crate::cart::Record;
 use crate::error::Error;
 use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Stage, Taken, Unfinished};
 use crate::types::{
-    Applied, Cart, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner, stable_hash,
+    Applied, Cart, Change, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner, stable_hash,
 };
 
 const SHARDS: usize = 16;

@@ -9,13 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use onceward_backend::{Redis, RedisScript};
 
-use super::{Absorb, Capabilities, Change, Durability, Store};
+use super::{Absorb, Capabilities, Durability, Store};
 use crate::cart::{Record, pack};
 use crate::error::Error;
 use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Taken, Unfinished};
 use crate::types::{
-    Applied, Cart, Command, GuestId, Limits, Line, MemberId, MergeId, OnExcess, OrderId, Owner,
-    check_batch, stable_hash,
+    Applied, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, OnExcess, OrderId,
+    Owner, check_batch, stable_hash,
 };
 use reply::{Reply, corrupt};
 
@@ -205,7 +205,8 @@ impl Store for RedisStore {
         }
         let (kept, replayed) =
             self.run(&ABSORB, &[self.cart(&owner), self.marks(&owner)], &args).await?.once()?;
-        pack::read_merge_mark(&kept, replayed).map_err(corrupt)
+        let report = MergeReport::decode(&kept).map_err(corrupt)?;
+        Ok(if replayed { report.replay() } else { report })
     }
 
     async fn tombstone(&self, guest: &GuestId, merge: MergeId, ttl: Duration) -> Result<(), Error> {
@@ -251,7 +252,8 @@ impl Store for RedisStore {
         }
         let (kept, replayed) =
             self.run(&TAKE, &[self.cart(owner), self.marks(owner)], &args).await?.once()?;
-        pack::read_order_mark(&kept, replayed).map_err(corrupt)
+        let taken = Taken::decode(&kept).map_err(corrupt)?;
+        Ok(if replayed { taken.replay() } else { taken })
     }
 
     async fn delete(&self, owner: &Owner) -> Result<bool, Error> {

@@ -15,11 +15,13 @@ use onceward_backend::internal::{Sql, begin, commit, random_unit};
 use onceward_backend::{BackendError, Db, Dialect, Migrations};
 use sqlx::Pool;
 
-use super::{Absorb, Capabilities, Change, Durability, Store, now};
-use crate::cart::{Record, pack};
+use super::{Absorb, Capabilities, Durability, Store, now};
+use crate::cart::Record;
 use crate::error::Error;
 use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Stage, Taken, Unfinished};
-use crate::types::{Applied, Cart, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner};
+use crate::types::{
+    Applied, Cart, Change, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner,
+};
 use rows::Expiry;
 
 /// Carts in a SQLite file.
@@ -179,13 +181,15 @@ impl<D: Db> Store for SqlStore<D> {
         let first = |record: &mut Record| {
             let before = record.version;
             let report = record.absorb(lines, &absorb.limits)?;
-            let kept = pack::merge_mark(&report);
+            let kept = report.encode();
             Ok((report, kept, (record.version != before).then(|| Expiry::after(absorb.ttl))))
         };
         let name = format!("m:{}", absorb.merge.text());
         let owner = Owner::Member(member.clone());
-        self.once(&owner, &name, absorb.mark_ttl, first, |kept| pack::read_merge_mark(kept, true))
-            .await
+        self.once(&owner, &name, absorb.mark_ttl, first, |kept| {
+            MergeReport::decode(kept).map(MergeReport::replay)
+        })
+        .await
     }
 
     async fn tombstone(&self, guest: &GuestId, merge: MergeId, ttl: Duration) -> Result<(), Error> {
@@ -230,14 +234,11 @@ impl<D: Db> Store for SqlStore<D> {
         let first = |record: &mut Record| {
             let before = record.version;
             let taken = record.take(lines)?;
-            Ok((
-                taken,
-                pack::order_mark(&taken),
-                (record.version != before).then_some(Expiry::Keep),
-            ))
+            Ok((taken, taken.encode(), (record.version != before).then_some(Expiry::Keep)))
         };
         let name = format!("o:{}", order.as_str());
-        self.once(owner, &name, mark_ttl, first, |kept| pack::read_order_mark(kept, true)).await
+        self.once(owner, &name, mark_ttl, first, |kept| Taken::decode(kept).map(Taken::replay))
+            .await
     }
 
     async fn delete(&self, owner: &Owner) -> Result<bool, Error> {

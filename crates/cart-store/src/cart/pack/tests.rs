@@ -74,15 +74,15 @@ fn a_record_has_these_bytes() {
 fn marks_have_these_bytes() {
     let clamped = vec![Clamped { key: key("tea"), asked: 1_001, kept: 999 }];
     let report = MergeReport { lines: 2, quantity: 1_000, clamped, version: 7, replayed: false };
-    let bytes = merge_mark(&report);
+    let bytes = report.encode();
     assert_eq!(
         hex(&bytes),
         "10000000070000000200000000000003e803746561000000000000 03e9000003e7".replace(' ', "")
     );
-    assert_eq!(read_merge_mark(&bytes, true), Ok(MergeReport { replayed: true, ..report }));
+    assert_eq!(MergeReport::decode(&bytes), Ok(report));
     let taken = Taken { version: 7, quantity: 3, replayed: false };
-    assert_eq!(hex(&order_mark(&taken)), "10000000070000000000000003");
-    assert_eq!(read_order_mark(&order_mark(&taken), false), Ok(taken));
+    assert_eq!(hex(&taken.encode()), "10000000070000000000000003");
+    assert_eq!(Taken::decode(&taken.encode()), Ok(taken));
 }
 
 #[test]
