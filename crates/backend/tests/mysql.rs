@@ -56,6 +56,31 @@ async fn text_is_utf8_whatever_the_database_prefers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_default_text_key_folds_case_and_a_key_column_only_trailing_space() {
+    let db = testkit::mysql::database().await;
+    let pool = pool(db.url()).await;
+    let sql = Sql::<MySql>::new();
+    let mut conn = pool.acquire().await.unwrap();
+    sql.sql("create table plain (id varchar(20) primary key) character set utf8mb4 collate utf8mb4_general_ci")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    sql.sql("create table keyed (id {key} primary key)").execute(&mut conn).await.unwrap();
+    let (mut plain, mut keyed) = (0, 0);
+    for id in ["a", "A", "a "] {
+        let insert = sql.sql("{insert_ignore} plain (id) values (?) {or_ignore}").bind(id);
+        plain += i32::from(insert.insert_once(&mut conn).await.unwrap());
+        let insert = sql.sql("{insert_ignore} keyed (id) values (?) {or_ignore}").bind(id);
+        keyed += i32::from(insert.insert_once(&mut conn).await.unwrap());
+    }
+    assert_eq!(plain, 1, "three keys are one under a default collation");
+    assert_eq!(
+        keyed, 2,
+        "a key column tells case apart, but not a trailing space: key types refuse white space"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn insert_ignore_cuts_a_long_key_so_key_types_check_their_length() {
     let db = testkit::mysql::database().await;
     let pool = pool(db.url()).await;
