@@ -33,6 +33,7 @@ struct Shared {
     options: RelayOptions,
     owner: String,
     lanes: Mutex<Vec<Lane>>,
+    purged: Mutex<Option<Instant>>,
 }
 
 /// What one round did.
@@ -73,7 +74,14 @@ impl Relay {
         let lanes = (0..store.capabilities().lanes).map(Lane::new).collect();
         let owner = options.owner.clone().unwrap_or_else(ident::instance);
         Ok(Self {
-            shared: Arc::new(Shared { store, broker, options, owner, lanes: Mutex::new(lanes) }),
+            shared: Arc::new(Shared {
+                store,
+                broker,
+                options,
+                owner,
+                lanes: Mutex::new(lanes),
+                purged: Mutex::default(),
+            }),
         })
     }
 
@@ -82,6 +90,7 @@ impl Relay {
     pub async fn run(&self, shutdown: CancellationToken) {
         let arrivals = self.shared.store.arrivals();
         work("reliable_mq.relay", self.shared.options.poll, &arrivals, &shutdown, || async {
+            self.purge_now_and_then().await?;
             let step = self.step().await?;
             Ok::<_, Error>(match step {
                 Step { more: true, .. } => Progress::More,
@@ -147,6 +156,21 @@ impl Relay {
         Ok(())
     }
 
+    async fn purge_now_and_then(&self) -> Result<(), Error> {
+        let mut purged = self.shared.purged.lock().await;
+        if purged.is_some_and(|at| at.elapsed() < PURGE_EVERY) {
+            return Ok(());
+        }
+        let older = self.shared.options.history_retention;
+        match self.shared.store.purge_history(older, PURGE_AT_ONCE).await {
+            // A full batch means there is more: come back after the next round.
+            Ok(rows) if rows >= PURGE_AT_ONCE as u64 => {}
+            Ok(_) | Err(Error::Unsupported(_)) => *purged = Some(Instant::now()),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     async fn release(&self) -> Result<(), Error> {
         for lane in self.shared.lanes.lock().await.iter_mut() {
             lane.release(&self.shared).await?;
@@ -154,6 +178,9 @@ impl Relay {
         Ok(())
     }
 }
+
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+const PURGE_AT_ONCE: usize = 1000;
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

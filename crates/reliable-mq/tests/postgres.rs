@@ -1,5 +1,9 @@
-//! The contract of stores on PostgreSQL.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test program")]
+//! The contracts on PostgreSQL.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test program")]
+
+#[path = "cases/sql.rs"]
+#[macro_use]
+mod cases;
 
 use std::sync::Arc;
 
@@ -7,12 +11,18 @@ use onceward_backend::sqlx::{Pool, Postgres};
 use onceward_reliable_mq::{Outbox, Store};
 use testkit::postgres::Database;
 
-async fn make() -> (Arc<dyn Store>, Database) {
+async fn outbox() -> (Outbox<Postgres>, Database) {
     let database = testkit::postgres::database().await;
     let outbox = Outbox::<Postgres>::new(Pool::connect(database.url()).await.unwrap());
     outbox.migrate().await.unwrap();
     outbox.migrate().await.unwrap();
+    (outbox, database)
+}
+
+async fn make() -> (Arc<dyn Store>, Database) {
+    let (outbox, database) = outbox().await;
     (outbox.store(), database)
 }
 
 onceward_reliable_mq::conformance!(store: make);
+sql_cases!(outbox);

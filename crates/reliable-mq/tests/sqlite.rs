@@ -1,5 +1,9 @@
 //! The contracts, on SQLite files.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test program")]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test program")]
+
+#[path = "cases/sql.rs"]
+#[macro_use]
+mod cases;
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,4 +46,17 @@ mod broker {
         (Arc::new(SqliteBroker::open(pool, options).await.unwrap()), folder)
     }
     onceward_reliable_mq::conformance!(broker: make);
+}
+
+mod outbox {
+    use super::{Outbox, Sqlite, TempDir, sqlite};
+
+    async fn make() -> (Outbox<Sqlite>, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox =
+            Outbox::<Sqlite>::new(sqlite::open(folder.path().join("service.db")).await.unwrap());
+        outbox.migrate().await.unwrap();
+        (outbox, folder)
+    }
+    sql_cases!(make);
 }

@@ -27,6 +27,8 @@ pub struct RelayOptions {
     pub outage: RetryPolicy,
     /// What the log keeps of messages that were sent.
     pub history: History,
+    /// How long the log is kept; a running relay deletes what is older, now and then.
+    pub history_retention: Duration,
     /// Whether a broker that forgets its messages with its process is accepted.
     pub allow_volatile: bool,
 }
@@ -42,6 +44,7 @@ impl Default for RelayOptions {
             retry: policy(Duration::from_millis(200), Duration::from_secs(300), 12),
             outage: policy(Duration::from_millis(100), Duration::from_secs(5), u32::MAX),
             history: History::Rows,
+            history_retention: Duration::from_secs(7 * 24 * 3600),
             allow_volatile: false,
         }
     }
@@ -101,6 +104,13 @@ impl RelayOptions {
     #[must_use]
     pub fn with_history(mut self, history: History) -> Self {
         self.history = history;
+        self
+    }
+
+    /// Sets how long the log is kept.
+    #[must_use]
+    pub fn with_history_retention(mut self, retention: Duration) -> Self {
+        self.history_retention = retention;
         self
     }
 

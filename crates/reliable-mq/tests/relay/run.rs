@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use onceward_backend::conformance::block_on;
-use onceward_reliable_mq::{MemoryStore, Message, Relay, Store};
+use onceward_reliable_mq::{MemoryStore, Message, Relay, Status, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{double::Double, message, options, stores};
+use crate::{double::Double, message, options, statuses, stores};
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_sent_when_it_arrives_not_at_the_next_poll() {
@@ -65,6 +65,35 @@ fn a_relay_that_ends_gives_its_lanes_back() {
             stop.cancel();
             first.run(stop).await;
             assert_eq!(second.step().await.unwrap().sent, 1);
+        }
+    });
+}
+
+#[test]
+fn a_running_relay_keeps_the_log_from_growing_for_ever() {
+    block_on(async {
+        for (store, _guard) in stores().await {
+            store.enqueue(&[message(None, "a")]).await.unwrap();
+            let kept = Relay::new(Arc::clone(&store), Double::accepting(), options(12)).unwrap();
+            kept.drain(Duration::from_secs(10)).await.unwrap();
+            assert_eq!(statuses(&store).await, [(Status::Sent, 1)]);
+            let brief = options(12).with_history_retention(Duration::ZERO);
+            testkit::eventually(Duration::from_secs(10), async || {
+                // A relay purges as it begins, so a new one each time.
+                let relay =
+                    Relay::new(Arc::clone(&store), Double::accepting(), brief.clone()).unwrap();
+                let stop = CancellationToken::new();
+                let (log, ()) = tokio::join!(
+                    async {
+                        tokio::task::yield_now().await;
+                        stop.cancel();
+                        statuses(&store).await
+                    },
+                    relay.run(stop.clone())
+                );
+                if log.is_empty() { Ok(()) } else { Err(format!("{log:?}")) }
+            })
+            .await;
         }
     });
 }

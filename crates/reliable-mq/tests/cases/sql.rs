@@ -1,0 +1,241 @@
+//! What outbox and inbox promise on every database: messages of an undecided global transaction, rollbacks, races.
+
+use std::time::Duration;
+
+use onceward_backend::{
+    Conn, Db, Hold,
+    internal::begin,
+    sqlx::{Executor, Pool, Transaction},
+};
+use onceward_reliable_mq::{Error, Inbox, Message, MessageId, Outbox};
+use tokio::task::JoinSet;
+
+/// Expands to one `#[test]` per case; `make` answers an outbox in an empty database and what keeps that alive.
+macro_rules! sql_cases {
+    ($make:expr; $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                onceward_reliable_mq::conformance::block_on($crate::cases::$case($make));
+            }
+        )*
+    };
+    ($make:expr) => {
+        sql_cases!($make;
+            nothing_is_published_before_the_global_decision
+            a_commit_publishes_once_and_in_order_however_often_it_is_told
+            of_32_releases_at_once_one_publishes
+            a_global_rollback_publishes_nothing
+            a_local_rollback_holds_nothing
+            a_release_that_rolls_back_publishes_nothing_and_can_be_repeated
+            a_delay_survives_being_held
+            what_the_caller_rolls_back_was_never_said
+            a_closure_that_keeps_its_transaction_is_told_so
+            of_32_deliveries_at_once_one_is_the_first
+        );
+    };
+}
+
+/// A branch of a global transaction, as far as an outbox sees it.
+struct Branch<D: Db> {
+    tx: Transaction<'static, D>,
+    hold_id: &'static str,
+}
+
+impl<D: Db> Conn<D> for Branch<D> {
+    fn executor(&mut self) -> impl Executor<'_, Database = D> {
+        // What goes through here would be captured for undo, and an undo would then delete what is released by then.
+        panic!("a held message has to be written uncaptured");
+        #[expect(unreachable_code, reason = "the type has to be known")]
+        D::executor(&mut self.tx)
+    }
+
+    fn uncaptured(&mut self) -> &mut D::Connection {
+        &mut self.tx
+    }
+
+    fn hold(&mut self) -> Option<Hold> {
+        Some(Hold { xid: "xid-1".to_owned(), hold_id: self.hold_id.to_owned() })
+    }
+}
+
+fn message(text: &str) -> Message {
+    Message::to("topic").key("k").text(text).unwrap()
+}
+
+async fn branch<D: Db>(
+    outbox: &Outbox<D>,
+    pool: &Pool<D>,
+    hold_id: &'static str,
+    texts: &[&str],
+) -> Branch<D> {
+    let mut branch = Branch { tx: begin(pool).await.unwrap(), hold_id };
+    for text in texts {
+        outbox.enqueue(&mut branch, &message(text)).await.unwrap();
+    }
+    branch
+}
+
+async fn hot<D: Db>(outbox: &Outbox<D>) -> Vec<String> {
+    let store = outbox.store();
+    let mut queued = Vec::new();
+    for lane in 0..store.capabilities().lanes {
+        let lease = store.lease(lane, "test", Duration::from_secs(60)).await.unwrap().unwrap();
+        queued.extend(store.fetch(&lease, 0, 100).await.unwrap());
+    }
+    queued
+        .iter()
+        .map(|queued| String::from_utf8(queued.envelope.payload().to_vec()).unwrap())
+        .collect()
+}
+
+async fn release<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &str) -> u64 {
+    let mut tx = begin(pool).await.unwrap();
+    let released = outbox.release_held(&mut tx, "xid-1", hold_id).await.unwrap();
+    tx.commit().await.unwrap();
+    released
+}
+
+pub async fn nothing_is_published_before_the_global_decision<D: Db, G>(
+    make: impl AsyncFn() -> (Outbox<D>, G),
+) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    branch(&outbox, &pool, "a", &["1"]).await.tx.commit().await.unwrap();
+    assert!(hot(&outbox).await.is_empty());
+    let counts = outbox.store().counts().await.unwrap();
+    assert_eq!((counts.held, counts.is_empty()), (1, false));
+}
+
+pub async fn a_commit_publishes_once_and_in_order_however_often_it_is_told<D: Db, G>(
+    make: impl AsyncFn() -> (Outbox<D>, G),
+) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    branch(&outbox, &pool, "a", &["1", "2", "3"]).await.tx.commit().await.unwrap();
+    branch(&outbox, &pool, "b", &["other"]).await.tx.commit().await.unwrap();
+    assert_eq!(release(&outbox, &pool, "a").await, 3);
+    assert_eq!(release(&outbox, &pool, "a").await, 0);
+    assert_eq!(hot(&outbox).await, ["1", "2", "3"], "of this branch only");
+    assert_eq!(outbox.store().counts().await.unwrap().held, 1);
+}
+
+pub async fn of_32_releases_at_once_one_publishes<D: Db, G>(
+    make: impl AsyncFn() -> (Outbox<D>, G),
+) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    branch(&outbox, &pool, "a", &["1", "2"]).await.tx.commit().await.unwrap();
+    let mut tasks = JoinSet::new();
+    for _ in 0..32 {
+        let (outbox, pool) = (outbox.clone(), pool.clone());
+        tasks.spawn(async move { release(&outbox, &pool, "a").await });
+    }
+    let mut released = tasks.join_all().await;
+    released.sort_unstable();
+    assert_eq!(released.iter().sum::<u64>(), 2);
+    assert_eq!(hot(&outbox).await, ["1", "2"]);
+}
+
+pub async fn a_global_rollback_publishes_nothing<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    branch(&outbox, &pool, "a", &["1"]).await.tx.commit().await.unwrap();
+    let mut conn = pool.acquire().await.unwrap();
+    assert_eq!(outbox.discard_held(&mut conn, "xid-1", "a").await.unwrap(), 1);
+    assert_eq!(outbox.discard_held(&mut conn, "xid-1", "a").await.unwrap(), 0);
+    drop(conn);
+    assert_eq!(release(&outbox, &pool, "a").await, 0, "a late commit finds nothing");
+    assert!(outbox.store().counts().await.unwrap().is_empty());
+}
+
+pub async fn a_local_rollback_holds_nothing<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    branch(&outbox, &pool, "a", &["1"]).await.tx.rollback().await.unwrap();
+    assert!(outbox.store().counts().await.unwrap().is_empty());
+}
+
+pub async fn a_release_that_rolls_back_publishes_nothing_and_can_be_repeated<D: Db, G>(
+    make: impl AsyncFn() -> (Outbox<D>, G),
+) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    branch(&outbox, &pool, "a", &["1"]).await.tx.commit().await.unwrap();
+    let mut tx = begin(&pool).await.unwrap();
+    assert_eq!(outbox.release_held(&mut tx, "xid-1", "a").await.unwrap(), 1);
+    tx.rollback().await.unwrap();
+    assert!(hot(&outbox).await.is_empty());
+    assert_eq!(release(&outbox, &pool, "a").await, 1);
+    assert_eq!(hot(&outbox).await, ["1"]);
+}
+
+pub async fn a_delay_survives_being_held<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    let mut branch = branch(&outbox, &pool, "a", &["now"]).await;
+    let later = Message::to("topic").delay(Duration::from_secs(3600)).text("later").unwrap();
+    outbox.enqueue(&mut branch, &later).await.unwrap();
+    branch.tx.commit().await.unwrap();
+    assert_eq!(release(&outbox, &pool, "a").await, 2);
+    let counts = outbox.store().counts().await.unwrap();
+    assert_eq!((counts.hot, counts.delayed, counts.held), (1, 1, 0));
+}
+
+pub async fn what_the_caller_rolls_back_was_never_said<D: Db, G>(
+    make: impl AsyncFn() -> (Outbox<D>, G),
+) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    let mut tx = begin(&pool).await.unwrap();
+    outbox.enqueue(&mut tx, &message("1")).await.unwrap();
+    tx.rollback().await.unwrap();
+    let failed: Result<(), Box<dyn std::error::Error + Send + Sync>> = outbox
+        .transaction(async |mut tx| {
+            outbox.enqueue(&mut tx, &message("2")).await?;
+            Err("the order failed".into())
+        })
+        .await;
+    assert_eq!(failed.unwrap_err().to_string(), "the order failed");
+    assert!(outbox.store().counts().await.unwrap().is_empty());
+    outbox.transaction(async |mut tx| outbox.enqueue(&mut tx, &message("3")).await).await.unwrap();
+    assert_eq!(hot(&outbox).await, ["3"]);
+}
+
+pub async fn a_closure_that_keeps_its_transaction_is_told_so<D: Db, G>(
+    make: impl AsyncFn() -> (Outbox<D>, G),
+) {
+    let (outbox, _guard) = make().await;
+    let kept = outbox.transaction(async |tx| Ok::<_, Error>(tx)).await;
+    assert!(matches!(kept, Err(Error::TransactionKept)));
+    outbox.health().await.unwrap();
+}
+
+pub async fn of_32_deliveries_at_once_one_is_the_first<D: Db, G>(
+    make: impl AsyncFn() -> (Outbox<D>, G),
+) {
+    let (outbox, _guard) = make().await;
+    let inbox = Inbox::<D>::new(outbox.pool().clone());
+    let mut tasks = JoinSet::new();
+    for n in 0..32 {
+        let inbox = inbox.clone();
+        tasks.spawn(async move {
+            let mut tx = begin(inbox.pool()).await.unwrap();
+            let first = inbox
+                .first_tx(&mut tx, "consumer", &MessageId::parse("id").unwrap())
+                .await
+                .unwrap();
+            // Some of the winners fail: then it is another's turn.
+            if first && n % 2 == 0 {
+                tx.rollback().await.unwrap();
+                return false;
+            }
+            tx.commit().await.unwrap();
+            first
+        });
+    }
+    let firsts = tasks.join_all().await.into_iter().filter(|first| *first).count();
+    let mut tx = begin(outbox.pool()).await.unwrap();
+    let last = inbox.first_tx(&mut tx, "consumer", &MessageId::parse("id").unwrap()).await.unwrap();
+    assert_eq!(firsts + usize::from(last), 1, "once, unless every one that was first failed");
+}
