@@ -57,6 +57,11 @@ impl Inner {
     pub(crate) fn provider(&self, id: &str) -> Result<&Provider, Error> {
         self.providers.get(id).ok_or(Error::UnknownProvider)
     }
+
+    /// For metrics and spans, where only ids of our own may stand.
+    pub(crate) fn label(&self, id: &str) -> &str {
+        self.providers.get(id).map_or("unknown", Provider::id)
+    }
 }
 
 impl OAuthClient {

@@ -31,6 +31,8 @@ impl<S: FlowStore + CodeLedger + TokenVault> Store for S {}
 const RACERS: usize = 32;
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(40);
+/// Long enough for a busy machine to write twice, short enough to wait for.
+const MEDIUM: Duration = Duration::from_millis(600);
 /// By then whatever was kept for [`SHORT`] is over, also on a clock of coarse ticks.
 const PAST_SHORT: Duration = Duration::from_millis(90);
 
@@ -140,7 +142,7 @@ cases! {
     async fn flow_age_counts_from_the_last_write(store) {
         let id = id();
         store.insert(&id, b"body", LONG).await.unwrap();
-        sleep(PAST_SHORT).await;
+        sleep(MEDIUM).await;
         let old = store.load(&id).await.unwrap().unwrap().age;
         assert!(old >= SHORT, "age {old:?}");
         store.replace(&id, 1, b"body", LONG).await.unwrap();
@@ -163,11 +165,11 @@ cases! {
     /// The life of a record is that of its last write, longer or shorter.
     async fn flow_replacement_sets_its_life(store) {
         let (longer, shorter) = (id(), id());
-        store.insert(&longer, b"a", SHORT).await.unwrap();
+        store.insert(&longer, b"a", MEDIUM).await.unwrap();
         store.insert(&shorter, b"a", LONG).await.unwrap();
         assert!(store.replace(&longer, 1, b"b", LONG).await.unwrap());
         assert!(store.replace(&shorter, 1, b"b", SHORT).await.unwrap());
-        sleep(PAST_SHORT).await;
+        sleep(MEDIUM + SHORT).await;
         assert!(store.load(&longer).await.unwrap().is_some());
         assert!(store.load(&shorter).await.unwrap().is_none());
     }

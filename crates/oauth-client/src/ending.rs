@@ -44,9 +44,10 @@ impl OAuthClient {
         Fut: Future<Output = Result<Vec<u8>, E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
+        let provider_label = self.inner().label(provider);
         let span = tracing::info_span!(
             "onceward.oauth.callback",
-            provider,
+            provider = provider_label,
             outcome = tracing::field::Empty
         );
         let result = self.answer(provider, query, browser, finish).instrument(span.clone()).await;
@@ -56,9 +57,12 @@ impl OAuthClient {
             Err(error) => error.kind(),
         };
         span.record("outcome", outcome);
-        // Only ids of our own become labels.
-        let label = self.inner().provider(provider).map_or("unknown", Provider::id).to_owned();
-        metrics::counter!("onceward_oauth_callback_total", "provider" => label, "outcome" => outcome).increment(1);
+        metrics::counter!(
+            "onceward_oauth_callback_total",
+            "provider" => provider_label.to_owned(),
+            "outcome" => outcome
+        )
+        .increment(1);
         result
     }
 

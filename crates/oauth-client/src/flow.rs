@@ -59,8 +59,8 @@ impl OAuthClient {
         browser: &BrowserBinder,
         data: &[u8],
     ) -> Result<Authorize, Error> {
-        let span = tracing::info_span!("onceward.oauth.begin", provider);
         let inner = self.inner();
+        let span = tracing::info_span!("onceward.oauth.begin", provider = inner.label(provider));
         async {
             let provider = inner.provider(provider)?;
             if data.len() > MAX_DATA {

@@ -64,11 +64,11 @@ pub fn plain(fixture: &Fixture) -> Provider {
     Provider::standard("plain", endpoints, CLIENT_ID, SECRET.into(), redirect_uri)
 }
 
-/// Times short enough to wait for.
+/// Times short enough to wait for, and long enough for a machine that is busy.
 pub fn options() -> Options {
     Options::default()
         .with_token_timeout(Duration::from_secs(5))
-        .with_lease(Duration::from_millis(400))
+        .with_lease(Duration::from_secs(1))
         .with_wait(Duration::from_secs(10))
 }
 

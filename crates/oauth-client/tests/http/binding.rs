@@ -119,7 +119,7 @@ async fn another_code_waits_for_a_running_login_and_is_then_refused() {
         async {
             fixture.arrived(1).await;
             // Longer than the lease: a running login is renewed, not taken over.
-            tokio::time::sleep(options().lease * 3).await;
+            tokio::time::sleep(options().lease * 2).await;
             fixture.open();
         }
     );
@@ -178,10 +178,10 @@ async fn a_login_is_pending_for_so_long_and_no_longer() {
 #[tokio::test]
 async fn a_login_that_began_in_time_may_end_after_its_time() {
     let fixture = Fixture::start().await;
-    let life = Duration::from_millis(150);
+    let life = Duration::from_millis(800);
     let app = App::with(&fixture, options().with_pending_ttl(life));
-    let callback = fixture.approve(&app.begin("qq").await, "alice");
     fixture.close().await;
+    let callback = fixture.approve(&app.begin("qq").await, "alice");
     let (done, ()) = tokio::join!(app.callback(&callback), async {
         fixture.arrived(1).await;
         tokio::time::sleep(life * 2).await;

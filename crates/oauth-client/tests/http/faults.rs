@@ -85,7 +85,7 @@ async fn an_oversize_answer_is_not_read_to_its_end() {
 #[tokio::test]
 async fn a_code_whose_outcome_is_unknown_is_never_sent_again() {
     let fixture = Fixture::start().await;
-    let app = App::with(&fixture, options().with_token_timeout(Duration::from_millis(150)));
+    let app = App::with(&fixture, options().with_token_timeout(Duration::from_secs(1)));
     let url = app.begin("qq").await;
     let callback = fixture.approve(&url, "alice");
     fixture.close().await;
@@ -224,7 +224,7 @@ async fn a_step_of_the_application_that_panics_frees_the_login_with_its_lease() 
 #[tokio::test]
 async fn a_repetition_that_has_waited_long_enough_is_told_to_come_again() {
     let fixture = Fixture::start().await;
-    let (lease, wait) = (Duration::from_millis(100), Duration::from_millis(250));
+    let (lease, wait) = (Duration::from_secs(1), Duration::from_millis(1_200));
     let app = App::with(&fixture, options().with_lease(lease).with_wait(wait));
     let callback = fixture.approve(&app.begin("qq").await, "alice");
     fixture.close().await;

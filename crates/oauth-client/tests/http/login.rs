@@ -137,7 +137,7 @@ async fn a_hundred_callbacks_at_two_processes_of_one_database_are_one_token_requ
 #[tokio::test]
 async fn a_repeated_callback_gets_the_same_answer_until_it_is_forgotten() {
     let fixture = Fixture::start().await;
-    let kept = Duration::from_millis(300);
+    let kept = Duration::from_millis(800);
     let app = App::with(&fixture, options().with_done_ttl(kept));
     let callback = fixture.approve(&app.begin("qq").await, "alice");
     let first = app.callback(&callback).await.unwrap();
