@@ -55,6 +55,7 @@ macro_rules! token_conformance {
                 a_renewed_claim_is_not_taken_over
                 of_32_contenders_exactly_one_takes_over
                 an_abandoned_claim_can_be_taken_over_past_the_tokens_life
+                an_abandoned_claim_stays_known_for_the_rest_of_its_tokens_life
                 a_newer_token_supersedes_only_an_unspent_one
                 two_tabs_do_not_disturb_each_other
                 a_dead_process_leaves_claims_that_are_listed_and_settled
