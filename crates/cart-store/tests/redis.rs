@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use onceward_backend::{Redis, redis};
 use onceward_cart_store::conformance::cases::model::against_the_model;
+use onceward_cart_store::conformance::cases::races::many_processes;
 use onceward_cart_store::conformance::{Fixture, block_on};
 use onceward_cart_store::store::RedisStore;
 use onceward_cart_store::{
@@ -210,5 +211,15 @@ fn a_change_is_one_round_trip() {
             store.apply(&owner, &[priced(n)], &Change::default()).await.unwrap();
         }
         assert_eq!(proxy.flights(), 20);
+    });
+}
+
+#[test]
+fn adds_of_many_processes_never_count_twice_at_scale() {
+    block_on(async {
+        let prefix = testkit::redis::prefix();
+        let store: Arc<dyn Store> = Arc::new(store(&prefix).await.0);
+        let each = 40 * u32::try_from(testkit::scale()).unwrap();
+        many_processes(&store, each, testkit::seed()).await;
     });
 }

@@ -9,8 +9,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use onceward_backend::sqlite;
+use onceward_backend::{sqlite, sqlx};
 use onceward_cart_store::conformance::cases::model::against_the_model;
+use onceward_cart_store::conformance::cases::races::many_processes;
 use onceward_cart_store::conformance::{Fixture, block_on};
 use onceward_cart_store::store::SqliteStore;
 use onceward_cart_store::{
@@ -95,5 +96,37 @@ fn random_batches_give_what_the_model_gives_at_scale() {
         for n in 0..10 * testkit::scale() as u64 {
             against_the_model(&store, seed.wrapping_add(n), 60).await;
         }
+    });
+}
+
+#[test]
+fn adds_of_many_processes_never_count_twice_at_scale() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(open(&folder.path().join("carts.db")).await);
+        let each = 10 * u32::try_from(testkit::scale()).unwrap();
+        many_processes(&store, each, testkit::seed()).await;
+    });
+}
+
+#[test]
+fn the_columns_say_what_the_body_says() {
+    block_on(async {
+        let pool = sqlite::memory().await.unwrap();
+        let store = SqliteStore::new(pool.clone());
+        store.migrate().await.unwrap();
+        let carts = Carts::new(Arc::new(store));
+        let (guest, member) = (GuestId::random(), MemberId::new("ann").unwrap());
+        let columns = async || {
+            let all = "select version, line_count, merge_stage, expires_at is null from cart_carts order by id";
+            sqlx::query_as::<_, (i64, i64, i64, bool)>(all).fetch_all(&pool).await.unwrap()
+        };
+        carts.add(&guest.into(), Sku::new("tea").unwrap(), 1).await.unwrap();
+        carts.add(&guest.into(), Sku::new("cup").unwrap(), 1).await.unwrap();
+        assert_eq!(columns().await, [(2, 2, 0, false)]);
+        carts.merge(&guest, &member).await.unwrap();
+        assert_eq!(columns().await, [(2, 2, 2, false), (1, 2, 0, true)]);
+        carts.clear(&member.into()).await.unwrap();
+        assert_eq!(columns().await, [(2, 2, 2, false), (2, 0, 0, true)]);
     });
 }
