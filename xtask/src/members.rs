@@ -24,8 +24,7 @@ impl Member {
         let wanted = |name: &&str| {
             *name == "failpoints" || services::ALL.iter().any(|service| service.feature == *name)
         };
-        let name = self.name();
-        self.manifest.features().filter(wanted).map(|f| format!("{name}/{f}")).collect()
+        self.manifest.features().filter(wanted).map(str::to_owned).collect()
     }
 
     /// The services that its tests ask for.
@@ -107,7 +106,7 @@ mod tests {
             "[package]\nname = \"x\"\n[features]\nsql = []\nfailpoints = []\ntest-redis = []\ntest-oidc = []\n",
         );
         let member = Member { folder: PathBuf::new(), manifest };
-        assert_eq!(member.test_features(), ["x/failpoints", "x/test-redis"]);
+        assert_eq!(member.test_features(), ["failpoints", "test-redis"]);
         assert_eq!(member.services().map(|s| s.name).collect::<Vec<_>>(), ["redis"]);
     }
 }
