@@ -1,0 +1,185 @@
+//! The shop stops at a fail point while it places one order, and is killed there.
+
+use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::support::{SOON, Shop, Visitor, holds, plenty, reply};
+
+/// One buyer and the order that never was answered, after the restart.
+struct Scene {
+    shop: Shop,
+    buyer: Visitor,
+    confirm: Value,
+    balance: i64,
+    stock: i64,
+}
+
+fn bought() -> Vec<(String, i64)> {
+    let mut lines = vec![(plenty(0).0, 2), (plenty(1).0, 1)];
+    lines.sort();
+    lines
+}
+
+fn all() -> Vec<(String, i64)> {
+    let mut lines = bought();
+    lines.push((plenty(2).0, 4));
+    lines.sort();
+    lines
+}
+
+impl Scene {
+    async fn killed_at(mark: &str) -> Self {
+        let shop = Shop::pinned(Some(mark)).await;
+        let buyer = shop.member("alice").await;
+        for (sku, quantity) in all() {
+            buyer.put(&sku, u32::try_from(quantity).unwrap()).await;
+        }
+        buyer.check(&plenty(2).0, false).await;
+        let balance = buyer.read("/wallet").await["balance"].as_i64().unwrap();
+        let stock = stock(&buyer).await;
+        let confirm = buyer.confirm().await;
+        let submit = tokio::spawn({
+            let (buyer, confirm) = (buyer.clone(), confirm.clone());
+            async move { buyer.submit(&confirm).await.map(|answer| answer.status).map_err(|error| error.to_string()) }
+        });
+        let mut shop = shop;
+        shop.child.wait_for_mark(mark.split(':').next().unwrap(), SOON).await;
+        shop.child.kill();
+        // Answered or not: whoever sent the form cannot know more than that.
+        submit.await.unwrap().ok();
+        Self { shop: shop.again().await, buyer, confirm, balance, stock }
+    }
+
+    fn total(&self) -> i64 {
+        self.confirm["total"].as_i64().unwrap()
+    }
+
+    /// Before anybody asks again, the restarted shop shows no trace of an order.
+    async fn shows_nothing(&self) {
+        assert_eq!(self.buyer.orders().await, Vec::<String>::new(), "an order that was never decided is shown");
+        assert_eq!(self.buyer.lines().await, all(), "its lines are still in the cart");
+        let wallet = self.buyer.read("/wallet").await;
+        assert_eq!(wallet["balance"], self.balance);
+        assert_eq!(wallet["ledger"].as_array().unwrap().len(), 0);
+        assert_eq!(stock(&self.buyer).await, self.stock);
+        holds(&self.shop.verify().await);
+    }
+
+    /// Before anybody asks again, the restarted shop shows the whole order.
+    async fn shows_the_order(&self) {
+        let orders = self.buyer.orders().await;
+        assert_eq!(orders.len(), 1, "an order that was decided is missing");
+        assert_eq!(self.buyer.lines().await, [(plenty(2).0, 4)], "its lines have left the cart");
+        self.is_paid(&orders[0]).await;
+        self.buyer.notified(&format!("/orders/{}", orders[0])).await;
+        holds(&self.shop.verify().await);
+    }
+
+    async fn is_paid(&self, order: &str) {
+        let wallet = self.buyer.read("/wallet").await;
+        assert_eq!(wallet["balance"], self.balance - self.total());
+        assert_eq!(wallet["ledger"], serde_json::json!([{ "ref": order, "amount": -self.total() }]));
+        assert_eq!(stock(&self.buyer).await, self.stock - 2);
+    }
+
+    /// The form of the killed request, sent again and again, is one order.
+    async fn becomes_one_order(mut self) {
+        let order = self.buyer.buy(&self.confirm).await;
+        for _ in 0..3 {
+            assert_eq!(self.buyer.buy(&self.confirm).await, order);
+        }
+        let id = order.strip_prefix("/orders/").unwrap();
+        assert_eq!(self.buyer.orders().await, [id]);
+        assert_eq!(self.buyer.lines().await, [(plenty(2).0, 4)]);
+        self.is_paid(id).await;
+        self.buyer.notified(&order).await;
+        holds(&self.shop.verify().await);
+        assert_eq!(self.notifications().await, 1);
+        // The shop as a whole goes on.
+        self.buyer.check(&plenty(2).0, true).await;
+        let next = self.buyer.buy(&self.buyer.confirm().await).await;
+        self.buyer.notified(&next).await;
+        assert_eq!(reply(self.buyer.json("GET", "/readyz")).await.status, 200);
+        assert!(self.shop.child.terminate(SOON).await.success());
+        holds(&self.shop.verify().await);
+        assert_eq!(self.notifications().await, 2);
+    }
+
+    async fn notifications(&self) -> i64 {
+        let options = SqliteConnectOptions::new().filename(self.shop.folder.path().join("notify.db"));
+        let mut connection = options.connect().await.unwrap();
+        let count = sqlx::query_scalar("select count(*) from notifications").fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        count
+    }
+}
+
+async fn stock(buyer: &Visitor) -> i64 {
+    buyer.read(&format!("/p/{}", plenty(0).0)).await["stock"].as_i64().unwrap()
+}
+
+/// Killed at `mark` before anything was decided: nothing of the order is left.
+async fn undecided(mark: &str) {
+    let scene = Scene::killed_at(mark).await;
+    scene.shows_nothing().await;
+    scene.becomes_one_order().await;
+}
+
+/// Killed at `mark` after the decision: the order stands, whole.
+async fn decided(mark: &str) {
+    let scene = Scene::killed_at(mark).await;
+    scene.shows_the_order().await;
+    scene.becomes_one_order().await;
+}
+
+#[tokio::test]
+async fn with_the_token_claimed_and_nothing_done() {
+    undecided("idempotency.token_claimed").await;
+}
+
+#[tokio::test]
+async fn after_the_first_local_commit() {
+    undecided("dtx.branch_committed:1").await;
+}
+
+#[tokio::test]
+async fn after_the_second_local_commit() {
+    undecided("dtx.branch_committed:2").await;
+}
+
+#[tokio::test]
+async fn after_the_last_local_commit() {
+    undecided("dtx.branch_committed:3").await;
+}
+
+#[tokio::test]
+async fn before_the_decision() {
+    undecided("dtx.before_decision").await;
+}
+
+#[tokio::test]
+async fn after_the_decision() {
+    decided("dtx.decided").await;
+}
+
+#[tokio::test]
+async fn in_the_middle_of_the_second_phase() {
+    decided("dtx.phase_two:1").await;
+    decided("dtx.phase_two:2").await;
+}
+
+#[tokio::test]
+async fn after_the_message_was_published_and_before_that_was_noted() {
+    decided("mq.published").await;
+}
+
+#[tokio::test]
+async fn after_the_message_was_handled_and_before_that_was_acknowledged() {
+    decided("mq.consumer_before_ack").await;
+}
+
+#[tokio::test]
+async fn after_the_token_was_spent() {
+    decided("idempotency.token_completed").await;
+}
