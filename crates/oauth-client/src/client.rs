@@ -172,7 +172,8 @@ impl Builder {
                 return Err(Error::Config(format!("provider {} stands twice", twice.id())));
             }
         }
-        let http = Http::new(&self.options)?;
+        let tls = providers.values().any(Provider::uses_tls);
+        let http = Http::new(&self.options, tls)?;
         Ok(OAuthClient(Arc::new(Inner {
             keys: self.keys,
             stores: self.stores,

@@ -43,17 +43,25 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
+    /// Without `tls` no system certificates are loaded: on a machine that has none, loopback still works.
+    pub(crate) fn new(options: &Options, tls: bool) -> Result<Self, Error> {
+        let mut builder = reqwest::Client::builder()
             .connect_timeout(options.connect_timeout)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             // The environment is not read, so no proxy comes from there.
             .no_proxy()
             .referer(false)
-            .user_agent(concat!("onceward-oauth-client/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::Config(error.without_url().to_string()))?;
+            .user_agent(concat!("onceward-oauth-client/", env!("CARGO_PKG_VERSION")));
+        if !tls {
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|error| {
+            // The reason ("no CA certificates ..") is in the sources.
+            let reason =
+                std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+            Error::Config(reason.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+        })?;
         Ok(Self { client, limit: options.body_limit })
     }
 

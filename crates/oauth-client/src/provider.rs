@@ -241,6 +241,15 @@ impl Provider {
         self.pkce
     }
 
+    /// Whether any of our own calls to it is over TLS.
+    pub(crate) fn uses_tls(&self) -> bool {
+        let Endpoints { authorize: _, token, user_info, subject } = &self.endpoints;
+        [Some(token), Some(user_info), subject.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|url| url.starts_with("https:"))
+    }
+
     pub(crate) fn secret(&self) -> &SecretString {
         &self.secret
     }

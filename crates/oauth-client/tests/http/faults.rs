@@ -267,3 +267,17 @@ async fn options_that_contradict_each_other_are_refused() {
             .build();
     assert!(matches!(twice, Err(Error::Config(_))));
 }
+
+#[tokio::test]
+async fn a_machine_without_certificates_still_logs_in_over_loopback() {
+    let nothing = tempfile::tempdir().unwrap();
+    // Where certificates are looked for is read from the environment, so it takes a process.
+    let mut process = testkit::Child::of(std::env::current_exe().unwrap())
+        .args(["--exact", "login::a_user_of_qq_logs_in"])
+        .env("SSL_CERT_FILE", "/dev/null")
+        .env("SSL_CERT_DIR", nothing.path())
+        .start();
+    let exit = process.wait(Duration::from_secs(30)).await;
+    assert_eq!(exit, testkit::Exit::Code(0), "{:?}", process.stderr());
+    assert!(process.stdout().iter().any(|line| line.contains("1 passed")));
+}
