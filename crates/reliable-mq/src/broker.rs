@@ -118,9 +118,12 @@ impl Subscription {
     /// Checks the names against the limits of this crate; brokers call it in [`Broker::subscribe`].
     ///
     /// # Errors
-    /// [`MessageError::Name`].
+    /// [`MessageError::Name`]; [`MessageError::NoTopic`].
     pub fn check(&self) -> Result<(), MessageError> {
         check_name("the queue name", &self.queue, MAX_NAME)?;
+        if self.topics.is_empty() {
+            return Err(MessageError::NoTopic);
+        }
         self.topics.iter().try_for_each(|topic| check_name("the topic", topic, MAX_NAME))
     }
 }

@@ -30,6 +30,9 @@ pub enum MessageError {
         /// How many characters it may have.
         max: usize,
     },
+    /// A subscription without a topic would wait for nothing.
+    #[error("a subscription needs at least one topic")]
+    NoTopic,
     /// More than [`MAX_HEADERS`] headers, or more than [`MAX_HEADER_BYTES`] bytes of them.
     #[error("the headers are too many or too long")]
     Headers,

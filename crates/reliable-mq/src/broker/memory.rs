@@ -84,7 +84,9 @@ impl Shared {
 
 impl State {
     fn queue(&mut self, name: &str) -> Result<&mut Queue, Error> {
-        self.queues.get_mut(name).ok_or_else(|| Error::UnknownQueue(name.to_owned()))
+        // One that has only a bell was not declared yet.
+        let declared = self.queues.get_mut(name).filter(|queue| !queue.topics.is_empty());
+        declared.ok_or_else(|| Error::UnknownQueue(name.to_owned()))
     }
 }
 

@@ -110,6 +110,7 @@ pub async fn a_subscription_may_be_repeated<G>(make: impl AsyncFn(Duration) -> M
 pub async fn bad_names_are_refused<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = make(LONG).await;
     for bad in [
+        Subscription::new("q"),
         Subscription::new("").topic("t"),
         Subscription::new("a b").topic("t"),
         Subscription::new("q").topic("ü"),
@@ -120,7 +121,10 @@ pub async fn bad_names_are_refused<G>(make: impl AsyncFn(Duration) -> Made<G>) {
 
 pub async fn a_queue_that_nobody_declared_is_an_error<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = make(LONG).await;
+    // A consumer takes its bell before it declares its queue.
+    let _bell = broker.arrivals("nobody");
     assert!(matches!(broker.receive("nobody", 1).await, Err(Error::UnknownQueue(_))));
+    assert!(matches!(broker.depth("nobody").await, Err(Error::UnknownQueue(_))));
 }
 
 pub async fn deliveries_keep_the_order_of_the_publishes<G>(

@@ -219,6 +219,7 @@ pub async fn a_paused_relay_never_deletes_a_newer_message<G>(make: impl AsyncFn(
     assert_eq!(paused.settle(&old, Verdict::Sent).await.gone, 1);
     assert_eq!(other.texts().await, ["new"]);
     let mut other_id = other.fetch().await.remove(0);
+    assert!(other_id.1.sequence > old.1.sequence, "a place in the lane is never given twice");
     other_id.1.envelope.id = ok(MessageId::parse("another"));
     assert_eq!(other.settle(&other_id, Verdict::Sent).await.gone, 1, "the id has to match too");
     assert_eq!(other.texts().await, ["new"]);

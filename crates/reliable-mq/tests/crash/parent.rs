@@ -44,8 +44,11 @@ async fn killed_at(mark: &str) {
     let waiting = count(folder.path(), "select count(*) from mq_hot").await;
     let queued = child::broker(folder.path(), "parent").await.depth("notify").await.unwrap();
     match mark {
+        // The consumer goes on while the relay stands still, so it may have it already.
         "mq.published" => {
-            assert!(waiting > 0 && queued.open() > 0, "published and not yet written down")
+            let arrived =
+                queued.open() > 0 || count(folder.path(), "select count(*) from effect").await > 0;
+            assert!(waiting > 0 && arrived, "published and not yet written down");
         }
         _ => assert!(queued.leased > 0, "handled and not yet acknowledged"),
     }
