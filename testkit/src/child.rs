@@ -135,11 +135,7 @@ impl Child {
     ///
     /// # Panics
     /// If there is none within `limit`, or if the child ends without it, with the last lines seen.
-    pub async fn wait_for_line(
-        &mut self,
-        mut wanted: impl FnMut(&str) -> bool,
-        limit: Duration,
-    ) -> String {
+    pub async fn wait_for_line(&mut self, mut wanted: impl FnMut(&str) -> bool, limit: Duration) -> String {
         let start = Instant::now();
         loop {
             // Asked in this order: what a dead child wrote has been read once its pipes are at their end.
@@ -235,14 +231,9 @@ impl Child {
             return;
         }
         // The process is ours and not reaped, so its id cannot belong to another.
-        let sent = Command::new("sh")
-            .args(["-c", "kill -s \"$1\" \"$2\"", "kill", name, &self.id().to_string()])
-            .status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "the signal {name} could not be sent to {}",
-            self.name
-        );
+        let sent =
+            Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "kill", name, &self.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal {name} could not be sent to {}", self.name);
     }
 }
 
@@ -257,10 +248,7 @@ impl Drop for Child {
 
 impl fmt::Debug for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Child")
-            .field("name", &self.name)
-            .field("id", &self.id())
-            .finish_non_exhaustive()
+        f.debug_struct("Child").field("name", &self.name).field("id", &self.id()).finish_non_exhaustive()
     }
 }
 

@@ -87,8 +87,7 @@ fn loopback_only(url: &str) -> Result<(), String> {
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     hosts.split(',').try_for_each(|place| {
         let host = host_of(place);
-        let loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if loopback { Ok(()) } else { Err(host.to_owned()) }
     })
 }

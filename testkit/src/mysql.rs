@@ -36,10 +36,7 @@ pub async fn database() -> Database {
     };
     sweep(&mut connection).await;
     let statement = format!("create database {name}");
-    raw_sql(AssertSqlSafe(statement))
-        .execute(&mut connection)
-        .await
-        .expect("a database can be created");
+    raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a database can be created");
     let _ = connection.close().await;
     Database { url: teardown::with_database(&server, &name), name, server }
 }
@@ -82,18 +79,15 @@ async fn users(connection: &mut MySqlConnection, name: &str) -> Result<Vec<i64>,
 
 async fn drop_database(connection: &mut MySqlConnection, name: &str) -> Result<(), sqlx::Error> {
     raw_sql("set session lock_wait_timeout = 10").execute(&mut *connection).await?;
-    raw_sql(AssertSqlSafe(format!("drop database if exists {name}")))
-        .execute(&mut *connection)
-        .await?;
+    raw_sql(AssertSqlSafe(format!("drop database if exists {name}"))).execute(&mut *connection).await?;
     Ok(())
 }
 
 async fn sweep(connection: &mut MySqlConnection) {
-    let names: Vec<String> =
-        query_scalar("select cast(schema_name as char) from information_schema.schemata")
-            .fetch_all(&mut *connection)
-            .await
-            .unwrap_or_default();
+    let names: Vec<String> = query_scalar("select cast(schema_name as char) from information_schema.schemata")
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap_or_default();
     let now = SystemTime::now();
     for name in names.into_iter().filter(|name| is_leftover(name, now)) {
         // A database in use belongs to a long run.

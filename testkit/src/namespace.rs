@@ -14,8 +14,7 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[must_use]
 pub fn namespace() -> String {
-    let now =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     format!("t{}_{}", base36(now, SECONDS_DIGITS), base36(crate::rng::entropy(), RANDOM_DIGITS))
 }
 
@@ -65,10 +64,7 @@ mod tests {
         for name in names {
             assert_eq!(name.len(), 18, "{name}");
             assert!(name.starts_with('t'));
-            assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
-                "{name}"
-            );
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
         }
     }
 
@@ -85,14 +81,7 @@ mod tests {
         assert!(!is_leftover(&name, now));
         assert!(!is_leftover(&name, now + Duration::from_secs(59 * 60)));
         assert!(is_leftover(&name, now + Duration::from_secs(2 * 60 * 60)));
-        for foreign in [
-            "template1",
-            "postgres",
-            "t_",
-            "test_0123456789",
-            "t000000_short",
-            "tABCDEF_0123456789",
-        ] {
+        for foreign in ["template1", "postgres", "t_", "test_0123456789", "t000000_short", "tABCDEF_0123456789"] {
             assert_eq!(born(foreign), None, "{foreign}");
             assert!(!is_leftover(foreign, now));
         }

@@ -36,10 +36,7 @@ pub async fn database() -> Database {
     sweep(&mut connection).await;
     // Nobody ever connects to template0, so creating cannot meet "is being accessed by other users".
     let statement = format!("create database {name} template template0 encoding 'UTF8'");
-    raw_sql(AssertSqlSafe(statement))
-        .execute(&mut connection)
-        .await
-        .expect("a database can be created");
+    raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a database can be created");
     let _ = connection.close().await;
     Database { url: teardown::with_database(&server, &name), name, server }
 }
@@ -71,15 +68,11 @@ impl Drop for Database {
 }
 
 async fn sweep(connection: &mut PgConnection) {
-    let names: Vec<String> = query_scalar("select datname::text from pg_database")
-        .fetch_all(&mut *connection)
-        .await
-        .unwrap_or_default();
+    let names: Vec<String> =
+        query_scalar("select datname::text from pg_database").fetch_all(&mut *connection).await.unwrap_or_default();
     let now = SystemTime::now();
     for name in names.into_iter().filter(|name| is_leftover(name, now)) {
         // Not by force: a database with a connection belongs to a long run. Another test may sweep at the same time.
-        let _ = raw_sql(AssertSqlSafe(format!("drop database if exists {name}")))
-            .execute(&mut *connection)
-            .await;
+        let _ = raw_sql(AssertSqlSafe(format!("drop database if exists {name}"))).execute(&mut *connection).await;
     }
 }

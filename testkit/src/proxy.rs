@@ -129,10 +129,7 @@ impl Proxy {
         self.set(mode);
         let mut listening = self.shared.listening.subscribe();
         let changed = listening.wait_for(|listening| *listening != refuse);
-        timeout(Duration::from_secs(5), changed)
-            .await
-            .expect("the listener follows the mode")
-            .expect("it lives");
+        timeout(Duration::from_secs(5), changed).await.expect("the listener follows the mode").expect("it lives");
         self.reset_counts();
     }
 
@@ -174,12 +171,7 @@ impl Proxy {
 
     /// Sets the counters of connections, flights and bytes to zero.
     pub fn reset_counts(&self) {
-        for counter in [
-            &self.shared.connections,
-            &self.shared.flights,
-            &self.shared.sent,
-            &self.shared.received,
-        ] {
+        for counter in [&self.shared.connections, &self.shared.flights, &self.shared.sent, &self.shared.received] {
             counter.store(0, Ordering::SeqCst);
         }
     }

@@ -35,9 +35,7 @@ pub fn prefix() -> Prefix {
         let url = url.clone();
         teardown::blocking("sweeping old keys of tests", async move {
             let now = SystemTime::now();
-            let old = move |key: &str| {
-                key.split_once(':').is_some_and(|(name, _)| is_leftover(name, now))
-            };
+            let old = move |key: &str| key.split_once(':').is_some_and(|(name, _)| is_leftover(name, now));
             remove(&url, "t??????_??????????:*", old).await
         });
     });
@@ -69,15 +67,13 @@ impl Drop for Prefix {
 
 /// Unlinks the keys that match `pattern` and that `doomed` accepts.
 async fn remove(url: &str, pattern: &str, doomed: impl Fn(&str) -> bool) -> Result<(), RedisError> {
-    let mut connection: MultiplexedConnection =
-        redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    let mut connection: MultiplexedConnection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let mut cursor = 0_u64;
     loop {
         let mut scan = cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
         let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
-        let keys: Vec<_> =
-            keys.into_iter().filter(|key| doomed(&String::from_utf8_lossy(key))).collect();
+        let keys: Vec<_> = keys.into_iter().filter(|key| doomed(&String::from_utf8_lossy(key))).collect();
         if !keys.is_empty() {
             cmd("UNLINK").arg(keys).query_async::<()>(&mut connection).await?;
         }

@@ -7,10 +7,7 @@ use std::time::Duration;
 ///
 /// What goes wrong is printed: a test that passed must not fail because its leftovers could not be removed; the next
 /// run sweeps them.
-pub(crate) fn blocking<E: std::fmt::Display>(
-    what: &str,
-    work: impl Future<Output = Result<(), E>> + Send + 'static,
-) {
+pub(crate) fn blocking<E: std::fmt::Display>(what: &str, work: impl Future<Output = Result<(), E>> + Send + 'static) {
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
@@ -31,8 +28,7 @@ pub(crate) fn blocking<E: std::fmt::Display>(
 /// `url` with its database replaced.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) fn with_database(url: &str, name: &str) -> String {
-    let (before, query) =
-        url.split_once('?').map_or((url, None), |(before, query)| (before, Some(query)));
+    let (before, query) = url.split_once('?').map_or((url, None), |(before, query)| (before, Some(query)));
     let authority = before.find("://").map_or(0, |at| at + 3);
     let end = before[authority..].find('/').map_or(before.len(), |at| authority + at);
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
@@ -45,14 +41,8 @@ mod tests {
 
     #[test]
     fn the_database_of_a_url_is_replaced() {
-        assert_eq!(
-            with_database("mysql://u@127.0.0.1:1/old?a=b", "new"),
-            "mysql://u@127.0.0.1:1/new?a=b"
-        );
+        assert_eq!(with_database("mysql://u@127.0.0.1:1/old?a=b", "new"), "mysql://u@127.0.0.1:1/new?a=b");
         assert_eq!(with_database("mysql://u@127.0.0.1:1", "new"), "mysql://u@127.0.0.1:1/new");
-        assert_eq!(
-            with_database("mysql://127.0.0.1:1/?x=/y", "new"),
-            "mysql://127.0.0.1:1/new?x=/y"
-        );
+        assert_eq!(with_database("mysql://127.0.0.1:1/?x=/y", "new"), "mysql://127.0.0.1:1/new?x=/y");
     }
 }

@@ -68,8 +68,7 @@ async fn a_child_that_ends_early_is_noticed_at_once() {
 
 #[tokio::test]
 async fn terminates_with_its_own_exit_code() {
-    let mut child =
-        shell("trap 'echo draining; exit 7' TERM; echo ready; while :; do sleep 0.02; done");
+    let mut child = shell("trap 'echo draining; exit 7' TERM; echo ready; while :; do sleep 0.02; done");
     child.wait_for_line(|line| line == "ready", SOON).await;
     assert_eq!(child.terminate(SOON).await, Exit::Code(7));
     assert_eq!(child.stdout(), ["ready", "draining"]);
@@ -122,9 +121,8 @@ async fn is_gone_with_its_guard() {
 
 #[tokio::test]
 async fn odd_bytes_and_long_output_do_not_block_it() {
-    let mut child = shell(
-        "printf '\\377\\n'; i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done; echo end",
-    );
+    let mut child =
+        shell("printf '\\377\\n'; i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done; echo end");
     child.wait_for_line(|line| line == "end", Duration::from_secs(60)).await;
     assert_eq!(child.stdout().len(), 20_002);
     assert!(child.wait(SOON).await.success());

@@ -6,12 +6,11 @@ use testkit::mysql::database;
 
 async fn exists(name: &str) -> bool {
     let mut server = MySqlConnection::connect(&testkit::url("MYSQL_URL")).await.unwrap();
-    let found: i64 =
-        query_scalar("select count(*) from information_schema.schemata where schema_name = ?")
-            .bind(name)
-            .fetch_one(&mut server)
-            .await
-            .unwrap();
+    let found: i64 = query_scalar("select count(*) from information_schema.schemata where schema_name = ?")
+        .bind(name)
+        .fetch_one(&mut server)
+        .await
+        .unwrap();
     found > 0
 }
 
@@ -24,10 +23,7 @@ async fn a_database_lives_as_long_as_its_guard() {
         raw_sql(statement).execute(&mut open).await.unwrap();
     }
     let mut other = MySqlConnection::connect(second.url()).await.unwrap();
-    assert!(
-        raw_sql("select * from mine").execute(&mut other).await.is_err(),
-        "tests do not see each other"
-    );
+    assert!(raw_sql("select * from mine").execute(&mut other).await.is_err(), "tests do not see each other");
     let name = first.name().to_owned();
     assert!(exists(&name).await);
     drop(first);

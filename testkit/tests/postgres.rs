@@ -18,15 +18,9 @@ async fn a_database_lives_as_long_as_its_guard() {
     let first = database().await;
     let second = database().await;
     let mut open = PgConnection::connect(first.url()).await.unwrap();
-    raw_sql("create table mine (id bigint); begin; insert into mine values (1)")
-        .execute(&mut open)
-        .await
-        .unwrap();
+    raw_sql("create table mine (id bigint); begin; insert into mine values (1)").execute(&mut open).await.unwrap();
     let mut other = PgConnection::connect(second.url()).await.unwrap();
-    assert!(
-        raw_sql("select * from mine").execute(&mut other).await.is_err(),
-        "tests do not see each other"
-    );
+    assert!(raw_sql("select * from mine").execute(&mut other).await.is_err(), "tests do not see each other");
     let name = first.name().to_owned();
     assert!(exists(&name).await);
     drop(first);
@@ -37,9 +31,7 @@ async fn a_database_lives_as_long_as_its_guard() {
 async fn leftovers_of_dead_runs_are_swept() {
     let old = "t000001_0123456789";
     let mut server = PgConnection::connect(&testkit::url("POSTGRES_URL")).await.unwrap();
-    let _ = raw_sql(AssertSqlSafe(format!("create database {old} template template0")))
-        .execute(&mut server)
-        .await;
+    let _ = raw_sql(AssertSqlSafe(format!("create database {old} template template0"))).execute(&mut server).await;
     let _mine = database().await;
     assert!(!exists(old).await);
 }

@@ -1,9 +1,5 @@
 //! The proxy in front of a server that echoes lines.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test spawns its server and panics"
-)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test spawns its server and panics")]
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -180,11 +176,7 @@ async fn delays_latency_and_not_rate() {
     for _ in 0..20 {
         client.answer().await.unwrap();
     }
-    assert!(
-        start.elapsed() < Duration::from_millis(2000),
-        "20 pipelined requests: {:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_millis(2000), "20 pipelined requests: {:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -26,7 +26,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for name in &args.names {
         cargo.args(["--bench", name]);
     }
-    let status =
-        cargo.arg("--").args(&args.criterion).status().map_err(|e| format!("cargo: {e}"))?;
+    let status = cargo.arg("--").args(&args.criterion).status().map_err(|e| format!("cargo: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("cargo bench ended with {status}")) }
 }

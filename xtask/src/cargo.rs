@@ -13,10 +13,7 @@ pub(crate) fn command() -> Result<Command> {
     command.current_dir(&root);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_")
-            || text.starts_with("CARGO_MANIFEST_")
-            || text == "OUT_DIR"
-        {
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "OUT_DIR" {
             command.env_remove(&name);
         }
     }
@@ -24,9 +21,7 @@ pub(crate) fn command() -> Result<Command> {
         let added = [Some(paths::target()?), var_os("RUSTUP_HOME").map(PathBuf::from)];
         let toolchain = |p: &PathBuf| p.to_string_lossy().contains("/toolchains/");
         let kept: Vec<_> = split_paths(&path)
-            .filter(|p| {
-                !toolchain(p) && !added.iter().flatten().any(|prefix| p.starts_with(prefix))
-            })
+            .filter(|p| !toolchain(p) && !added.iter().flatten().any(|prefix| p.starts_with(prefix)))
             .filter(|p| !p.as_os_str().is_empty())
             .collect();
         match join_paths(&kept) {

@@ -24,8 +24,7 @@ const STEPS: [Step; 6] = [
     ("tidy", tidy::run),
     ("bans", bans),
     ("clippy", || {
-        let all =
-            ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+        let all = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
         run_cargo(&all, None)
     }),
     ("docs", || {
@@ -98,12 +97,9 @@ fn run_cargo(args: &[&str], env: Option<(&str, &str)>) -> Result<()> {
 fn bans() -> Result<()> {
     for package in BANNED {
         let mut command = cargo::command()?;
-        let found =
-            users(command.args(["tree", "--workspace", "--all-features", "--invert", package]))?;
+        let found = users(command.args(["tree", "--workspace", "--all-features", "--invert", package]))?;
         if !found.is_empty() {
-            return Err(format!(
-                "`{package}` is in the graph; switch off the feature that brings it:\n{found}"
-            ));
+            return Err(format!("`{package}` is in the graph; switch off the feature that brings it:\n{found}"));
         }
     }
     Ok(())
@@ -145,10 +141,7 @@ mod tests {
         for (package, feature) in COMBINATIONS {
             let member = members.iter().find(|member| member.name() == package);
             let has = |name: &str| member.is_some_and(|m| m.manifest.features().any(|f| f == name));
-            assert!(
-                has(if feature.is_empty() { "default" } else { feature }),
-                "{package} {feature}"
-            );
+            assert!(has(if feature.is_empty() { "default" } else { feature }), "{package} {feature}");
         }
         for member in members.iter().filter(|member| member.manifest.published()) {
             let name = member.name();

@@ -87,9 +87,7 @@ fn raw_end(chars: &[char], at: usize) -> Option<usize> {
     if chars.get(at + hashes) != Some(&'"') {
         return None;
     }
-    let closing = |end: &usize| {
-        chars[*end] == '"' && (1..=hashes).all(|offset| chars.get(end + offset) == Some(&'#'))
-    };
+    let closing = |end: &usize| chars[*end] == '"' && (1..=hashes).all(|offset| chars.get(end + offset) == Some(&'#'));
     let body = at + hashes + 1;
     Some((body..chars.len()).find(closing).map_or(chars.len(), |end| end + hashes + 1))
 }

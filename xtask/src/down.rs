@@ -34,8 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Stops these services side by side. The caller holds the lock.
 pub(crate) fn stop(wanted: &[&'static Service]) -> Result<()> {
     let answers: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> =
-            wanted.iter().map(|service| scope.spawn(move || stop_one(service))).collect();
+        let threads: Vec<_> = wanted.iter().map(|service| scope.spawn(move || stop_one(service))).collect();
         threads.into_iter().map(|thread| thread.join()).collect()
     });
     let mut errors = Vec::new();

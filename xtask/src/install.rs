@@ -21,8 +21,7 @@ apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends --no-up
 
 /// Installs the packages of the services that have no server here.
 pub(crate) fn missing(services: &[&Service]) -> Result<()> {
-    let packages: Vec<_> =
-        services.iter().filter(|s| (s.locate)().is_none()).map(|s| s.package).collect();
+    let packages: Vec<_> = services.iter().filter(|s| (s.locate)().is_none()).map(|s| s.package).collect();
     if packages.is_empty() {
         return Ok(());
     }
@@ -38,16 +37,11 @@ pub(crate) fn missing(services: &[&Service]) -> Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .status()
         .map_err(|e| format!("sh: {e}"))?;
-    let still: Vec<_> =
-        services.iter().filter(|s| (s.locate)().is_none()).map(|s| s.package).collect();
+    let still: Vec<_> = services.iter().filter(|s| (s.locate)().is_none()).map(|s| s.package).collect();
     if end.success() && still.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "apt-get ended with {end}; not installed: {}\n{}",
-        still.join(" "),
-        advice(services, &list, debian)
-    ))
+    Err(format!("apt-get ended with {end}; not installed: {}\n{}", still.join(" "), advice(services, &list, debian)))
 }
 
 fn advice(services: &[&Service], packages: &str, debian: bool) -> String {

@@ -36,9 +36,7 @@ impl Report {
             self.next(self.label(rest), now);
         } else if let Some(name) = text.strip_prefix("Doc-tests ").filter(|_| text != line) {
             self.next(format!("{} doc tests", name.replace('_', "-")), now);
-        } else if let (Some(rest), Some(binary)) =
-            (line.strip_prefix("test result: "), self.binaries.last_mut())
-        {
+        } else if let (Some(rest), Some(binary)) = (line.strip_prefix("test result: "), self.binaries.last_mut()) {
             binary.passed += count(rest, "passed");
             binary.failed += count(rest, "failed");
             binary.concluded = true;
@@ -162,11 +160,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         let labels: Vec<_> = report.binaries.iter().map(|b| b.label.as_str()).collect();
         assert_eq!(
             labels,
-            [
-                "unittests src/lib.rs",
-                "onceward-x tests/redis.rs (ended without a result)",
-                "onceward-x doc tests"
-            ]
+            ["unittests src/lib.rs", "onceward-x tests/redis.rs (ended without a result)", "onceward-x doc tests"]
         );
     }
 

@@ -80,9 +80,7 @@ impl Manifest {
         let mut found = Vec::new();
         for (section, entries) in &self.sections {
             let last = section.rsplit('.').next().unwrap_or_default();
-            if matches!(last, "dependencies" | "dev-dependencies")
-                && !section.starts_with("workspace")
-            {
+            if matches!(last, "dependencies" | "dev-dependencies") && !section.starts_with("workspace") {
                 for Entry { key, value, line } in entries {
                     let name = key.split('.').next().unwrap_or_default();
                     let optional = value.contains("optional = true");
@@ -172,8 +170,7 @@ workspace = true
     #[test]
     fn dependencies_of_every_section_are_found() {
         let manifest = Manifest::parse(TEXT);
-        let found: Vec<_> =
-            manifest.dependencies().iter().map(|d| (d.name, d.optional, d.dev)).collect();
+        let found: Vec<_> = manifest.dependencies().iter().map(|d| (d.name, d.optional, d.dev)).collect();
         assert_eq!(
             found,
             [

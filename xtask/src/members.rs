@@ -21,17 +21,14 @@ impl Member {
 
     /// The features that tests want and that no manifest switches on: servers to test against, marks to kill at.
     pub(crate) fn test_features(&self) -> Vec<String> {
-        let wanted = |name: &&str| {
-            *name == "failpoints" || services::ALL.iter().any(|service| service.feature == *name)
-        };
+        let wanted =
+            |name: &&str| *name == "failpoints" || services::ALL.iter().any(|service| service.feature == *name);
         self.manifest.features().filter(wanted).map(str::to_owned).collect()
     }
 
     /// The services that its tests ask for.
     pub(crate) fn services(&self) -> impl Iterator<Item = &'static Service> {
-        services::ALL
-            .into_iter()
-            .filter(|service| self.manifest.features().any(|name| name == service.feature))
+        services::ALL.into_iter().filter(|service| self.manifest.features().any(|name| name == service.feature))
     }
 }
 
@@ -45,20 +42,14 @@ pub(crate) fn all() -> Result<Vec<Member>> {
         match pattern.strip_suffix("/*") {
             None => folders.push(PathBuf::from(pattern)),
             Some(parent) => {
-                let entries =
-                    fs::read_dir(root.join(parent)).map_err(|e| format!("{parent}: {e}"))?;
-                folders.extend(
-                    entries.flatten().map(|entry| Path::new(parent).join(entry.file_name())),
-                );
+                let entries = fs::read_dir(root.join(parent)).map_err(|e| format!("{parent}: {e}"))?;
+                folders.extend(entries.flatten().map(|entry| Path::new(parent).join(entry.file_name())));
             }
         }
     }
     folders.retain(|folder| root.join(folder).join("Cargo.toml").is_file());
     folders.sort();
-    folders
-        .into_iter()
-        .map(|folder| Ok(Member { manifest: read(&root.join(&folder))?, folder }))
-        .collect()
+    folders.into_iter().map(|folder| Ok(Member { manifest: read(&root.join(&folder))?, folder })).collect()
 }
 
 /// The members that these names mean: a package, or its folder's last part.

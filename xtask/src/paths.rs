@@ -19,17 +19,13 @@ pub(crate) fn workspace() -> Result<PathBuf> {
         fs::read_to_string(folder.join("Cargo.toml"))
             .is_ok_and(|text| text.lines().any(|line| line.trim() == "[workspace]"))
     });
-    found
-        .map(Path::to_owned)
-        .ok_or_else(|| "no workspace here: run `cargo xtask` inside the clone".to_owned())
+    found.map(Path::to_owned).ok_or_else(|| "no workspace here: run `cargo xtask` inside the clone".to_owned())
 }
 
 /// The folder that cargo builds into.
 pub(crate) fn target() -> Result<PathBuf> {
     match var_os("CARGO_TARGET_DIR") {
-        Some(folder) => {
-            std::path::absolute(folder).map_err(|e| format!("the value of CARGO_TARGET_DIR: {e}"))
-        }
+        Some(folder) => std::path::absolute(folder).map_err(|e| format!("the value of CARGO_TARGET_DIR: {e}")),
         None => Ok(workspace()?.join("target")),
     }
 }
@@ -37,8 +33,7 @@ pub(crate) fn target() -> Result<PathBuf> {
 /// The folder of all services: data, logs, records.
 pub(crate) fn services() -> Result<PathBuf> {
     match var_os("ONCEWARD_SERVICES_DIR") {
-        Some(folder) => std::path::absolute(folder)
-            .map_err(|e| format!("the value of ONCEWARD_SERVICES_DIR: {e}")),
+        Some(folder) => std::path::absolute(folder).map_err(|e| format!("the value of ONCEWARD_SERVICES_DIR: {e}")),
         None => Ok(target()?.join("services")),
     }
 }
@@ -59,9 +54,8 @@ pub(crate) fn open_folder(folder: &Path) -> Result<()> {
 /// The data folder of a service whose server runs as another account: beside its record, or, where a private folder
 /// such as `/root` is above that, a folder under `/var/tmp` that belongs to this clone alone.
 pub(crate) fn shared_data(folder: &Path) -> Result<PathBuf> {
-    let reachable = folder
-        .ancestors()
-        .all(|part| fs::metadata(part).is_ok_and(|m| m.permissions().mode() & 0o001 != 0));
+    let reachable =
+        folder.ancestors().all(|part| fs::metadata(part).is_ok_and(|m| m.permissions().mode() & 0o001 != 0));
     if reachable {
         return Ok(folder.join("data"));
     }

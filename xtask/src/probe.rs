@@ -44,19 +44,11 @@ pub(crate) fn listener_is(pid: u32, port: u16) -> Option<bool> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()? {
         links.push(fs::read_link(entry.ok()?.path()));
     }
-    if links
-        .iter()
-        .any(|link| link.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied))
-    {
+    if links.iter().any(|link| link.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)) {
         return None;
     }
     let names: Vec<_> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    Some(
-        links
-            .iter()
-            .flatten()
-            .any(|link| names.iter().any(|name| link.as_os_str() == name.as_str())),
-    )
+    Some(links.iter().flatten().any(|link| names.iter().any(|name| link.as_os_str() == name.as_str())))
 }
 
 /// Inodes of the sockets that listen on `port`, from the kernel's table.

@@ -37,20 +37,11 @@ impl Process {
                 return Ok(());
             }
             let sent = Command::new("sh")
-                .args([
-                    "-c",
-                    "kill -s \"$1\" \"$2\" 2>/dev/null",
-                    "sh",
-                    signal,
-                    &self.pid.to_string(),
-                ])
+                .args(["-c", "kill -s \"$1\" \"$2\" 2>/dev/null", "sh", signal, &self.pid.to_string()])
                 .status()
                 .map_err(|e| format!("sh: {e}"))?;
             if !sent.success() && self.alive() {
-                return Err(format!(
-                    "pid {} cannot be signalled: it runs as another user",
-                    self.pid
-                ));
+                return Err(format!("pid {} cannot be signalled: it runs as another user", self.pid));
             }
             let end = Instant::now() + patience;
             while self.alive() && Instant::now() < end {
@@ -89,9 +80,7 @@ impl Account {
             let ids = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
             is_it.then_some(Self { uid: ids.0, gid: ids.1 })
         });
-        found.ok_or_else(|| {
-            format!("no account `{name}`: its server refuses root; run as a plain user instead")
-        })
+        found.ok_or_else(|| format!("no account `{name}`: its server refuses root; run as a plain user instead"))
     }
 }
 
@@ -196,9 +185,7 @@ mod tests {
 
     #[test]
     fn a_zombie_has_ended() {
-        let stat = |threads| {
-            format!("77 (beam) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 {threads} 18 4711 20")
-        };
+        let stat = |threads| format!("77 (beam) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 {threads} 18 4711 20");
         assert_eq!(start_time(&stat(1)), None);
         assert_eq!(start_time(&stat(9)), Some(4711), "its threads hold its ports");
         let mut child = Command::new("true").spawn().unwrap();

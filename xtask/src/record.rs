@@ -58,9 +58,7 @@ impl Record {
         let mode = if self.durable { "durable" } else { "fast" };
         let mut text = format!("boot {boot}\nport {}\nmode {mode}\n", self.port);
         let server = self.server.iter().map(|process| ("server", process));
-        for (role, Process { pid, started }) in
-            server.chain(self.helpers.iter().map(|process| ("helper", process)))
-        {
+        for (role, Process { pid, started }) in server.chain(self.helpers.iter().map(|process| ("helper", process))) {
             text.push_str(&format!("{role} {pid} {started}\n"));
         }
         text

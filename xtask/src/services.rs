@@ -91,9 +91,11 @@ pub(crate) fn named(names: &[String]) -> Result<Vec<&'static Service>> {
 /// The first port of the services.
 pub(crate) fn port_base() -> Result<u16> {
     let Ok(text) = std::env::var("ONCEWARD_PORT_BASE") else { return Ok(DEFAULT_BASE) };
-    text.trim().parse().ok().filter(|base| (1024..=65000).contains(base)).ok_or_else(|| {
-        format!("ONCEWARD_PORT_BASE is `{text}`; it must be a number from 1024 to 65000")
-    })
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|base| (1024..=65000).contains(base))
+        .ok_or_else(|| format!("ONCEWARD_PORT_BASE is `{text}`; it must be a number from 1024 to 65000"))
 }
 
 /// Where a service's server writes what it has to say.

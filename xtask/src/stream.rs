@@ -11,11 +11,7 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Copies both outputs of the command to `out` in the order in which they were written, and shows each line, without colours.
-pub(crate) fn lines(
-    command: &mut Command,
-    out: &mut impl Write,
-    mut each: impl FnMut(&str),
-) -> Result<ExitStatus> {
+pub(crate) fn lines(command: &mut Command, out: &mut impl Write, mut each: impl FnMut(&str)) -> Result<ExitStatus> {
     let name = command.get_program().to_string_lossy().into_owned();
     let told = |e| format!("{name}: {e}");
     let (reader, writer) = pipe().map_err(told)?;
@@ -56,9 +52,7 @@ pub(crate) fn lines(
                     && at.elapsed() > GRACE
                 {
                     let note = "note: a process that outlives its test still holds the output";
-                    return writeln!(out, "{note}")
-                        .map(|()| status)
-                        .map_err(|e| format!("output: {e}"));
+                    return writeln!(out, "{note}").map(|()| status).map_err(|e| format!("output: {e}"));
                 }
             }
         }

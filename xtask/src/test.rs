@@ -30,12 +30,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 /// Runs and reports; with a `scale` the report is of every binary. The closing line is the last thing printed.
-pub(crate) fn whole(
-    crates: &[String],
-    extra: &[String],
-    keep: bool,
-    scale: Option<u32>,
-) -> ExitCode {
+pub(crate) fn whole(crates: &[String], extra: &[String], keep: bool, scale: Option<u32>) -> ExitCode {
     let mut report = Report::new(HashMap::new());
     let answer = tested(crates, extra, keep, scale, &mut report);
     let most = if scale.is_some() { usize::MAX } else { 20 };
@@ -53,19 +48,11 @@ pub(crate) fn whole(
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn tested(
-    crates: &[String],
-    extra: &[String],
-    keep: bool,
-    scale: Option<u32>,
-    report: &mut Report,
-) -> Result<()> {
+fn tested(crates: &[String], extra: &[String], keep: bool, scale: Option<u32>, report: &mut Report) -> Result<()> {
     let members = members::named(crates)?;
     let wanted: Vec<_> = services::ALL
         .into_iter()
-        .filter(|s| {
-            crates.is_empty() || members.iter().any(|m| m.services().any(|n| n.name == s.name))
-        })
+        .filter(|s| crates.is_empty() || members.iter().any(|m| m.services().any(|n| n.name == s.name)))
         .collect();
     let mut started = Started::new(keep);
     up::start(&wanted, false, &mut started.services)?;
@@ -84,8 +71,7 @@ fn tested(
     println!("built in {:.0} s", begun.elapsed().as_secs_f32());
 
     let begun = Instant::now();
-    let status =
-        stream::lines(&mut cargo()?, &mut stdout(), |line| report.line(line, Instant::now()))?;
+    let status = stream::lines(&mut cargo()?, &mut stdout(), |line| report.line(line, Instant::now()))?;
     report.finish(status.success(), Instant::now());
     println!("tests ran for {:.0} s", begun.elapsed().as_secs_f32());
     if status.success() { Ok(()) } else { Err(format!("cargo test ended with {status}")) }

@@ -31,11 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Brings the services up, each in a thread; `started` gets those that did not run before, also on an error.
-pub(crate) fn start(
-    wanted: &[&'static Service],
-    durable: bool,
-    started: &mut Vec<&'static Service>,
-) -> Result<()> {
+pub(crate) fn start(wanted: &[&'static Service], durable: bool, started: &mut Vec<&'static Service>) -> Result<()> {
     let mut ours = Vec::new();
     for service in wanted {
         if service.given().is_some() {
@@ -58,8 +54,7 @@ pub(crate) fn start(
     let _alone = lock()?;
     install::missing(&ours)?;
     let answers: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> =
-            ours.iter().map(|service| scope.spawn(move || one(service, base, durable))).collect();
+        let threads: Vec<_> = ours.iter().map(|service| scope.spawn(move || one(service, base, durable))).collect();
         threads.into_iter().map(|thread| thread.join()).collect()
     });
     let mut errors = Vec::new();
@@ -134,9 +129,8 @@ fn one(service: &Service, base: u16, durable: bool) -> Result<bool> {
     let place = Place { server: &server, folder: &folder, ports: &ports, durable };
     let launches = (service.prepare)(&place)?;
     let mut record = Record { port: ports[0], durable, ..Record::default() };
-    let ready = launch(launches, &mut record, &folder, &log).and_then(|(process, mut child)| {
-        await_ready(service, &folder, process, ports[0], Some(&mut child))
-    });
+    let ready = launch(launches, &mut record, &folder, &log)
+        .and_then(|(process, mut child)| await_ready(service, &folder, process, ports[0], Some(&mut child)));
     if let Err(message) = ready {
         return match record.stop(service, &folder) {
             Ok(()) => Err(message),
@@ -166,18 +160,12 @@ fn refuse_taken(service: &Service, ports: &[u16], just_ended: bool) -> Result<()
 }
 
 /// Starts helpers and server, and records each at once: an `up` that is killed leaves nothing unknown.
-fn launch(
-    launches: Vec<Launch>,
-    record: &mut Record,
-    folder: &Path,
-    log: &Path,
-) -> Result<(Process, Child)> {
+fn launch(launches: Vec<Launch>, record: &mut Record, folder: &Path, log: &Path) -> Result<(Process, Child)> {
     let count = launches.len();
     let mut last = None;
     for (number, launch) in launches.into_iter().enumerate() {
         let child = launch.spawn(log)?;
-        let process =
-            Process::observe(child.id()).ok_or_else(|| format!("ended at once\n{}", tail(log)))?;
+        let process = Process::observe(child.id()).ok_or_else(|| format!("ended at once\n{}", tail(log)))?;
         if number + 1 == count {
             record.server = Some(process);
         } else {

@@ -5,11 +5,7 @@
 /// # Panics
 /// If the runtime cannot be started.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
-    #[allow(
-        clippy::expect_used,
-        reason = "a test without a runtime has nothing to report but this"
-    )]
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+    #[allow(clippy::expect_used, reason = "a test without a runtime has nothing to report but this")]
     runtime.expect("starting a runtime for a conformance case").block_on(future)
 }

@@ -128,11 +128,9 @@ fn sql_class(error: &sqlx::Error) -> (&'static str, ErrorClass) {
 fn io_class(error: &std::io::Error) -> ErrorClass {
     use std::io::ErrorKind as K;
     match error.kind() {
-        K::ConnectionRefused
-        | K::NotFound
-        | K::AddrNotAvailable
-        | K::HostUnreachable
-        | K::NetworkUnreachable => ErrorClass::Unavailable,
+        K::ConnectionRefused | K::NotFound | K::AddrNotAvailable | K::HostUnreachable | K::NetworkUnreachable => {
+            ErrorClass::Unavailable
+        }
         _ => ErrorClass::Unknown,
     }
 }
@@ -211,14 +209,10 @@ impl From<redis::RedisError> for BackendError {
 fn redis_class(error: &redis::RedisError) -> ErrorClass {
     use redis::{ErrorKind, ServerErrorKind as S};
     match error.kind() {
-        ErrorKind::Server(S::BusyLoading | S::ClusterDown | S::MasterDown | S::ReadOnly) => {
-            ErrorClass::Unavailable
-        }
+        ErrorKind::Server(S::BusyLoading | S::ClusterDown | S::MasterDown | S::ReadOnly) => ErrorClass::Unavailable,
         ErrorKind::Server(S::TryAgain | S::NoScript | S::ExecAbort) => ErrorClass::Transient,
         ErrorKind::Io if error.is_connection_refusal() => ErrorClass::Unavailable,
-        ErrorKind::Io => match StdError::source(error)
-            .and_then(|source| source.downcast_ref::<std::io::Error>())
-        {
+        ErrorKind::Io => match StdError::source(error).and_then(|source| source.downcast_ref::<std::io::Error>()) {
             Some(io) => io_class(io),
             None => ErrorClass::Unknown,
         },

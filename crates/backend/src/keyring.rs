@@ -107,9 +107,7 @@ impl KeyRing {
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRing")
-            .field("ids", &self.keys.iter().map(|(id, _)| id).collect::<Vec<_>>())
-            .finish()
+        f.debug_struct("KeyRing").field("ids", &self.keys.iter().map(|(id, _)| id).collect::<Vec<_>>()).finish()
     }
 }
 

@@ -42,18 +42,13 @@ impl Redis {
             .set_response_timeout(Some(RESPONSE))
             .set_number_of_retries(3)
             .set_max_delay(Duration::from_millis(500));
-        let connection =
-            ConnectionManager::new_with_config(redis::Client::open(url)?, config).await?;
+        let connection = ConnectionManager::new_with_config(redis::Client::open(url)?, config).await?;
         Ok(Self::new(connection))
     }
 
     /// Uses a connection that was made elsewhere, with its own time-outs.
     pub fn new(connection: ConnectionManager) -> Self {
-        Self {
-            connection,
-            prefix: String::new(),
-            retry: RetryPolicy::exponential().with_attempts(3),
-        }
+        Self { connection, prefix: String::new(), retry: RetryPolicy::exponential().with_attempts(3) }
     }
 
     /// The same server with all keys under a prefix.
@@ -106,8 +101,7 @@ impl Redis {
             metrics::counter!("onceward_backend_redis_repeats_total").increment(1);
             tokio::time::sleep(self.retry.delay(failures, random_unit())).await;
         };
-        metrics::histogram!("onceward_backend_redis_script_seconds")
-            .record(started.elapsed().as_secs_f64());
+        metrics::histogram!("onceward_backend_redis_script_seconds").record(started.elapsed().as_secs_f64());
         result
     }
 

@@ -37,12 +37,7 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// 20 ms, doubled up to 5 s, 5 attempts.
     pub const fn exponential() -> Self {
-        Self {
-            base: Duration::from_millis(20),
-            factor: 2.0,
-            max: Duration::from_secs(5),
-            attempts: 5,
-        }
+        Self { base: Duration::from_millis(20), factor: 2.0, max: Duration::from_secs(5), attempts: 5 }
     }
 
     /// One attempt, no repeat.

@@ -36,10 +36,6 @@ pub async fn open(path: impl AsRef<Path>) -> Result<SqlitePool, BackendError> {
 /// If the driver cannot start.
 pub async fn memory() -> Result<SqlitePool, BackendError> {
     let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
-    let one = SqlitePoolOptions::new()
-        .max_connections(1)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None);
+    let one = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
     Ok(one.connect_with(options).await?)
 }

@@ -49,8 +49,7 @@ pub async fn work<F, Fut, E>(
             }
             Err(error) => {
                 failures += 1;
-                metrics::counter!("onceward_backend_worker_errors_total", "worker" => name)
-                    .increment(1);
+                metrics::counter!("onceward_backend_worker_errors_total", "worker" => name).increment(1);
                 tracing::warn!(worker = name, failures, %error, "step failed, backing off");
                 // Not shortened by wake-ups: a busy producer must not turn an outage into a hot loop.
                 let pause = backoff.delay(failures, 0.5 + random_unit() / 2.0);
@@ -104,18 +103,10 @@ mod tests {
             assert_eq!(steps.load(Ordering::SeqCst), 3, "idle until woken");
             wake.notify_one();
             tokio::time::sleep(Duration::from_secs(3)).await;
-            assert_eq!(
-                steps.load(Ordering::SeqCst),
-                6,
-                "an error, then a short pause, then the long step"
-            );
+            assert_eq!(steps.load(Ordering::SeqCst), 6, "an error, then a short pause, then the long step");
             shutdown.cancel();
         };
         tokio::join!(task, driver);
-        assert_eq!(
-            steps.load(Ordering::SeqCst),
-            106,
-            "the step in flight ended before the worker returned"
-        );
+        assert_eq!(steps.load(Ordering::SeqCst), 106, "the step in flight ended before the worker returned");
     }
 }

@@ -1,9 +1,5 @@
 //! The SQL seam on MariaDB, with the traps of that family as cases.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a panic is the report; tests spawn to race"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a panic is the report; tests spawn to race")]
 
 #[path = "cases/seam.rs"]
 mod seam;
@@ -17,12 +13,7 @@ use onceward_backend::{BackendError, ErrorClass, Migrations};
 use testkit::{Mode, Proxy};
 
 async fn pool(url: &str) -> MySqlPool {
-    MySqlPoolOptions::new()
-        .max_connections(8)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect(url)
-        .await
-        .unwrap()
+    MySqlPoolOptions::new().max_connections(8).acquire_timeout(Duration::from_secs(5)).connect(url).await.unwrap()
 }
 
 async fn class(pool: &MySqlPool, statement: &'static str) -> ErrorClass {
@@ -45,12 +36,7 @@ async fn text_is_utf8_whatever_the_database_prefers() {
     let sql = Sql::<MySql>::new();
     let mut conn = pool.acquire().await.unwrap();
     sql.sql("create table t (id {key} primary key, body {text})").execute(&mut conn).await.unwrap();
-    sql.sql("insert into t (id, body) values (?, ?)")
-        .bind("x")
-        .bind("crab 🦀")
-        .execute(&mut conn)
-        .await
-        .unwrap();
+    sql.sql("insert into t (id, body) values (?, ?)").bind("x").bind("crab 🦀").execute(&mut conn).await.unwrap();
     let (body,) = sql.sql("select body from t").fetch_one::<(String,)>(&mut conn).await.unwrap();
     assert_eq!(body, "crab 🦀");
 }
@@ -74,10 +60,7 @@ async fn a_default_text_key_folds_case_and_a_key_column_only_trailing_space() {
         keyed += i32::from(insert.insert_once(&mut conn).await.unwrap());
     }
     assert_eq!(plain, 1, "three keys are one under a default collation");
-    assert_eq!(
-        keyed, 2,
-        "a key column tells case apart, but not a trailing space: key types refuse white space"
-    );
+    assert_eq!(keyed, 2, "a key column tells case apart, but not a trailing space: key types refuse white space");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,11 +74,7 @@ async fn insert_ignore_cuts_a_long_key_so_key_types_check_their_length() {
         let long = "k".repeat(255) + tail;
         let insert = sql.sql("{insert_ignore} t (id) values (?) {or_ignore}").bind(&long);
         let won = insert.insert_once(&mut conn).await.unwrap();
-        assert_eq!(
-            won,
-            tail == "a",
-            "two keys of 256 characters became one: this is why keys are bounded before"
-        );
+        assert_eq!(won, tail == "a", "two keys of 256 characters became one: this is why keys are bounded before");
     }
 }
 
@@ -108,8 +87,7 @@ async fn an_upsert_counts_one_for_insert_and_for_no_change() {
     sql.sql("create table t (id {key} primary key, n bigint)").execute(&mut conn).await.unwrap();
     let mut counts = Vec::new();
     for n in [1_i64, 1, 2] {
-        let upsert =
-            sql.sql("insert into t (id, n) values (?, ?) {upsert id: n}").bind("x").bind(n);
+        let upsert = sql.sql("insert into t (id, n) values (?, ?) {upsert id: n}").bind("x").bind(n);
         counts.push(upsert.execute(&mut conn).await.unwrap());
     }
     assert_eq!(counts, [1, 1, 2], "never read \"inserted\" from an upsert");
@@ -135,17 +113,11 @@ async fn a_migration_that_dies_half_way_is_taken_up_again() {
     let db = testkit::mysql::database().await;
     let pool = pool(db.url()).await;
     // DDL commits by itself here, so the first statement stays although the second one fails.
-    let broken = Migrations::new(
-        "demo",
-        &[(1, "create table if not exists a (x bigint);\ncreate table nonsense;\n")],
-    );
+    let broken = Migrations::new("demo", &[(1, "create table if not exists a (x bigint);\ncreate table nonsense;\n")]);
     assert_eq!(broken.run(&pool).await.unwrap_err().class(), ErrorClass::Refused);
     let whole = Migrations::new(
         "demo",
-        &[(
-            1,
-            "create table if not exists a (x bigint);\ncreate table if not exists b (x bigint);\n",
-        )],
+        &[(1, "create table if not exists a (x bigint);\ncreate table if not exists b (x bigint);\n")],
     );
     whole.run(&pool).await.unwrap();
     whole.run(&pool).await.unwrap();
@@ -169,10 +141,7 @@ async fn answers_of_the_server_are_classified() {
 
     let mut holder = pool.begin().await.unwrap();
     sqlx::query("update t set n = 2 where id = 1").execute(&mut *holder).await.unwrap();
-    assert_eq!(
-        class(&pool, "select n from t where id = 1 for update nowait").await,
-        ErrorClass::Transient
-    );
+    assert_eq!(class(&pool, "select n from t where id = 1 for update nowait").await, ErrorClass::Transient);
     drop(holder);
 
     let (mut a, mut b) = (pool.begin().await.unwrap(), pool.begin().await.unwrap());
@@ -194,12 +163,10 @@ async fn a_broken_wire_is_unknown_and_a_refused_one_unavailable() {
     sqlx::query("create table t (id int)").execute(&through).await.unwrap();
     let mut conn = through.acquire().await.unwrap();
     proxy.set(Mode::DropReplyTo(b"insert".to_vec()));
-    let error: BackendError =
-        sqlx::query("insert into t values (1)").execute(&mut *conn).await.unwrap_err().into();
+    let error: BackendError = sqlx::query("insert into t values (1)").execute(&mut *conn).await.unwrap_err().into();
     assert_eq!(error.class(), ErrorClass::Unknown);
     drop(conn);
     proxy.settle(Mode::Refuse).await;
-    let refused: BackendError =
-        sqlx::MySqlConnection::connect(proxy.url()).await.unwrap_err().into();
+    let refused: BackendError = sqlx::MySqlConnection::connect(proxy.url()).await.unwrap_err().into();
     assert_eq!(refused.class(), ErrorClass::Unavailable);
 }

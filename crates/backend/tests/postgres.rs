@@ -1,9 +1,5 @@
 //! The SQL seam on PostgreSQL.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a panic is the report; tests spawn to race"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a panic is the report; tests spawn to race")]
 
 #[path = "cases/seam.rs"]
 mod seam;
@@ -18,12 +14,7 @@ use onceward_backend::{BackendError, ErrorClass};
 use testkit::{Mode, Proxy};
 
 async fn pool(url: &str) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(8)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect(url)
-        .await
-        .unwrap()
+    PgPoolOptions::new().max_connections(8).acquire_timeout(Duration::from_secs(5)).connect(url).await.unwrap()
 }
 
 async fn class(pool: &PgPool, statement: &'static str) -> ErrorClass {
@@ -44,8 +35,7 @@ async fn a_writing_transaction_is_read_committed() {
     let options = options.options([("default_transaction_isolation", "serializable")]);
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
     let mut tx = begin(&pool).await.unwrap();
-    let level: String =
-        sqlx::query_scalar("show transaction_isolation").fetch_one(&mut *tx).await.unwrap();
+    let level: String = sqlx::query_scalar("show transaction_isolation").fetch_one(&mut *tx).await.unwrap();
     assert_eq!(level, "read committed");
 }
 
@@ -53,10 +43,7 @@ async fn a_writing_transaction_is_read_committed() {
 async fn answers_of_the_server_are_classified() {
     let db = testkit::postgres::database().await;
     let pool = pool(db.url()).await;
-    sqlx::query("create table t (id int primary key, n int check (n > 0))")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query("create table t (id int primary key, n int check (n > 0))").execute(&pool).await.unwrap();
     sqlx::query("insert into t values (1, 1), (2, 1)").execute(&pool).await.unwrap();
     assert_eq!(class(&pool, "insert into t values (1, 1)").await, ErrorClass::Conflict);
     assert_eq!(class(&pool, "insert into t values (3, 0)").await, ErrorClass::Refused);
@@ -65,17 +52,11 @@ async fn answers_of_the_server_are_classified() {
     // Lock not available, statement cancelled, deadlock.
     let mut holder = pool.begin().await.unwrap();
     sqlx::query("update t set n = 2 where id = 1").execute(&mut *holder).await.unwrap();
-    assert_eq!(
-        class(&pool, "select n from t where id = 1 for update nowait").await,
-        ErrorClass::Transient
-    );
+    assert_eq!(class(&pool, "select n from t where id = 1 for update nowait").await, ErrorClass::Transient);
     let mut other = pool.begin().await.unwrap();
     sqlx::query("set local statement_timeout = 50").execute(&mut *other).await.unwrap();
-    let error: BackendError = sqlx::query("update t set n = 3 where id = 1")
-        .execute(&mut *other)
-        .await
-        .unwrap_err()
-        .into();
+    let error: BackendError =
+        sqlx::query("update t set n = 3 where id = 1").execute(&mut *other).await.unwrap_err().into();
     assert_eq!(error.class(), ErrorClass::Transient);
     drop((holder, other));
 
@@ -98,8 +79,7 @@ async fn a_broken_wire_is_unknown_and_a_refused_one_unavailable() {
     sqlx::query("create table t (id int)").execute(&through).await.unwrap();
     let mut conn = through.acquire().await.unwrap();
     proxy.set(Mode::DropReplyTo(b"insert".to_vec()));
-    let error: BackendError =
-        sqlx::query("insert into t values (1)").execute(&mut *conn).await.unwrap_err().into();
+    let error: BackendError = sqlx::query("insert into t values (1)").execute(&mut *conn).await.unwrap_err().into();
     assert_eq!(error.class(), ErrorClass::Unknown);
     assert!(!error.is_retryable());
     drop(conn);
@@ -114,10 +94,8 @@ async fn a_session_that_the_server_ends_is_unknown() {
     let db = testkit::postgres::database().await;
     let pool = pool(db.url()).await;
     let mut victim = pool.acquire().await.unwrap();
-    let pid: i32 =
-        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *victim).await.unwrap();
-    let sleeping =
-        tokio::spawn(async move { sqlx::query("select pg_sleep(30)").execute(&mut *victim).await });
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *victim).await.unwrap();
+    let sleeping = tokio::spawn(async move { sqlx::query("select pg_sleep(30)").execute(&mut *victim).await });
     testkit::eventually(Duration::from_secs(5), async || {
         let ended: bool = sqlx::query_scalar(
             "select coalesce(bool_or(pg_terminate_backend(pid)), false) from pg_stat_activity where pid = $1 and query like '%pg_sleep%'",

@@ -1,9 +1,5 @@
 //! Scripts and errors on Redis.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a panic is the report; tests spawn to race"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a panic is the report; tests spawn to race")]
 
 use std::sync::LazyLock;
 
@@ -86,16 +82,11 @@ async fn only_a_repeatable_script_is_sent_again_after_a_lost_reply() {
     assert_eq!(count, 2, "it did run, once");
 
     testkit::eventually(std::time::Duration::from_secs(5), async || {
-        redis
-            .command::<String>(&redis::cmd("PING"))
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
+        redis.command::<String>(&redis::cmd("PING")).await.map(drop).map_err(|error| error.to_string())
     })
     .await;
     proxy.set(Mode::DropReplyTo(repeatable.clone().into_bytes()));
-    let count =
-        redis.run::<i64>(&REPEATABLE, std::slice::from_ref(&repeatable), &[]).await.unwrap();
+    let count = redis.run::<i64>(&REPEATABLE, std::slice::from_ref(&repeatable), &[]).await.unwrap();
     assert_eq!(count, 2, "sent again after the reply was lost");
 }
 

@@ -1,9 +1,5 @@
 //! The SQL seam on SQLite: what every store rests on.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a panic is the report; tests spawn to race"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a panic is the report; tests spawn to race")]
 
 #[path = "cases/seam.rs"]
 mod seam;
@@ -30,8 +26,7 @@ async fn a_writer_that_waits_too_long_is_busy_and_may_try_again() {
     let holder = begin(&pool).await.unwrap();
     let mut other = pool.acquire().await.unwrap();
     sqlx::query("pragma busy_timeout = 50").execute(&mut *other).await.unwrap();
-    let error: BackendError =
-        sqlx::query("begin immediate").execute(&mut *other).await.unwrap_err().into();
+    let error: BackendError = sqlx::query("begin immediate").execute(&mut *other).await.unwrap_err().into();
     assert_eq!((error.class(), error.backend()), (ErrorClass::Transient, "sqlite"));
     assert!(error.is_retryable());
     drop(holder);
@@ -71,10 +66,7 @@ async fn a_killed_process_keeps_its_commits_and_loses_the_rest() {
 #[tokio::test]
 async fn a_changed_migration_is_refused() {
     let (_folder, pool) = file().await;
-    Migrations::new("demo", &[(1, "create table if not exists a (x bigint);\n")])
-        .run(&pool)
-        .await
-        .unwrap();
+    Migrations::new("demo", &[(1, "create table if not exists a (x bigint);\n")]).run(&pool).await.unwrap();
     let changed = Migrations::new("demo", &[(1, "create table if not exists a (y bigint);\n")]);
     let error = changed.run(&pool).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Refused);

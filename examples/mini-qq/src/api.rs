@@ -59,15 +59,10 @@ pub(crate) async fn me(State(server): State<Server>, RawQuery(query): RawQuery) 
 }
 
 /// `GET /user/get_user_info`
-pub(crate) async fn user_info(
-    State(server): State<Server>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
+pub(crate) async fn user_info(State(server): State<Server>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let server = server.inner();
     server.counters().stats.user_info_requests += 1;
-    let params =
-        Params::parse(query.as_deref().unwrap_or_default()).map_err(|_| Failure::BadRequest.into());
+    let params = Params::parse(query.as_deref().unwrap_or_default()).map_err(|_| Failure::BadRequest.into());
     match params.and_then(|params| profile(server, &params, &headers)) {
         Ok(profile) => answer::json(&profile),
         Err(refusal) => answer::json(&refusal),
@@ -85,25 +80,18 @@ fn who(server: &Inner, params: &Params) -> Result<Me, Failure> {
     } else {
         None
     };
-    let client_id =
-        if server.faults.names_foreign_client() { format!("{client}-foreign") } else { client };
+    let client_id = if server.faults.names_foreign_client() { format!("{client}-foreign") } else { client };
     Ok(Me { client_id, openid, unionid })
 }
 
 fn profile(server: &Inner, params: &Params, headers: &HeaderMap) -> Result<Profile, Refusal> {
     let grant = granted(server, params)?;
     if params.text("oauth_consumer_key") != Some(grant.client.as_str()) {
-        return Err(Refusal {
-            ret: -1,
-            msg: "client request's parameters are invalid, invalid oauth_consumer_key",
-        });
+        return Err(Refusal { ret: -1, msg: "client request's parameters are invalid, invalid oauth_consumer_key" });
     }
     let openid = server.key.openid(&grant.client, &grant.user);
     if params.text("openid") != Some(openid.as_str()) {
-        return Err(Refusal {
-            ret: -1,
-            msg: "client request's parameters are invalid, invalid openid",
-        });
+        return Err(Refusal { ret: -1, msg: "client request's parameters are invalid, invalid openid" });
     }
     if !grant.scope.split(',').any(|name| name == "get_user_info") {
         return Err(Failure::NoConsent.into());

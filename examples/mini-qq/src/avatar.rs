@@ -12,9 +12,7 @@ pub(crate) async fn avatar(State(server): State<Server>, Path(file): Path<String
     let server = server.inner();
     let found = file.strip_suffix(".svg").and_then(|openid| {
         let clients: Vec<String> = server.clients(|clients| clients.keys().cloned().collect());
-        let is = |user: &&User| {
-            clients.iter().any(|client| server.key.openid(client, &user.name) == openid)
-        };
+        let is = |user: &&User| clients.iter().any(|client| server.key.openid(client, &user.name) == openid);
         server.users.iter().find(is)
     });
     match found {
@@ -33,12 +31,8 @@ pub(crate) async fn avatar(State(server): State<Server>, Path(file): Path<String
 
 fn picture(user: &User) -> String {
     let hue = hue(&user.name);
-    let initial: String = user
-        .nickname
-        .chars()
-        .find(|c| c.is_alphanumeric())
-        .map(|c| c.to_uppercase().collect())
-        .unwrap_or_default();
+    let initial: String =
+        user.nickname.chars().find(|c| c.is_alphanumeric()).map(|c| c.to_uppercase().collect()).unwrap_or_default();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 100 100\" role=\"img\" aria-label=\"{initial}\">\
          <rect width=\"100\" height=\"100\" fill=\"hsl({hue},45%,42%)\"/>\

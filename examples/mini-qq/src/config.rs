@@ -136,8 +136,7 @@ impl Config {
         if self.users.iter().any(|user| !is_name(&user.name)) {
             return refuse("a user's name is not made of 1 to 64 letters, digits, `_`, `-` or `.`");
         }
-        if self.origin.as_deref().is_some_and(|origin| !is_web_uri(origin) || origin.ends_with('/'))
-        {
+        if self.origin.as_deref().is_some_and(|origin| !is_web_uri(origin) || origin.ends_with('/')) {
             return refuse("the origin is not like http://host:port");
         }
         Ok(())
@@ -202,10 +201,7 @@ impl Client {
             return Err(Error::Config(format!("client {} has no secret", self.id)));
         }
         match self.redirect_uris.iter().find(|uri| !is_web_uri(uri)) {
-            Some(_) => Err(Error::Config(format!(
-                "client {}: a redirect URI is not an absolute http(s) URI",
-                self.id
-            ))),
+            Some(_) => Err(Error::Config(format!("client {}: a redirect URI is not an absolute http(s) URI", self.id))),
             None if self.redirect_uris.is_empty() => {
                 Err(Error::Config(format!("client {} has no redirect URI", self.id)))
             }
@@ -272,8 +268,7 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
 /// Absolute, http or https, printable ASCII, no fragment.
@@ -293,15 +288,7 @@ mod tests {
         for uri in ["http://127.0.0.1:8080/auth/qq/callback", "https://shop.example/cb?x=1"] {
             assert!(Client::new("a", "s", [uri]).check().is_ok(), "{uri}");
         }
-        for uri in [
-            "/cb",
-            "http:///cb",
-            "ftp://x/cb",
-            "javascript:alert(1)",
-            "http://x/cb#f",
-            "http://x/ c",
-            "",
-        ] {
+        for uri in ["/cb", "http:///cb", "ftp://x/cb", "javascript:alert(1)", "http://x/cb#f", "http://x/ c", ""] {
             assert!(Client::new("a", "s", [uri]).check().is_err(), "{uri}");
         }
     }

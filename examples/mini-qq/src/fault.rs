@@ -114,8 +114,7 @@ impl Faults {
     /// The fault of this request.
     fn take(&self, endpoint: Endpoint) -> Option<Fault> {
         let mut list = self.list();
-        let (_, fault, times) =
-            list.iter_mut().find(|(at, _, times)| *at == endpoint && *times != Times::Left(0))?;
+        let (_, fault, times) = list.iter_mut().find(|(at, _, times)| *at == endpoint && *times != Times::Left(0))?;
         if let Times::Left(left) = times {
             *left -= 1;
         }
@@ -136,9 +135,9 @@ pub(crate) async fn apply(
     let Some(fault) = server.faults().take(endpoint) else { return next.run(request).await };
     match fault {
         Fault::StallBefore => std::future::pending().await,
-        Fault::Status(status) => StatusCode::from_u16(status)
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-            .into_response(),
+        Fault::Status(status) => {
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        }
         Fault::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         fault => spoil(next.run(request).await, fault).await,
     }
@@ -156,13 +155,9 @@ async fn spoil(response: Response, fault: Fault) -> Response {
             tokio::time::sleep(delay).await;
             Body::from(body)
         }
-        Fault::Drop => Body::from_stream(stream::iter([Err::<Bytes, _>(io::Error::other(
-            "dropped on purpose",
-        ))])),
+        Fault::Drop => Body::from_stream(stream::iter([Err::<Bytes, _>(io::Error::other("dropped on purpose"))])),
         Fault::Garbage => Body::from(vec![0xff, 0x00, 0xfe, b'{', 0x80]),
-        Fault::Html => {
-            Body::from("<!doctype html><title>502</title><p>Something stands in between.")
-        }
+        Fault::Html => Body::from("<!doctype html><title>502</title><p>Something stands in between."),
         Fault::Truncated => Body::from(body.slice(..body.len() / 2)),
         Fault::TrailingComma => {
             let mut text = body.to_vec();

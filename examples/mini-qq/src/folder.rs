@@ -80,20 +80,14 @@ impl Folder {
         let Some(open) = &self.0 else { return Ok(()) };
         let identity = Identity { key: key.to_text(), clients: clients.clone() };
         let path = open.dir.join(IDENTITY);
-        let text =
-            serde_json::to_vec_pretty(&identity).map_err(io::Error::from).map_err(data(&path))?;
+        let text = serde_json::to_vec_pretty(&identity).map_err(io::Error::from).map_err(data(&path))?;
         replace(&open.dir, IDENTITY, &text).map(drop)
     }
 }
 
 fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(data(&path))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(data(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: dir.to_owned() }),
@@ -113,9 +107,8 @@ fn read_identity(dir: &Path) -> Result<(Key, Clients), Error> {
     let corrupt = |source| Error::Corrupt { path: path.clone(), line: 1, source };
     let identity: Identity = serde_json::from_slice(&text).map_err(corrupt)?;
     // A new key would make everybody a stranger, so a bad one is not replaced.
-    let key = Key::from_text(&identity.key).ok_or_else(|| {
-        corrupt(<serde_json::Error as serde::de::Error>::custom("the key is not one of 32 bytes"))
-    })?;
+    let key = Key::from_text(&identity.key)
+        .ok_or_else(|| corrupt(<serde_json::Error as serde::de::Error>::custom("the key is not one of 32 bytes")))?;
     Ok((key, identity.clients))
 }
 
@@ -128,9 +121,7 @@ fn read_journal(path: &Path) -> Result<Grants, Error> {
     // The line that a kill has torn was never answered: everything behind the last line end is ignored.
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let mut grants = Grants::default();
-    for (number, line) in
-        text[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
-    {
+    for (number, line) in text[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
         let events: Vec<Event> = serde_json::from_slice(line).map_err(|source| Error::Corrupt {
             path: path.to_owned(),
             line: number + 1,
@@ -185,8 +176,7 @@ mod tests {
     use crate::grants::Grant;
 
     fn access(token: &str) -> Event {
-        let grant =
-            Grant { client: "a".to_owned(), user: "alice".to_owned(), scope: String::new() };
+        let grant = Grant { client: "a".to_owned(), user: "alice".to_owned(), scope: String::new() };
         Event::Access { token: token.to_owned(), family: "f".to_owned(), grant, expires: u64::MAX }
     }
 

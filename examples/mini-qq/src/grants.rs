@@ -22,13 +22,7 @@ pub(crate) struct Grant {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
     /// A code was given to the browser; it is also the name of the family of all tokens that come from it.
-    Code {
-        code: String,
-        grant: Grant,
-        redirect_uri: String,
-        challenge: Option<String>,
-        expires: u64,
-    },
+    Code { code: String, grant: Grant, redirect_uri: String, challenge: Option<String>, expires: u64 },
     /// A code was used, well or badly.
     Spent { code: String },
     /// An access token was given to the client.
@@ -103,10 +97,7 @@ impl Grants {
             let events = self.revoke(shown.code).into_iter().collect();
             return Decision { events, answer: Err(Failure::CodeReused) };
         }
-        let answer = if code.expires <= now
-            || code.grant.client != shown.client
-            || !code.proves(shown.verifier)
-        {
+        let answer = if code.expires <= now || code.grant.client != shown.client || !code.proves(shown.verifier) {
             Err(Failure::CodeRejected)
         } else if code.redirect_uri != shown.redirect_uri {
             Err(Failure::RedirectUri)
@@ -146,19 +137,13 @@ impl Grants {
 
     /// Voids a family; nothing if it has no tokens.
     fn revoke(&self, family: &str) -> Option<Event> {
-        let until = self
-            .refresh
-            .values()
-            .filter(|refresh| refresh.family == family)
-            .map(|r| r.expires)
-            .max()?;
+        let until = self.refresh.values().filter(|refresh| refresh.family == family).map(|r| r.expires).max()?;
         Some(Event::Revoked { family: family.to_owned(), until })
     }
 
     /// Voids every family.
     pub(crate) fn revoke_all(&self) -> Vec<Event> {
-        let mut families: Vec<&str> =
-            self.refresh.values().map(|refresh| refresh.family.as_str()).collect();
+        let mut families: Vec<&str> = self.refresh.values().map(|refresh| refresh.family.as_str()).collect();
         families.sort_unstable();
         families.dedup();
         families.into_iter().filter_map(|family| self.revoke(family)).collect()
@@ -167,8 +152,7 @@ impl Grants {
     pub(crate) fn apply(&mut self, event: Event) {
         match event {
             Event::Code { code, grant, redirect_uri, challenge, expires } => {
-                self.codes
-                    .insert(code, Code { grant, redirect_uri, challenge, expires, spent: false });
+                self.codes.insert(code, Code { grant, redirect_uri, challenge, expires, spent: false });
             }
             Event::Spent { code } => {
                 if let Some(code) = self.codes.get_mut(&code) {
@@ -222,13 +206,11 @@ impl Grants {
             }
         }
         for (token, Access { family, grant, expires }) in &self.access {
-            let (token, family, grant, expires) =
-                (token.clone(), family.clone(), grant.clone(), *expires);
+            let (token, family, grant, expires) = (token.clone(), family.clone(), grant.clone(), *expires);
             events.push(Event::Access { token, family, grant, expires });
         }
         for (name, Refresh { family, grant, expires, used }) in &self.refresh {
-            let (token, family, grant, expires) =
-                (name.clone(), family.clone(), grant.clone(), *expires);
+            let (token, family, grant, expires) = (name.clone(), family.clone(), grant.clone(), *expires);
             events.push(Event::Refresh { token, family, grant, expires });
             if *used {
                 events.push(Event::Rotated { token: name.clone() });
@@ -246,9 +228,7 @@ impl Code {
     fn proves(&self, verifier: Option<&str>) -> bool {
         match (&self.challenge, verifier) {
             (None, None) => true,
-            (Some(wanted), Some(verifier)) => {
-                challenge(verifier).as_bytes().ct_eq(wanted.as_bytes()).into()
-            }
+            (Some(wanted), Some(verifier)) => challenge(verifier).as_bytes().ct_eq(wanted.as_bytes()).into(),
             _ => false,
         }
     }

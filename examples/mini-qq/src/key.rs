@@ -60,11 +60,7 @@ pub(crate) fn challenge(verifier: &str) -> String {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [b >> 4, b & 15])
-        .map(|n| char::from(DIGITS[usize::from(n)]))
-        .collect()
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|n| char::from(DIGITS[usize::from(n)])).collect()
 }
 
 fn random() -> Result<[u8; 32], getrandom::Error> {
@@ -84,10 +80,7 @@ mod tests {
         let openid = key.openid("shop", "alice");
         assert_eq!(openid, again.openid("shop", "alice"));
         assert_eq!(openid.len(), 32);
-        assert!(
-            openid.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
-            "{openid}"
-        );
+        assert!(openid.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)), "{openid}");
         assert_ne!(openid, key.openid("other", "alice"));
         assert_ne!(openid, key.openid("shop", "bob"));
         assert_ne!(openid, Key::generate().unwrap().openid("shop", "alice"));

@@ -29,13 +29,10 @@ struct Args {
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .init();
-    let done = tokio::runtime::Runtime::new()
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run(Args::parse())));
+    let done =
+        tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(run(Args::parse())));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -51,16 +48,13 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| format!("{}: {error}", args.listen))?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| format!("{}: {error}", args.listen))?;
     let addr = listener.local_addr()?;
     let mut config = Config::default().with_origin(format!("http://{addr}"));
     config.data_dir = args.data;
     config.clients = args.clients;
     let server = Server::new(config)?;
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     writeln!(io::stdout(), "mini-qq listening on http://{addr}")?;
     io::stdout().flush()?;
     server
@@ -93,10 +87,7 @@ mod tests {
     #[test]
     fn a_client_on_the_command_line() {
         let plain = client("shop:s3cret:http://127.0.0.1:8080/cb").unwrap();
-        assert_eq!(
-            (plain.id.as_str(), plain.secret.as_str(), plain.pkce),
-            ("shop", "s3cret", false)
-        );
+        assert_eq!((plain.id.as_str(), plain.secret.as_str(), plain.pkce), ("shop", "s3cret", false));
         assert_eq!(plain.redirect_uris, ["http://127.0.0.1:8080/cb"]);
         let strict = client("shop:s:http://127.0.0.1:8080/cb:pkce").unwrap();
         assert!(strict.pkce);

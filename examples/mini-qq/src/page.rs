@@ -45,8 +45,7 @@ struct Home {
 
 impl<'a> Choice<'a> {
     pub(crate) fn new(name: &'a str, nickname: &'a str) -> Self {
-        let initial =
-            nickname.chars().next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+        let initial = nickname.chars().next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
         Self { name, nickname, initial, colour: hue(name) / 30 }
     }
 }
@@ -70,10 +69,7 @@ pub(crate) async fn home(State(server): State<Server>) -> Response {
 
 /// `GET /mini-qq.css`
 pub(crate) async fn stylesheet() -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-        (header::CACHE_CONTROL, "public, max-age=300"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=300")];
     (headers, include_str!("../static/mini-qq.css")).into_response()
 }
 
@@ -83,11 +79,7 @@ pub(crate) async fn not_found() -> Response {
 
 /// A request that QQ refuses with a number.
 pub(crate) fn refused(failure: Failure) -> Response {
-    let page = Problem {
-        title: "This login cannot go on",
-        text: failure.text(),
-        number: Some(failure.number()),
-    };
+    let page = Problem { title: "This login cannot go on", text: failure.text(), number: Some(failure.number()) };
     show(StatusCode::BAD_REQUEST, &page, None)
 }
 
@@ -102,11 +94,7 @@ pub(crate) fn unavailable() -> Response {
 
 /// A page with the headers that all have. Browsers apply `form-action` to where the answer of a form redirects to, so
 /// the authorize page names its client's origin.
-pub(crate) fn show(
-    status: StatusCode,
-    page: &impl Template,
-    form_goes_to: Option<&str>,
-) -> Response {
+pub(crate) fn show(status: StatusCode, page: &impl Template, form_goes_to: Option<&str>) -> Response {
     let Ok(text) = page.render() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let client = form_goes_to.map(origin).unwrap_or_default();
     let policy = format!(

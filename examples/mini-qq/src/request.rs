@@ -34,11 +34,8 @@ impl Request {
         if params.text("response_type") != Some("code") {
             return Err(Failure::ResponseType);
         }
-        let challenge = match (params.text("code_challenge"), params.text("code_challenge_method"))
-        {
-            (Some(challenge), Some("S256")) if is_challenge(challenge) => {
-                Some(challenge.to_owned())
-            }
+        let challenge = match (params.text("code_challenge"), params.text("code_challenge_method")) {
+            (Some(challenge), Some("S256")) if is_challenge(challenge) => Some(challenge.to_owned()),
             (None, None) if !registration.pkce => None,
             _ => return Err(Failure::BadRequest),
         };
@@ -60,8 +57,7 @@ impl Request {
     /// Whether the client may still ask this; it may have been registered anew since the page was shown.
     pub(crate) fn stands(&self, clients: &Clients) -> bool {
         clients.get(&self.client).is_some_and(|registration| {
-            registration.redirect_uris.contains(&self.redirect_uri)
-                && (self.challenge.is_some() || !registration.pkce)
+            registration.redirect_uris.contains(&self.redirect_uri) && (self.challenge.is_some() || !registration.pkce)
         })
     }
 
@@ -127,16 +123,10 @@ mod tests {
     fn a_changed_request_does_not_open() {
         let key = Key::generate().unwrap();
         let sealed = request().seal(&key, "cookie");
-        let other =
-            Request { redirect_uri: "http://evil/cb".to_owned(), ..request() }.seal(&key, "c");
+        let other = Request { redirect_uri: "http://evil/cb".to_owned(), ..request() }.seal(&key, "c");
         let (body, mac) = (other.split_once('.').unwrap().0, sealed.split_once('.').unwrap().1);
-        for text in [
-            format!("{body}.{mac}"),
-            body.to_owned(),
-            String::new(),
-            format!("{sealed}x"),
-            format!("{body}."),
-        ] {
+        for text in [format!("{body}.{mac}"), body.to_owned(), String::new(), format!("{sealed}x"), format!("{body}.")]
+        {
             assert_eq!(Request::open(&text, &key, "cookie", 0), None, "{text}");
         }
     }

@@ -67,12 +67,7 @@ impl Server {
     pub fn new(config: Config) -> Result<Self, Error> {
         config.check()?;
         let contents = folder::open(config.data_dir.as_deref(), config.clock.now())?;
-        let state = State {
-            folder: contents.folder,
-            clients: contents.clients,
-            grants: contents.grants,
-            changes: 0,
-        };
+        let state = State { folder: contents.folder, clients: contents.clients, grants: contents.grants, changes: 0 };
         let inner = Inner {
             key: contents.key,
             users: config.users,
@@ -116,15 +111,9 @@ impl Server {
             .route("/mini-qq.css", get(page::stylesheet))
             .route("/avatar/{file}", get(avatar::avatar))
             .route("/oauth2.0/authorize", get(authorize::page).post(authorize::decide))
-            .route(
-                "/oauth2.0/token",
-                get(token::token).post(token::token).route_layer(faulty(Endpoint::Token)),
-            )
+            .route("/oauth2.0/token", get(token::token).post(token::token).route_layer(faulty(Endpoint::Token)))
             .route("/oauth2.0/me", get(api::me).route_layer(faulty(Endpoint::Me)))
-            .route(
-                "/user/get_user_info",
-                get(api::user_info).route_layer(faulty(Endpoint::UserInfo)),
-            )
+            .route("/user/get_user_info", get(api::user_info).route_layer(faulty(Endpoint::UserInfo)))
             .fallback(page::not_found)
             .layer(DefaultBodyLimit::max(16 * 1024))
             .with_state(self.clone())
@@ -158,8 +147,7 @@ impl Server {
     /// Who `user` is to the client `client_id`; `None` if either is unknown.
     #[must_use]
     pub fn openid(&self, client_id: &str, user: &str) -> Option<String> {
-        let known =
-            self.inner.state().clients.contains_key(client_id) && self.inner.user(user).is_some();
+        let known = self.inner.state().clients.contains_key(client_id) && self.inner.user(user).is_some();
         known.then(|| self.inner.key.openid(client_id, user))
     }
 
@@ -177,15 +165,12 @@ impl Server {
 
     /// Ends every access token now; refresh tokens live on.
     pub fn expire_all_tokens(&self) {
-        let _ = self
-            .inner
-            .decide(|_, now| Decision { events: vec![Event::Expired { at: now }], answer: Ok(()) });
+        let _ = self.inner.decide(|_, now| Decision { events: vec![Event::Expired { at: now }], answer: Ok(()) });
     }
 
     /// Revokes every access and refresh token, as a person can at QQ.
     pub fn revoke_all_tokens(&self) {
-        let _ =
-            self.inner.decide(|grants, _| Decision { events: grants.revoke_all(), answer: Ok(()) });
+        let _ = self.inner.decide(|grants, _| Decision { events: grants.revoke_all(), answer: Ok(()) });
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -195,10 +180,7 @@ impl Server {
 
 impl Inner {
     /// Lets `rule` decide, records what it decided, and only then makes it so.
-    pub(crate) fn decide<T>(
-        &self,
-        rule: impl FnOnce(&Grants, u64) -> Decision<T>,
-    ) -> Result<T, Failure> {
+    pub(crate) fn decide<T>(&self, rule: impl FnOnce(&Grants, u64) -> Decision<T>) -> Result<T, Failure> {
         let mut state = self.state();
         let now = self.clock.now();
         let Decision { events, answer } = rule(&state.grants, now);
@@ -257,10 +239,7 @@ impl Inner {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner")
-            .field("users", &self.users)
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
+        f.debug_struct("Inner").field("users", &self.users).field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 

@@ -78,15 +78,13 @@ fn issue(server: &Inner, params: &Params) -> Result<Tokens, Failure> {
         }
         "refresh_token" => {
             let token = digest(params.text("refresh_token").ok_or(Failure::NoRefreshToken)?);
-            let given =
-                server.decide(|grants, now| fresh.with(grants.refresh(client, &token, now)))?;
+            let given = server.decide(|grants, now| fresh.with(grants.refresh(client, &token, now)))?;
             server.counters().stats.refreshes += 1;
             given
         }
         _ => return Err(Failure::GrantType),
     };
-    let openid = (params.text("need_openid") == Some("1"))
-        .then(|| server.key.openid(&grant.client, &grant.user));
+    let openid = (params.text("need_openid") == Some("1")).then(|| server.key.openid(&grant.client, &grant.user));
     Ok(Tokens { openid, ..tokens })
 }
 
@@ -127,10 +125,7 @@ impl Fresh {
                 expires: self.refresh_expires,
             });
             let (access_token, refresh_token) = (self.access.clone(), self.refresh.clone());
-            (
-                Tokens { access_token, expires_in: self.expires_in, refresh_token, openid: None },
-                grant,
-            )
+            (Tokens { access_token, expires_in: self.expires_in, refresh_token, openid: None }, grant)
         });
         Decision { events, answer }
     }

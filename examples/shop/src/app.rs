@@ -58,10 +58,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/wallet", get(wallet::show))
         .fallback(|| async { Problem::not_found("There is nothing at this address.") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "This address does not take that kind of request.",
-            )
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This address does not take that kind of request.")
         })
         .layer(from_fn_with_state(Arc::clone(app), visit::layer));
     Router::new()
@@ -75,17 +72,13 @@ pub fn router(app: &Arc<App>) -> Router {
 }
 
 async fn fixed(text: &'static str, kind: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")], text)
-        .into_response()
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")], text).into_response()
 }
 
 async fn product_picture(State(app): State<Arc<App>>, Path(file): Path<String>) -> Response {
     match file.strip_suffix(".svg").and_then(|sku| app.stores.catalog.product(sku)) {
         Some(product) => {
-            let headers = [
-                (header::CONTENT_TYPE, "image/svg+xml"),
-                (header::CACHE_CONTROL, "public, max-age=3600"),
-            ];
+            let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=3600")];
             (headers, picture(&product.sku)).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),
@@ -117,8 +110,6 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     }
     match down.is_empty() {
         true => "ok".into_response(),
-        false => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("down: {}", down.join(", "))).into_response()
-        }
+        false => (StatusCode::SERVICE_UNAVAILABLE, format!("down: {}", down.join(", "))).into_response(),
     }
 }

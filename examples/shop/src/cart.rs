@@ -34,8 +34,7 @@ pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
             checked: line.checked,
         })
         .collect();
-    let subtotal =
-        lines.iter().filter(|line| line.checked).map(|line| line.quantity * line.price).sum();
+    let subtotal = lines.iter().filter(|line| line.checked).map(|line| line.quantity * line.price).sum();
     let member = visit.session.member.is_some();
     let rows: Vec<_> = lines
         .iter()
@@ -49,24 +48,18 @@ pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
     let data = json!({
         "owner": if member { "member" } else { "guest" }, "version": cart.version, "lines": rows, "subtotal": subtotal,
     });
-    visit
-        .answer(&app, data, |chrome| CartPage { chrome, member, lines, subtotal, merged: None })
-        .await
+    visit.answer(&app, data, |chrome| CartPage { chrome, member, lines, subtotal, merged: None }).await
 }
 
 /// `POST /cart/lines`
 pub async fn add(State(app): State<Arc<App>>, post: Post) -> Result<Response, Problem> {
     let unknown = || Problem::not_found("There is no such product.");
-    let product = post
-        .form
-        .text("sku")
-        .and_then(|sku| app.stores.catalog.product(sku))
-        .ok_or_else(unknown)?;
+    let product = post.form.text("sku").and_then(|sku| app.stores.catalog.product(sku)).ok_or_else(unknown)?;
     let quantity = match post.form.text("quantity") {
         None => 1,
-        Some(text) => number(text).filter(|quantity| *quantity > 0).ok_or_else(|| {
-            Problem::invalid("The quantity must be a whole number from 1 to 999.")
-        })?,
+        Some(text) => number(text)
+            .filter(|quantity| *quantity > 0)
+            .ok_or_else(|| Problem::invalid("The quantity must be a whole number from 1 to 999."))?,
     };
     let sku = Sku::new(product.sku.as_str()).map_err(Problem::from)?;
     app.stores.carts.add(&post.visit.session.owner(), Item::new(sku), quantity).await?;
@@ -74,11 +67,7 @@ pub async fn add(State(app): State<Arc<App>>, post: Post) -> Result<Response, Pr
 }
 
 /// `POST /cart/lines/{key}`
-pub async fn change(
-    State(app): State<Arc<App>>,
-    Path(key): Path<String>,
-    post: Post,
-) -> Result<Response, Problem> {
+pub async fn change(State(app): State<Arc<App>>, Path(key): Path<String>, post: Post) -> Result<Response, Problem> {
     let owner = post.visit.session.owner();
     let unknown = || Problem::not_found("That is not in your cart.");
     let key = LineKey::new(key).map_err(|_| unknown())?;
@@ -91,9 +80,9 @@ pub async fn change(
         Some(_) => return Err(Problem::invalid("checked is 0 or 1.")),
     };
     let quantity = match post.form.text("quantity") {
-        Some(text) => Some(number(text).ok_or_else(|| {
-            Problem::invalid("The quantity must be a whole number from 0 to 999.")
-        })?),
+        Some(text) => {
+            Some(number(text).ok_or_else(|| Problem::invalid("The quantity must be a whole number from 0 to 999."))?)
+        }
         None if checked.is_none() => return Err(Problem::invalid("Give a quantity.")),
         None => None,
     };

@@ -68,8 +68,7 @@ impl Catalog {
     pub fn seeded(seed: u64) -> Self {
         let products = seed::products(seed);
         let pairs = seed::pairs(seed, &products);
-        let by_sku =
-            products.iter().enumerate().map(|(at, product)| (product.sku.clone(), at)).collect();
+        let by_sku = products.iter().enumerate().map(|(at, product)| (product.sku.clone(), at)).collect();
         Self { products, by_sku, pairs }
     }
 

@@ -49,9 +49,7 @@ async fn basket(stores: &Stores, owner: &Owner) -> Result<Vec<Bought>, Problem> 
 
 /// What the page showed, as the token remembers it.
 fn fingerprint(lines: &[Bought]) -> Fingerprint {
-    let parts = lines
-        .iter()
-        .flat_map(|line| [line.sku.clone(), line.quantity.to_string(), line.price.to_string()]);
+    let parts = lines.iter().flat_map(|line| [line.sku.clone(), line.quantity.to_string(), line.price.to_string()]);
     Fingerprint::parts(parts.collect::<Vec<_>>())
 }
 
@@ -60,40 +58,20 @@ pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
     let user = visit.member()?.id.as_str();
     let lines = basket(&app.stores, &visit.session.owner()).await?;
     if lines.is_empty() {
-        return Err(Problem {
-            instead: Some("/cart"),
-            ..Problem::conflict("Nothing in your cart is checked.")
-        });
+        return Err(Problem { instead: Some("/cart"), ..Problem::conflict("Nothing in your cart is checked.") });
     }
     let token = app.stores.tokens.issue(user, &fingerprint(&lines)).await?.into_string();
     let (balance, _) = wallet::statement(&app.stores, user).await?;
     let total = lines.iter().map(|line| line.quantity * line.price).sum();
-    let rows: Vec<_> = lines
-        .iter()
-        .map(|line| json!({ "sku": line.sku, "quantity": line.quantity, "price": line.price }))
-        .collect();
+    let rows: Vec<_> =
+        lines.iter().map(|line| json!({ "sku": line.sku, "quantity": line.quantity, "price": line.price })).collect();
     let data = json!({ "order_token": token, "lines": rows, "total": total, "balance": balance });
-    let name = |sku: &str| {
-        app.stores.catalog.product(sku).map_or("", |product| product.name.as_str()).to_owned()
-    };
+    let name = |sku: &str| app.stores.catalog.product(sku).map_or("", |product| product.name.as_str()).to_owned();
     let lines = lines
         .into_iter()
-        .map(|line| OrderLine {
-            name: name(&line.sku),
-            sku: line.sku,
-            quantity: line.quantity,
-            price: line.price,
-        })
+        .map(|line| OrderLine { name: name(&line.sku), sku: line.sku, quantity: line.quantity, price: line.price })
         .collect();
-    visit
-        .answer(&app, data, |chrome| CheckoutPage {
-            chrome,
-            order_token: token,
-            lines,
-            total,
-            balance,
-        })
-        .await
+    visit.answer(&app, data, |chrome| CheckoutPage { chrome, order_token: token, lines, total, balance }).await
 }
 
 /// `POST /checkout`
@@ -102,9 +80,7 @@ pub async fn submit(State(app): State<Arc<App>>, post: Post) -> Result<Response,
     let token = post.form.text("order_token").unwrap_or("").to_owned();
     // On a task of its own: a browser that goes away must not stop an order half way.
     let tasks = app.tasks.clone();
-    let work = tasks.spawn(async move {
-        Submit { stores: &app.stores, member: &member, token: &token }.run().await
-    });
+    let work = tasks.spawn(async move { Submit { stores: &app.stores, member: &member, token: &token }.run().await });
     let order = work.await.map_err(Problem::internal)??;
     Ok(see_other(&format!("/orders/{order}")))
 }
@@ -118,8 +94,7 @@ struct Submit<'a> {
 impl Submit<'_> {
     /// The id of the token's order, old or new.
     async fn run(&self) -> Result<String, Problem> {
-        let invalid =
-            || Problem::conflict("This order form is not valid. Open the confirm page again.");
+        let invalid = || Problem::conflict("This order form is not valid. Open the confirm page again.");
         let user = self.member.id.as_str();
         let id = self.stores.tokens.open(user, self.token).ok_or_else(invalid)?;
         let until = Instant::now() + PATIENCE;
@@ -139,25 +114,22 @@ impl Submit<'_> {
                 continue;
             };
             let lines = basket(self.stores, &self.owner()).await?;
-            let claim =
-                match self.stores.tokens.spend(user, self.token, &fingerprint(&lines)).await? {
-                    Spend::Accepted(claim) => claim,
-                    Spend::AlreadySpent { .. } => continue,
-                    Spend::InFlight { retry_after } => {
-                        sleep(retry_after.min(PAUSE)).await;
-                        continue;
-                    }
-                    Spend::Expired => {
-                        let detail = "This confirm page is too old. Open it again.";
-                        return Err(Problem::new(StatusCode::GONE, detail));
-                    }
-                    Spend::Mismatch => {
-                        return Err(Problem::conflict(
-                            "Your cart or a price changed. Look at the confirm page again.",
-                        ));
-                    }
-                    _ => return Err(invalid()),
-                };
+            let claim = match self.stores.tokens.spend(user, self.token, &fingerprint(&lines)).await? {
+                Spend::Accepted(claim) => claim,
+                Spend::AlreadySpent { .. } => continue,
+                Spend::InFlight { retry_after } => {
+                    sleep(retry_after.min(PAUSE)).await;
+                    continue;
+                }
+                Spend::Expired => {
+                    let detail = "This confirm page is too old. Open it again.";
+                    return Err(Problem::new(StatusCode::GONE, detail));
+                }
+                Spend::Mismatch => {
+                    return Err(Problem::conflict("Your cart or a price changed. Look at the confirm page again."));
+                }
+                _ => return Err(invalid()),
+            };
             match self.place(id, claim, &previous, &lines).await? {
                 Some(order) => return Ok(order),
                 None => sleep(PAUSE).await,
@@ -173,11 +145,10 @@ impl Submit<'_> {
     /// The newest order of the user, which has left the cart when this answers. `None`: it is not decided yet.
     async fn help_last_order(&self) -> Result<Option<String>, Problem> {
         let pool = self.stores.orders.pool();
-        let last: Option<String> =
-            sqlx::query_scalar("select last_order from checkouts where user_id = ?")
-                .bind(self.member.id.as_str())
-                .fetch_optional(pool)
-                .await?;
+        let last: Option<String> = sqlx::query_scalar("select last_order from checkouts where user_id = ?")
+            .bind(self.member.id.as_str())
+            .fetch_optional(pool)
+            .await?;
         let Some(last) = last else {
             orders::open(pool, self.member.id.as_str()).await?;
             return Ok(Some(String::new()));
@@ -211,17 +182,14 @@ impl Submit<'_> {
             Ok(order) => {
                 self.stores.outbox.wake();
                 let placed = orders::by_id(self.stores.orders.pool(), &order).await?;
-                let placed = placed
-                    .ok_or_else(|| Problem::internal("an order that was committed is not there"))?;
+                let placed = placed.ok_or_else(|| Problem::internal("an order that was committed is not there"))?;
                 self.finish(placed, Some(claim)).await.map(Some)
             }
             Err(error) => {
                 // An unknown outcome keeps its claim: the transaction decides, then the sweeper ends the claim.
                 let unknown = matches!(
                     &error,
-                    OrderError::Transaction(
-                        DtxError::OutcomeUnknown { .. } | DtxError::Parked { .. }
-                    )
+                    OrderError::Transaction(DtxError::OutcomeUnknown { .. } | DtxError::Parked { .. })
                 );
                 if !unknown {
                     claim.release().await?;
@@ -238,10 +206,7 @@ impl Submit<'_> {
             && let Err(error) = claim.complete(order.id.clone().into_bytes()).await
         {
             // The order's unique column answers repeats; the sweeper ends the claim.
-            tracing::warn!(
-                error = chain(&error),
-                "the claim of a placed order stays for the sweeper"
-            );
+            tracing::warn!(error = chain(&error), "the claim of a placed order stays for the sweeper");
         }
         Ok(order.id)
     }
@@ -261,15 +226,9 @@ fn refusal(error: OrderError) -> Option<Problem> {
         error => error,
     };
     match &error {
-        OrderError::Transaction(
-            DtxError::RollbackInProgress { .. } | DtxError::RolledBack { .. },
-        ) => None,
+        OrderError::Transaction(DtxError::RollbackInProgress { .. } | DtxError::RolledBack { .. }) => None,
         // The unique token, or another row of an attempt that is still being undone.
-        OrderError::Transaction(DtxError::Backend(error))
-            if error.class() == ErrorClass::Conflict =>
-        {
-            None
-        }
+        OrderError::Transaction(DtxError::Backend(error)) if error.class() == ErrorClass::Conflict => None,
         OrderError::Transaction(error) if error.is_retryable() => None,
         error => {
             tracing::error!(error = chain(error), "an order failed");

@@ -89,8 +89,7 @@ impl Backends {
             ("MYSQL_URL", &self.mysql_url),
             ("AMQP_URL", &self.amqp_url),
         ];
-        let missing: Vec<_> =
-            all.iter().filter(|(_, url)| url.is_none()).map(|(name, _)| *name).collect();
+        let missing: Vec<_> = all.iter().filter(|(_, url)| url.is_none()).map(|(name, _)| *name).collect();
         match missing.len() {
             4 => Ok(()),
             0 => Err("this version runs embedded only; unset REDIS_URL, POSTGRES_URL, MYSQL_URL and AMQP_URL".into()),
@@ -142,8 +141,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err("write a time as 500ms, 2s, 30m or 1h".into()),
     };
-    let number: u64 =
-        number.parse().map_err(|_| "write a time as 500ms, 2s, 30m or 1h".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| "write a time as 500ms, 2s, 30m or 1h".to_owned())?;
     number
         .checked_mul(milliseconds)
         .filter(|total| *total > 0)
@@ -157,50 +155,26 @@ mod tests {
 
     #[test]
     fn times() {
-        for (text, milliseconds) in
-            [("500ms", 500), ("2s", 2_000), ("30m", 1_800_000), ("1h", 3_600_000)]
-        {
+        for (text, milliseconds) in [("500ms", 500), ("2s", 2_000), ("30m", 1_800_000), ("1h", 3_600_000)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)));
         }
-        for text in [
-            "",
-            "2",
-            "s",
-            "2 s",
-            "-1s",
-            "1.5s",
-            "0s",
-            "1d",
-            "99999999999999999999s",
-            "9999999999999999h",
-        ] {
+        for text in ["", "2", "s", "2 s", "-1s", "1.5s", "0s", "1d", "99999999999999999999s", "9999999999999999h"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn serve_is_the_default_command() {
-        let Command::Serve(args) = Cli::parse_from(["shop", "--listen", "127.0.0.1:0"]).command()
-        else {
-            panic!()
-        };
+        let Command::Serve(args) = Cli::parse_from(["shop", "--listen", "127.0.0.1:0"]).command() else { panic!() };
         assert_eq!(args.listen.port(), 0);
     }
 
     #[test]
     fn a_part_of_the_backends_is_refused_by_name() {
         let given = |url: bool| url.then(|| "x://".to_owned());
-        let some = Backends {
-            redis_url: given(true),
-            postgres_url: None,
-            mysql_url: None,
-            amqp_url: given(true),
-        };
-        assert!(
-            some.check().is_err_and(|error| error.starts_with("missing POSTGRES_URL, MYSQL_URL:"))
-        );
-        let none =
-            Backends { redis_url: None, postgres_url: None, mysql_url: None, amqp_url: None };
+        let some = Backends { redis_url: given(true), postgres_url: None, mysql_url: None, amqp_url: given(true) };
+        assert!(some.check().is_err_and(|error| error.starts_with("missing POSTGRES_URL, MYSQL_URL:")));
+        let none = Backends { redis_url: None, postgres_url: None, mysql_url: None, amqp_url: None };
         assert_eq!(none.check(), Ok(()));
     }
 }

@@ -45,79 +45,43 @@ async fn journey(stage: &mut Stage) -> Result<(), Surprise> {
     let browser = stage.browser()?;
     let shelf = browser.get("/").await?.ok()?;
     let products = list(&shelf, "products");
-    stage.step(
-        "GET /",
-        &format!("{} products in {} categories", products.len(), list(&shelf, "categories").len()),
-    );
+    stage.step("GET /", &format!("{} products in {} categories", products.len(), list(&shelf, "categories").len()));
     let (first, second) = two_in_stock(&browser, &products).await?;
     browser.add(&first, 2).await?.see_other()?;
     browser.add(&second, 1).await?.see_other()?;
     let cart = browser.get("/cart").await?.ok()?;
     stage.step(
         "POST /cart/lines, twice",
-        &format!(
-            "{} cart, {} lines, subtotal {}",
-            text(&cart["owner"]),
-            lines(&cart),
-            amount(&cart["subtotal"])
-        ),
+        &format!("{} cart, {} lines, subtotal {}", text(&cart["owner"]), lines(&cart), amount(&cart["subtotal"])),
     );
 
     let back = browser.login("alice", "/cart").await?;
     stage.step("sign in at mini-qq as alice", &format!("the callback answered 303 {back}"));
     let account = browser.get("/account").await?.ok()?;
-    stage.step(
-        "GET /account",
-        &format!("{} is {}", text(&account["user"]["id"]), text(&account["user"]["nickname"])),
-    );
+    stage.step("GET /account", &format!("{} is {}", text(&account["user"]["id"]), text(&account["user"]["nickname"])));
     let cart = browser.get("/cart").await?.ok()?;
-    expect(
-        lines(&cart) == 2 && cart["owner"] == "member",
-        "the guest's cart did not come along",
-        &cart,
-    )?;
+    expect(lines(&cart) == 2 && cart["owner"] == "member", "the guest's cart did not come along", &cart)?;
     stage.step(
         "GET /cart",
-        &format!(
-            "{} cart, {} lines: the guest's cart was merged",
-            text(&cart["owner"]),
-            lines(&cart)
-        ),
+        &format!("{} cart, {} lines: the guest's cart was merged", text(&cart["owner"]), lines(&cart)),
     );
 
     let confirm = browser.get("/checkout").await?.ok()?;
     stage.step(
         "GET /checkout",
-        &format!(
-            "total {}, balance {}, a hidden order token",
-            amount(&confirm["total"]),
-            amount(&confirm["balance"])
-        ),
+        &format!("total {}, balance {}, a hidden order token", amount(&confirm["total"]), amount(&confirm["balance"])),
     );
     let order = browser.submit(&confirm).await?.see_other()?;
     let shown = browser.get(&order).await?.ok()?;
-    stage.step(
-        "POST /checkout",
-        &format!("303 {order}: {} over {}", text(&shown["status"]), amount(&shown["total"])),
-    );
-    stage.step(
-        "one global transaction",
-        &format!("xid {} over orders, stock and wallet", text(&shown["xid"])),
-    );
+    stage.step("POST /checkout", &format!("303 {order}: {} over {}", text(&shown["status"]), amount(&shown["total"])));
+    stage.step("one global transaction", &format!("xid {} over orders, stock and wallet", text(&shown["xid"])));
     let wallet = browser.get("/wallet").await?.ok()?;
     stage.step(
         "GET /wallet",
-        &format!(
-            "balance {}, {} entries",
-            amount(&wallet["balance"]),
-            list(&wallet, "ledger").len()
-        ),
+        &format!("balance {}, {} entries", amount(&wallet["balance"]), list(&wallet, "ledger").len()),
     );
     let took = notified(&browser, &order).await?;
-    stage.step(
-        "outbox, broker, inbox",
-        &format!("notified once, {} ms after the order", took.as_millis()),
-    );
+    stage.step("outbox, broker, inbox", &format!("notified once, {} ms after the order", took.as_millis()));
     let cart = browser.get("/cart").await?.ok()?;
     expect(lines(&cart) == 0, "what was bought is still in the cart", &cart)?;
     stage.step("GET /cart", "what was bought has left the cart");
@@ -169,11 +133,7 @@ async fn stock_short(stage: &mut Stage, user: &str) -> Result<(), Surprise> {
     let orders = browser.get("/orders").await?.ok()?;
     stage.step(
         "GET /wallet, /orders",
-        &format!(
-            "balance {} as before, {} orders",
-            amount(&after["balance"]),
-            list(&orders, "orders").len()
-        ),
+        &format!("balance {} as before, {} orders", amount(&after["balance"]), list(&orders, "orders").len()),
     );
     Ok(())
 }
@@ -248,17 +208,12 @@ async fn notified(browser: &Browser, order: &str) -> Result<Duration, Surprise> 
 
 async fn two_in_stock(browser: &Browser, products: &[Value]) -> Result<(String, String), Surprise> {
     let first = find(browser, products, |stock| stock >= 200).await?;
-    let rest: Vec<_> =
-        products.iter().filter(|product| product["sku"] != *first).cloned().collect();
+    let rest: Vec<_> = products.iter().filter(|product| product["sku"] != *first).cloned().collect();
     let second = find(browser, &rest, |stock| stock >= 200).await?;
     Ok((first, second))
 }
 
-async fn find(
-    browser: &Browser,
-    products: &[Value],
-    wanted: impl Fn(i64) -> bool,
-) -> Result<String, Surprise> {
+async fn find(browser: &Browser, products: &[Value], wanted: impl Fn(i64) -> bool) -> Result<String, Surprise> {
     for product in products {
         let sku = product["sku"].as_str().unwrap_or_default();
         let page = browser.get(&format!("/p/{sku}")).await?.ok()?;

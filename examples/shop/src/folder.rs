@@ -14,8 +14,7 @@ use crate::catalog::DEFAULT_SEED;
 const SETTINGS: &str = "shop.json";
 const LOCK: &str = "lock";
 /// What `--fresh` removes, with the companions that SQLite keeps beside a file.
-const DATABASES: [&str; 8] =
-    ["web", "oauth", "carts", "orders", "stock", "wallet", "notify", "broker"];
+const DATABASES: [&str; 8] = ["web", "oauth", "carts", "orders", "stock", "wallet", "notify", "broker"];
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -82,12 +81,7 @@ impl Folder {
 
     fn lock(path: &Path) -> Result<Self, FolderError> {
         let file = path.join(LOCK);
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&file)
-            .map_err(at(&file))?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(at(&file))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(FolderError::Locked(path.to_owned())),
@@ -106,10 +100,8 @@ impl Folder {
     /// If a file cannot be removed.
     pub fn clear(&self) -> Result<(), FolderError> {
         // The settings go last: without them the rest is not a shop's any more.
-        let names = DATABASES
-            .iter()
-            .chain(&["tc"])
-            .flat_map(|name| ["", "-wal", "-shm"].map(|end| format!("{name}.db{end}")));
+        let names =
+            DATABASES.iter().chain(&["tc"]).flat_map(|name| ["", "-wal", "-shm"].map(|end| format!("{name}.db{end}")));
         for name in names.chain([SETTINGS.to_owned()]) {
             remove(&self.path.join(name), |path| std::fs::remove_file(path))?;
         }
@@ -123,8 +115,7 @@ impl Folder {
     pub fn settings(&self, seed: Option<u64>) -> Result<Settings, FolderError> {
         match Settings::read(&self.path) {
             Err(FolderError::Absent(_)) => {
-                let settings =
-                    Settings::random(seed.unwrap_or(DEFAULT_SEED)).map_err(at(&self.path))?;
+                let settings = Settings::random(seed.unwrap_or(DEFAULT_SEED)).map_err(at(&self.path))?;
                 settings.write(&self.path)?;
                 Ok(settings)
             }
@@ -169,9 +160,7 @@ impl Settings {
             getrandom::fill(&mut bytes).map_err(io::Error::other)?;
             Ok(bytes)
         };
-        let client = u64::from_be_bytes(random()?[..8].try_into().unwrap_or_default())
-            % 900_000_000
-            + 100_000_000;
+        let client = u64::from_be_bytes(random()?[..8].try_into().unwrap_or_default()) % 900_000_000 + 100_000_000;
         Ok(Self {
             version: 1,
             seed,
@@ -193,8 +182,7 @@ impl Settings {
             }
             read => read.map_err(at(&path))?,
         };
-        let settings: Self =
-            serde_json::from_slice(&text).map_err(|_| FolderError::Damaged(path.clone()))?;
+        let settings: Self = serde_json::from_slice(&text).map_err(|_| FolderError::Damaged(path.clone()))?;
         if settings.version != 1 || settings.key_bytes().is_none() {
             return Err(FolderError::Damaged(path));
         }
@@ -206,8 +194,7 @@ impl Settings {
         use std::os::unix::fs::OpenOptionsExt;
         let (path, beside) = (folder.join(SETTINGS), folder.join("shop.json.new"));
         let text = serde_json::to_vec_pretty(self).map_err(|error| at(&path)(error.into()))?;
-        let options =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside);
+        let options = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside);
         let mut file = options.map_err(at(&beside))?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(at(&beside))?;
         std::fs::rename(&beside, &path).map_err(at(&path))?;
@@ -232,15 +219,10 @@ mod tests {
     fn settings_stay_and_the_lock_excludes() {
         let folder = tempfile::tempdir().unwrap();
         let held = Folder::open(folder.path()).unwrap();
-        assert!(
-            matches!(Folder::open(folder.path()), Err(FolderError::Locked(path)) if path == folder.path())
-        );
+        assert!(matches!(Folder::open(folder.path()), Err(FolderError::Locked(path)) if path == folder.path()));
         let first = held.settings(Some(7)).unwrap();
         let again = held.settings(None).unwrap();
-        assert_eq!(
-            (first.seed, &first.key, &first.qq_secret),
-            (again.seed, &again.key, &again.qq_secret)
-        );
+        assert_eq!((first.seed, &first.key, &first.qq_secret), (again.seed, &again.key, &again.qq_secret));
         assert!(matches!(held.settings(Some(8)), Err(FolderError::OtherSeed { kept: 7, .. })));
         std::fs::write(folder.path().join("mine.txt"), "kept").unwrap();
         held.clear().unwrap();

@@ -31,7 +31,6 @@ pub type Database = sqlx::Sqlite;
 
 /// Microseconds since the epoch by this machine's clock: for what people read, never for a lease.
 pub fn now() -> i64 {
-    let since =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

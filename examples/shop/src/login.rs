@@ -38,29 +38,19 @@ struct Answer {
 pub async fn page(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Problem> {
     let query = visit.path.split_once('?').map_or("", |(_, query)| query);
     let form = Form::parse(query.as_bytes());
-    let kept = cookie(&visit.headers, RETURN_COOKIE)
-        .map(|kept| Form::parse(format!("r={kept}").as_bytes()));
+    let kept = cookie(&visit.headers, RETURN_COOKIE).map(|kept| Form::parse(format!("r={kept}").as_bytes()));
     let asked = form.text("return_to").or_else(|| kept.as_ref()?.text("r"));
     let return_to = return_to(asked).to_owned();
     let providers: Vec<_> = app
         .oauth
         .providers()
-        .map(|provider| ProviderLink {
-            id: provider.id().to_owned(),
-            name: provider.name().to_owned(),
-        })
+        .map(|provider| ProviderLink { id: provider.id().to_owned(), name: provider.name().to_owned() })
         .collect();
     let links: Vec<_> = providers
         .iter()
         .map(|link| json!({ "id": link.id, "name": link.name, "start": format!("/auth/{}/start", link.id) }))
         .collect();
-    visit
-        .answer(&app, json!({ "providers": links }), |chrome| LoginPage {
-            chrome,
-            providers,
-            return_to,
-        })
-        .await
+    visit.answer(&app, json!({ "providers": links }), |chrome| LoginPage { chrome, providers, return_to }).await
 }
 
 /// `GET /auth/{provider}/start`
@@ -78,10 +68,7 @@ pub async fn start(
     };
     let authorize = app.oauth.begin(&provider, &binder, to.as_bytes()).await?;
     let mut response = see_other(&authorize.url);
-    append_cookie(
-        &mut response,
-        &set_cookie(BINDER_COOKIE, binder.as_str(), BINDER_SECONDS, app.sessions.secure()),
-    );
+    append_cookie(&mut response, &set_cookie(BINDER_COOKIE, binder.as_str(), BINDER_SECONDS, app.sessions.secure()));
     append_cookie(&mut response, &set_cookie(RETURN_COOKIE, "", 0, app.sessions.secure()));
     Ok(response)
 }
@@ -129,8 +116,7 @@ impl From<sqlx::Error> for SignInError {
 async fn sign_in(app: &App, session: &Session, login: &Login) -> Result<Vec<u8>, SignInError> {
     let account = &login.identity.account;
     let id = MemberId::new(format!("{}:{}", account.provider, account.subject))?;
-    let nickname =
-        login.identity.profile.nickname.clone().unwrap_or_else(|| "Guest of honour".to_owned());
+    let nickname = login.identity.profile.nickname.clone().unwrap_or_else(|| "Guest of honour".to_owned());
     let avatar = login.identity.profile.avatar.clone().unwrap_or_default();
     wallet::open(app.stores.wallet.pool(), id.as_str()).await?;
     orders::open(app.stores.orders.pool(), id.as_str()).await?;
@@ -162,8 +148,7 @@ async fn sign_in(app: &App, session: &Session, login: &Login) -> Result<Vec<u8>,
     }
     let new = Session::begin(Member { id, nickname });
     app.sessions.switch(session, &new).await?;
-    let location =
-        std::str::from_utf8(&login.data).map_or("/", |to| return_to(Some(to))).to_owned();
+    let location = std::str::from_utf8(&login.data).map_or("/", |to| return_to(Some(to))).to_owned();
     Ok(serde_json::to_vec(&Answer { location, cookie: new.cookie(&app.stores.keys) })?)
 }
 
@@ -190,8 +175,7 @@ pub async fn account(State(app): State<Arc<App>>, visit: Visit) -> Result<Respon
 
 impl From<OauthError> for Problem {
     fn from(error: OauthError) -> Self {
-        let status =
-            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status.is_server_error() {
             tracing::warn!(error = chain(&error), kind = error.kind(), "a login failed");
         }
@@ -199,9 +183,7 @@ impl From<OauthError> for Problem {
             OauthError::UnknownProvider => "There is no such way to sign in.",
             OauthError::Denied => "You did not allow the shop to sign you in. You can try again.",
             OauthError::Busy => "Your login is being finished. Reload in a moment.",
-            _ if status.is_client_error() => {
-                "This login cannot be finished. Start it again from the login page."
-            }
+            _ if status.is_client_error() => "This login cannot be finished. Start it again from the login page.",
             _ => "The provider did not answer as it should. Start the login again.",
         };
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);

@@ -30,8 +30,7 @@ mod armed {
 
     /// Prints `mark NAME` and never returns: whoever waits for the line kills or stops the process here.
     fn reached(name: &'static str) {
-        if NAME.get().is_some_and(|armed| armed == name) && LEFT.fetch_sub(1, Ordering::SeqCst) == 1
-        {
+        if NAME.get().is_some_and(|armed| armed == name) && LEFT.fetch_sub(1, Ordering::SeqCst) == 1 {
             println!("mark {name}");
             let _ = std::io::stdout().flush();
             loop {

@@ -8,8 +8,7 @@ use sqlx::Pool;
 use crate::{Database, now};
 
 /// Tables of the notification service.
-pub const TABLES: Migrations =
-    Migrations::new("shop-notify", &[(1, include_str!("../sql/notify.sql"))]);
+pub const TABLES: Migrations = Migrations::new("shop-notify", &[(1, include_str!("../sql/notify.sql"))]);
 
 /// The topic of confirmed orders.
 pub const TOPIC: &str = "orders.confirmed";
@@ -36,11 +35,8 @@ pub fn subscription() -> Subscription {
 /// If the message cannot be read or the row not be written; the delivery is then repeated.
 pub async fn handle(mut tx: Tx<Database>, message: Envelope) -> Result<(), HandlerError> {
     let order: OrderConfirmed = message.json()?;
-    let body = format!(
-        "Thank you. Your order {} over {} is confirmed.",
-        order.order_id,
-        crate::pages::money(order.total)
-    );
+    let body =
+        format!("Thank you. Your order {} over {} is confirmed.", order.order_id, crate::pages::money(order.total));
     sqlx::query("insert into notifications (order_id, user_id, body, sent_at) values (?, ?, ?, ?)")
         .bind(&order.order_id)
         .bind(&order.user_id)
@@ -56,9 +52,7 @@ pub async fn handle(mut tx: Tx<Database>, message: Envelope) -> Result<(), Handl
 /// # Errors
 /// If the store does not answer.
 pub async fn was_sent(pool: &Pool<Database>, order: &str) -> Result<bool, BackendError> {
-    let sent: Option<i64> = sqlx::query_scalar("select id from notifications where order_id = ?")
-        .bind(order)
-        .fetch_optional(pool)
-        .await?;
+    let sent: Option<i64> =
+        sqlx::query_scalar("select id from notifications where order_id = ?").bind(order).fetch_optional(pool).await?;
     Ok(sent.is_some())
 }

@@ -21,8 +21,7 @@ use crate::visit::Visit;
 use crate::{Database, now, stock, wallet};
 
 /// Tables of the order database.
-pub const TABLES: Migrations =
-    Migrations::new("shop-orders", &[(1, include_str!("../sql/orders.sql"))]);
+pub const TABLES: Migrations = Migrations::new("shop-orders", &[(1, include_str!("../sql/orders.sql"))]);
 
 /// The status of an order that stands.
 pub const CONFIRMED: &str = "confirmed";
@@ -89,12 +88,10 @@ const COLUMNS: &str = "id, user_id, status, total, xid";
 /// # Errors
 /// If the store does not answer.
 pub async fn open(pool: &Pool<Database>, user: &str) -> Result<(), BackendError> {
-    sqlx::query(
-        "insert into checkouts (user_id, last_order) values (?, '') on conflict do nothing",
-    )
-    .bind(user)
-    .execute(pool)
-    .await?;
+    sqlx::query("insert into checkouts (user_id, last_order) values (?, '') on conflict do nothing")
+        .bind(user)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
@@ -166,13 +163,8 @@ pub async fn place(
 ///
 /// # Errors
 /// If the store does not answer.
-pub async fn by_token(
-    pool: &Pool<Database>,
-    token: TokenId,
-) -> Result<Option<Order>, BackendError> {
-    let query = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "select {COLUMNS} from orders where order_token = ?"
-    )));
+pub async fn by_token(pool: &Pool<Database>, token: TokenId) -> Result<Option<Order>, BackendError> {
+    let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("select {COLUMNS} from orders where order_token = ?")));
     Ok(query.bind(token.to_string()).fetch_optional(pool).await?)
 }
 
@@ -181,8 +173,7 @@ pub async fn by_token(
 /// # Errors
 /// If the store does not answer.
 pub async fn by_id(pool: &Pool<Database>, id: &str) -> Result<Option<Order>, BackendError> {
-    let query =
-        sqlx::query_as(sqlx::AssertSqlSafe(format!("select {COLUMNS} from orders where id = ?")));
+    let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("select {COLUMNS} from orders where id = ?")));
     Ok(query.bind(id).fetch_optional(pool).await?)
 }
 
@@ -191,78 +182,53 @@ pub async fn by_id(pool: &Pool<Database>, id: &str) -> Result<Option<Order>, Bac
 /// # Errors
 /// If the store does not answer.
 pub async fn lines(pool: &Pool<Database>, order: &str) -> Result<Vec<Bought>, BackendError> {
-    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-        "select sku, quantity, price from order_lines where order_id = ? order by sku",
-    )
-    .bind(order)
-    .fetch_all(pool)
-    .await?;
+    let rows: Vec<(String, i64, i64)> =
+        sqlx::query_as("select sku, quantity, price from order_lines where order_id = ? order by sku")
+            .bind(order)
+            .fetch_all(pool)
+            .await?;
     Ok(rows.into_iter().map(|(sku, quantity, price)| Bought { sku, quantity, price }).collect())
 }
 
 /// `GET /orders`
 pub async fn list(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Problem> {
     let user = visit.member()?.id.as_str();
-    let query =
-        format!("select {COLUMNS} from orders where user_id = ? order by created_at desc, id desc");
-    let found: Vec<Order> = sqlx::query_as(sqlx::AssertSqlSafe(query))
-        .bind(user)
-        .fetch_all(app.stores.orders.pool())
-        .await?;
+    let query = format!("select {COLUMNS} from orders where user_id = ? order by created_at desc, id desc");
+    let found: Vec<Order> =
+        sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(user).fetch_all(app.stores.orders.pool()).await?;
     let mut rows = Vec::with_capacity(found.len());
     for order in found {
         if app.stores.is_committed(&order.xid).await? {
             rows.push(OrderRow { id: order.id, status: order.status, total: order.total });
         }
     }
-    let data: Vec<_> = rows
-        .iter()
-        .map(|row| json!({ "id": row.id, "status": row.status, "total": row.total }))
-        .collect();
-    visit
-        .answer(&app, json!({ "orders": data }), |chrome| OrdersPage { chrome, orders: rows })
-        .await
+    let data: Vec<_> =
+        rows.iter().map(|row| json!({ "id": row.id, "status": row.status, "total": row.total })).collect();
+    visit.answer(&app, json!({ "orders": data }), |chrome| OrdersPage { chrome, orders: rows }).await
 }
 
 /// `GET /orders/{id}`
-pub async fn show(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    visit: Visit,
-) -> Result<Response, Problem> {
+pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
     let user = visit.member()?.id.as_str();
     let unknown = || Problem::not_found("You have no such order.");
-    let order = by_id(app.stores.orders.pool(), &id)
-        .await?
-        .filter(|order| order.user_id == user)
-        .ok_or_else(unknown)?;
+    let order =
+        by_id(app.stores.orders.pool(), &id).await?.filter(|order| order.user_id == user).ok_or_else(unknown)?;
     if !app.stores.is_committed(&order.xid).await? {
         return Err(unknown());
     }
     let bought = lines(app.stores.orders.pool(), &order.id).await?;
     let notified = notify::was_sent(&app.stores.notify, &order.id).await?;
-    let rows: Vec<_> = bought
-        .iter()
-        .map(|line| json!({ "sku": line.sku, "quantity": line.quantity, "price": line.price }))
-        .collect();
+    let rows: Vec<_> =
+        bought.iter().map(|line| json!({ "sku": line.sku, "quantity": line.quantity, "price": line.price })).collect();
     let data = json!({
         "id": order.id, "status": order.status, "total": order.total, "lines": rows, "xid": order.xid,
         "notified": notified,
     });
-    let name = |sku: &str| {
-        app.stores
-            .catalog
-            .product(sku)
-            .map_or_else(|| sku.to_owned(), |product| product.name.clone())
-    };
+    let name =
+        |sku: &str| app.stores.catalog.product(sku).map_or_else(|| sku.to_owned(), |product| product.name.clone());
     let lines = bought
         .into_iter()
-        .map(|line| OrderLine {
-            name: name(&line.sku),
-            sku: line.sku,
-            quantity: line.quantity,
-            price: line.price,
-        })
+        .map(|line| OrderLine { name: name(&line.sku), sku: line.sku, quantity: line.quantity, price: line.price })
         .collect();
     visit
         .answer(&app, data, |chrome| OrderPage {

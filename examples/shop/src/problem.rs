@@ -96,11 +96,7 @@ impl From<sqlx::Error> for Problem {
 
 impl From<onceward_dtx::DtxError> for Problem {
     fn from(error: onceward_dtx::DtxError) -> Self {
-        if error.is_retryable() {
-            Self::busy("The shop is busy right now.")
-        } else {
-            Self::internal(chain(&error))
-        }
+        if error.is_retryable() { Self::busy("The shop is busy right now.") } else { Self::internal(chain(&error)) }
     }
 }
 
@@ -118,14 +114,10 @@ impl From<onceward_cart_store::Error> for Problem {
         use onceward_cart_store::Error as E;
         match error {
             E::Invalid(what) => Self::invalid(format!("{what}.")),
-            E::Limit(exceeded) => {
-                Self::invalid(format!("That is more than a cart holds: {exceeded}."))
-            }
+            E::Limit(exceeded) => Self::invalid(format!("That is more than a cart holds: {exceeded}.")),
             E::UnknownLine { .. } => Self::not_found("That is not in your cart."),
             E::Sealed { .. } => Self::conflict("You signed in meanwhile. Reload the page."),
-            E::Contended | E::OutcomeUnknown => {
-                Self::busy("Your cart is busy right now. Look at it, then try again.")
-            }
+            E::Contended | E::OutcomeUnknown => Self::busy("Your cart is busy right now. Look at it, then try again."),
             E::Backend(error) => error.into(),
             error => Self::internal(chain(&error)),
         }

@@ -60,18 +60,17 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let delivery = Delivery::open(folder.path(), &stores).await?;
     stores.recover().await?;
 
-    let oauth =
-        OAuthClient::builder(settings.keys(), Stores::oauth(folder.path()).await?, tasks.clone())
-            .provider(
-                Provider::qq(
-                    &settings.qq_client,
-                    SecretString::from(settings.qq_secret.clone()),
-                    format!("{shop_origin}/auth/qq/callback"),
-                )
-                .with_origin(&qq_origin)
-                .with_name("mini-qq"),
+    let oauth = OAuthClient::builder(settings.keys(), Stores::oauth(folder.path()).await?, tasks.clone())
+        .provider(
+            Provider::qq(
+                &settings.qq_client,
+                SecretString::from(settings.qq_secret.clone()),
+                format!("{shop_origin}/auth/qq/callback"),
             )
-            .build()?;
+            .with_origin(&qq_origin)
+            .with_name("mini-qq"),
+        )
+        .build()?;
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self' {qq_origin}; form-action 'self'; base-uri 'none'; \
          frame-ancestors 'none'"
@@ -87,8 +86,7 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     });
     spawn_workers(&app, &delivery, &stop);
 
-    let serving =
-        axum::serve(shop, router(&app)).with_graceful_shutdown(closed.clone().cancelled_owned());
+    let serving = axum::serve(shop, router(&app)).with_graceful_shutdown(closed.clone().cancelled_owned());
     say(&format!("shop listening on {shop_origin}"));
     let serving = tasks.spawn(async move { serving.await });
     tokio::select! {
@@ -141,9 +139,7 @@ fn spawn_workers(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) 
 /// Removes old logins and sessions, once a minute.
 async fn sweep_logins(app: Arc<App>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let (Err(_), _) | (_, Err(_)) =
-            (app.oauth.purge(1_000).await, app.sessions.purge().await)
-        {
+        if let (Err(_), _) | (_, Err(_)) = (app.oauth.purge(1_000).await, app.sessions.purge().await) {
             tracing::warn!("old logins or sessions could not be removed");
         }
         tokio::select! {
@@ -153,14 +149,8 @@ async fn sweep_logins(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-fn mini_qq(
-    folder: &Folder,
-    settings: &Settings,
-    shop: &str,
-    origin: &str,
-) -> Result<Server, mini_qq::Error> {
-    let client =
-        Client::new(&settings.qq_client, &settings.qq_secret, [format!("{shop}/auth/qq/callback")]);
+fn mini_qq(folder: &Folder, settings: &Settings, shop: &str, origin: &str) -> Result<Server, mini_qq::Error> {
+    let client = Client::new(&settings.qq_client, &settings.qq_secret, [format!("{shop}/auth/qq/callback")]);
     let data = folder.path().join("mini-qq");
     Server::new(Config::default().with_data_dir(data).with_origin(origin).with_client(client))
 }
@@ -175,9 +165,7 @@ fn mini_qq_address(args: &ServeArgs) -> SocketAddr {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("cannot listen on {address}: {error}").into())
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
 }
 
 /// A line that scripts wait for.

@@ -109,12 +109,7 @@ pub struct Sessions {
 impl Sessions {
     /// Sessions in `pool`; `secure` where the shop's public URL is https.
     pub fn new(pool: sqlx::Pool<Database>, keys: KeyRing, secure: bool) -> Self {
-        Self {
-            pool,
-            keys,
-            cookie: if secure { "__Host-shop_session" } else { "shop_session" },
-            secure,
-        }
+        Self { pool, keys, cookie: if secure { "__Host-shop_session" } else { "shop_session" }, secure }
     }
 
     /// The session that the request's cookie names, or a new guest.
@@ -122,19 +117,16 @@ impl Sessions {
     /// # Errors
     /// If the store cannot be asked: then nobody is turned into a guest.
     pub async fn find(&self, headers: &HeaderMap) -> Result<Session, BackendError> {
-        let Some((member, age, id)) =
-            cookie(headers, self.cookie).and_then(|value| self.open(value))
-        else {
+        let Some((member, age, id)) = cookie(headers, self.cookie).and_then(|value| self.open(value)) else {
             return Ok(Session::guest());
         };
         let session = Session { id, member: None, verified: true, renew: age > RENEW_SECONDS };
         let key = session.key();
         if !member {
-            let ended: Option<i64> =
-                sqlx::query_scalar("select ended_at from ended_sessions where id = ?")
-                    .bind(&key)
-                    .fetch_optional(&self.pool)
-                    .await?;
+            let ended: Option<i64> = sqlx::query_scalar("select ended_at from ended_sessions where id = ?")
+                .bind(&key)
+                .fetch_optional(&self.pool)
+                .await?;
             return Ok(if ended.is_some() { Session::guest() } else { session });
         }
         let row: Option<(String, String, i64)> = sqlx::query_as(
@@ -144,14 +136,10 @@ impl Sessions {
         .fetch_optional(&self.pool)
         .await?;
         let live = row.filter(|(_, _, created)| now() - created < LIFE_SECONDS * 1_000_000);
-        Ok(
-            match live.and_then(|(id, nickname, _)| {
-                Some(Member { id: MemberId::new(id).ok()?, nickname })
-            }) {
-                Some(member) => Session { member: Some(member), ..session },
-                None => Session::guest(),
-            },
-        )
+        Ok(match live.and_then(|(id, nickname, _)| Some(Member { id: MemberId::new(id).ok()?, nickname })) {
+            Some(member) => Session { member: Some(member), ..session },
+            None => Session::guest(),
+        })
     }
 
     fn open(&self, value: &str) -> Option<(bool, i64, [u8; 16])> {
@@ -178,18 +166,13 @@ impl Sessions {
                 .await?;
         }
         if old.member.is_some() {
-            sqlx::query("delete from sessions where id = ?")
+            sqlx::query("delete from sessions where id = ?").bind(old.key()).execute(&mut *tx).await?;
+        } else if old.verified {
+            sqlx::query("insert into ended_sessions (id, ended_at) values (?, ?) on conflict do nothing")
                 .bind(old.key())
+                .bind(now())
                 .execute(&mut *tx)
                 .await?;
-        } else if old.verified {
-            sqlx::query(
-                "insert into ended_sessions (id, ended_at) values (?, ?) on conflict do nothing",
-            )
-            .bind(old.key())
-            .bind(now())
-            .execute(&mut *tx)
-            .await?;
         }
         Ok(tx.commit().await?)
     }
@@ -200,10 +183,8 @@ impl Sessions {
     /// If the store does not answer.
     pub async fn purge(&self) -> Result<(), BackendError> {
         let before = now() - LIFE_SECONDS * 1_000_000;
-        for statement in [
-            "delete from sessions where created_at < ?",
-            "delete from ended_sessions where ended_at < ?",
-        ] {
+        for statement in ["delete from sessions where created_at < ?", "delete from ended_sessions where ended_at < ?"]
+        {
             sqlx::query(statement).bind(before).execute(&self.pool).await?;
         }
         Ok(())
@@ -232,10 +213,7 @@ impl Sessions {
 
 /// A cookie of the request.
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let pairs = headers
-        .get_all(axum::http::header::COOKIE)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok());
+    let pairs = headers.get_all(axum::http::header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     pairs.flat_map(|value| value.split(';')).find_map(|pair| {
         let (held, value) = pair.trim().split_once('=')?;
         (held == name).then_some(value)
@@ -265,17 +243,11 @@ mod tests {
         let found = sessions.find(&headers).await.unwrap();
         assert!(found.verified && found.id == guest.id);
         assert!(found.csrf_matches(sessions.keys(), &guest.csrf(sessions.keys())));
-        assert!(
-            !Session::guest()
-                .csrf_matches(sessions.keys(), &Session::guest().csrf(sessions.keys()))
-        );
+        assert!(!Session::guest().csrf_matches(sessions.keys(), &Session::guest().csrf(sessions.keys())));
 
         sessions.switch(&found, &Session::guest()).await.unwrap();
         let after = sessions.find(&headers).await.unwrap();
-        assert!(
-            !after.verified && after.id != guest.id,
-            "an ended session's cookie makes a new guest"
-        );
+        assert!(!after.verified && after.id != guest.id, "an ended session's cookie makes a new guest");
     }
 
     #[tokio::test]
@@ -286,8 +258,7 @@ mod tests {
         let guest = Session::guest();
         let mut forged = URL_SAFE_NO_PAD.decode(guest.cookie(sessions.keys())).unwrap();
         forged[1] = 1;
-        for value in [URL_SAFE_NO_PAD.encode(&forged), "x".into(), String::new(), "a".repeat(5_000)]
-        {
+        for value in [URL_SAFE_NO_PAD.encode(&forged), "x".into(), String::new(), "a".repeat(5_000)] {
             let mut headers = HeaderMap::new();
             headers.insert("cookie", format!("shop_session={value}").parse().unwrap());
             assert!(!sessions.find(&headers).await.unwrap().verified);

@@ -8,8 +8,7 @@ use crate::catalog::Catalog;
 use crate::orders::{Bought, OrderError};
 
 /// Tables of the stock database.
-pub const TABLES: Migrations =
-    Migrations::new("shop-stock", &[(1, include_str!("../sql/stock.sql"))]);
+pub const TABLES: Migrations = Migrations::new("shop-stock", &[(1, include_str!("../sql/stock.sql"))]);
 
 /// Puts the catalogue's initial stock on the shelves, once.
 ///
@@ -32,10 +31,7 @@ pub async fn seed(pool: &Pool<Database>, catalog: &Catalog) -> Result<(), Backen
 /// # Errors
 /// If the store does not answer.
 pub async fn left(pool: &Pool<Database>, sku: &str) -> Result<i64, BackendError> {
-    let left = sqlx::query_scalar("select quantity from stock where sku = ?")
-        .bind(sku)
-        .fetch_optional(pool)
-        .await?;
+    let left = sqlx::query_scalar("select quantity from stock where sku = ?").bind(sku).fetch_optional(pool).await?;
     Ok(left.unwrap_or(0))
 }
 
@@ -43,19 +39,14 @@ pub async fn left(pool: &Pool<Database>, sku: &str) -> Result<i64, BackendError>
 ///
 /// # Errors
 /// [`OrderError::NoStock`] if one SKU has fewer left.
-pub async fn take(
-    conn: &mut impl Conn<Database>,
-    order: &str,
-    lines: &[Bought],
-) -> Result<(), OrderError> {
+pub async fn take(conn: &mut impl Conn<Database>, order: &str, lines: &[Bought]) -> Result<(), OrderError> {
     for line in lines {
-        let taken =
-            sqlx::query("update stock set quantity = quantity - ? where sku = ? and quantity >= ?")
-                .bind(line.quantity)
-                .bind(&line.sku)
-                .bind(line.quantity)
-                .execute(conn.executor())
-                .await?;
+        let taken = sqlx::query("update stock set quantity = quantity - ? where sku = ? and quantity >= ?")
+            .bind(line.quantity)
+            .bind(&line.sku)
+            .bind(line.quantity)
+            .execute(conn.executor())
+            .await?;
         if taken.rows_affected() == 0 {
             return Err(OrderError::NoStock { sku: line.sku.clone() });
         }

@@ -14,12 +14,7 @@ use crate::problem::Problem;
 use crate::visit::Visit;
 
 fn card(product: &Product) -> ProductCard {
-    ProductCard {
-        sku: product.sku.clone(),
-        name: product.name.clone(),
-        price: product.price,
-        stock: None,
-    }
+    ProductCard { sku: product.sku.clone(), name: product.name.clone(), price: product.price, stock: None }
 }
 
 fn cards(products: &[&Product]) -> Vec<ProductCard> {
@@ -27,23 +22,17 @@ fn cards(products: &[&Product]) -> Vec<ProductCard> {
 }
 
 fn entries(products: &[&Product]) -> Vec<Value> {
-    products
-        .iter()
-        .map(|product| json!({ "sku": product.sku, "name": product.name, "price": product.price }))
-        .collect()
+    products.iter().map(|product| json!({ "sku": product.sku, "name": product.name, "price": product.price })).collect()
 }
 
 fn links(app: &App) -> Vec<CategoryLink> {
     let categories = app.stores.catalog.categories().iter();
-    categories
-        .map(|category| CategoryLink { id: category.id.to_owned(), name: category.name.to_owned() })
-        .collect()
+    categories.map(|category| CategoryLink { id: category.id.to_owned(), name: category.name.to_owned() }).collect()
 }
 
 fn listing(app: &App, products: &[&Product]) -> Value {
     let categories = app.stores.catalog.categories().iter();
-    let categories: Vec<_> =
-        categories.map(|category| json!({ "id": category.id, "name": category.name })).collect();
+    let categories: Vec<_> = categories.map(|category| json!({ "id": category.id, "name": category.name })).collect();
     json!({ "products": entries(products), "categories": categories })
 }
 
@@ -55,16 +44,8 @@ pub async fn home(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
 }
 
 /// `GET /c/{category}`
-pub async fn category(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    visit: Visit,
-) -> Result<Response, Problem> {
-    let category = app
-        .stores
-        .catalog
-        .category(&id)
-        .ok_or_else(|| Problem::not_found("There is no such shelf."))?;
+pub async fn category(State(app): State<Arc<App>>, Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let category = app.stores.catalog.category(&id).ok_or_else(|| Problem::not_found("There is no such shelf."))?;
     let products = app.stores.catalog.in_category(category.id);
     let page = |chrome| CategoryPage {
         chrome,
@@ -82,26 +63,15 @@ pub async fn search(State(app): State<Arc<App>>, visit: Visit) -> Result<Respons
     let form = Form::parse(query.as_bytes());
     let part = form.text("q").unwrap_or("").trim();
     // Every name contains the empty part.
-    let products = if part.is_empty() {
-        app.stores.catalog.products().iter().collect()
-    } else {
-        app.stores.catalog.search(part)
-    };
+    let products =
+        if part.is_empty() { app.stores.catalog.products().iter().collect() } else { app.stores.catalog.search(part) };
     let page = |chrome| SearchPage { chrome, categories: links(&app), products: cards(&products) };
     visit.answer(&app, listing(&app, &products), page).await
 }
 
 /// `GET /p/{sku}`
-pub async fn product(
-    State(app): State<Arc<App>>,
-    Path(sku): Path<String>,
-    visit: Visit,
-) -> Result<Response, Problem> {
-    let product = app
-        .stores
-        .catalog
-        .product(&sku)
-        .ok_or_else(|| Problem::not_found("There is no such product."))?;
+pub async fn product(State(app): State<Arc<App>>, Path(sku): Path<String>, visit: Visit) -> Result<Response, Problem> {
+    let product = app.stores.catalog.product(&sku).ok_or_else(|| Problem::not_found("There is no such product."))?;
     let stock = crate::stock::left(app.stores.stock.pool(), &product.sku).await?;
     let together = app.stores.catalog.bought_together(&product.sku);
     let data = json!({

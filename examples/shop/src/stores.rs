@@ -9,9 +9,7 @@ use onceward_cart_store::{Bought, Carts, GuestId, LineKey, MemberId, OrderId, Ow
 use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, GlobalStatus, Tc, TcOptions};
 use onceward_idempotency::{FormTokens, Settle, TokenConfig};
 use onceward_oauth_client::Stores as OauthStores;
-use onceward_reliable_mq::{
-    Broker, Consumer, Inbox, Outbox, Relay, RelayOptions, SqliteBroker, SqliteBrokerOptions,
-};
+use onceward_reliable_mq::{Broker, Consumer, Inbox, Outbox, Relay, RelayOptions, SqliteBroker, SqliteBrokerOptions};
 use sqlx::Pool;
 use tokio_util::sync::CancellationToken;
 
@@ -79,11 +77,7 @@ impl Stores {
     ///
     /// # Errors
     /// If one cannot be opened.
-    pub async fn open(
-        folder: &Path,
-        settings: &Settings,
-        order_token_ttl: Duration,
-    ) -> Result<Self, StoresError> {
+    pub async fn open(folder: &Path, settings: &Settings, order_token_ttl: Duration) -> Result<Self, StoresError> {
         let file = |name: &str| sqlite::open(folder.join(format!("{name}.db")));
         let catalog = Arc::new(Catalog::seeded(settings.seed));
         let keys = settings.keys();
@@ -92,10 +86,7 @@ impl Stores {
         session::TABLES.run(&web).await?;
         let tokens = onceward_idempotency::SqlStore::new(web.clone());
         tokens.migrate().await?;
-        let config = TokenConfig::default()
-            .with_ttl(order_token_ttl)
-            .with_lease(TOKEN_LEASE)
-            .with_holder("shop");
+        let config = TokenConfig::default().with_ttl(order_token_ttl).with_lease(TOKEN_LEASE).with_holder("shop");
         let tokens = FormTokens::new(Arc::new(tokens), keys.clone()).with_config(config)?;
         let carts = onceward_cart_store::store::SqlStore::new(file("carts").await?);
         carts.migrate().await?;
@@ -113,10 +104,7 @@ impl Stores {
         notify::TABLES.run(&notify).await?;
 
         let coordinator = onceward_dtx::SqlStore::open(folder.join("tc.db")).await?;
-        let dtx = Dtx::new(
-            Arc::new(Tc::new(Arc::new(coordinator), TcOptions::default())),
-            DtxOptions::default(),
-        );
+        let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(coordinator), TcOptions::default())), DtxOptions::default());
         let options = || AtOptions::default().with_lock_timeout(ORDER_TIMEOUT);
         let held = options().with_participant(Arc::new(outbox.clone()));
         Ok(Self {
@@ -139,9 +127,8 @@ impl Stores {
     /// # Errors
     /// If they cannot be opened.
     pub async fn oauth(folder: &Path) -> Result<OauthStores, StoresError> {
-        let store = onceward_oauth_client::store::SqlStore::<Database>::new(
-            sqlite::open(folder.join("oauth.db")).await?,
-        );
+        let store =
+            onceward_oauth_client::store::SqlStore::<Database>::new(sqlite::open(folder.join("oauth.db")).await?);
         store.migrate().await?;
         Ok(OauthStores::new(store))
     }
@@ -155,12 +142,11 @@ impl Stores {
         let recovered = self.dtx.recover().await?;
         tracing::info!(?recovered, "global transactions of the last run are decided");
         self.settle_tokens(Duration::ZERO).await?;
-        let untaken: Vec<(String,)> = sqlx::query_as(
-            "select id from orders where id not in (select order_id from cart_takes)",
-        )
-        .fetch_all(self.orders.pool())
-        .await
-        .map_err(BackendError::from)?;
+        let untaken: Vec<(String,)> =
+            sqlx::query_as("select id from orders where id not in (select order_id from cart_takes)")
+                .fetch_all(self.orders.pool())
+                .await
+                .map_err(BackendError::from)?;
         for (id,) in untaken {
             if let Some(order) = orders::by_id(self.orders.pool(), &id).await? {
                 self.take_from_cart(&order).await?;
@@ -192,9 +178,7 @@ impl Stores {
             .await
             .map_err(BackendError::from)?;
         for (guest, user) in left {
-            if let (Some(guest), Ok(user)) =
-                (GuestId::verify(&self.keys, &guest), MemberId::new(user))
-            {
+            if let (Some(guest), Ok(user)) = (GuestId::verify(&self.keys, &guest), MemberId::new(user)) {
                 self.merge(&guest, &user).await?;
             }
         }
@@ -221,12 +205,11 @@ impl Stores {
     /// # Errors
     /// If a store does not answer; to be repeated.
     pub async fn take_from_cart(&self, order: &Order) -> Result<(), StoresError> {
-        let done: Option<String> =
-            sqlx::query_scalar("select order_id from cart_takes where order_id = ?")
-                .bind(&order.id)
-                .fetch_optional(self.orders.pool())
-                .await
-                .map_err(BackendError::from)?;
+        let done: Option<String> = sqlx::query_scalar("select order_id from cart_takes where order_id = ?")
+            .bind(&order.id)
+            .fetch_optional(self.orders.pool())
+            .await
+            .map_err(BackendError::from)?;
         if done.is_some() {
             return Ok(());
         }
@@ -309,11 +292,7 @@ impl Delivery {
         let broker: Arc<dyn Broker> = Arc::new(SqliteBroker::open(pool, options).await?);
         let subscription = notify::subscription();
         broker.subscribe(&subscription).await?;
-        let relay = Relay::new(
-            stores.outbox.store(),
-            Arc::clone(&broker),
-            RelayOptions::default().with_owner("shop"),
-        )?;
+        let relay = Relay::new(stores.outbox.store(), Arc::clone(&broker), RelayOptions::default().with_owner("shop"))?;
         let inbox = Inbox::new(stores.notify.clone());
         inbox.migrate().await?;
         Ok(Self { relay, consumer: Consumer::new(broker, subscription, inbox, notify::handle) })

@@ -61,19 +61,10 @@ fn as_json(report: &Report) -> String {
 
 fn as_text(report: &Report) -> String {
     let line = |invariant: &Invariant| {
-        format!(
-            "{} {}: {}",
-            if invariant.ok { "ok  " } else { "FAIL" },
-            invariant.name,
-            invariant.detail
-        )
+        format!("{} {}: {}", if invariant.ok { "ok  " } else { "FAIL" }, invariant.name, invariant.detail)
     };
     let mut lines: Vec<_> = report.invariants.iter().map(line).collect();
-    lines.push(if report.ok {
-        "all invariants hold".into()
-    } else {
-        "the shop is not consistent".into()
-    });
+    lines.push(if report.ok { "all invariants hold".into() } else { "the shop is not consistent".into() });
     lines.join("\n")
 }
 
@@ -119,15 +110,11 @@ pub async fn check(stores: &Stores) -> Result<Vec<Invariant>, Error> {
     ];
     invariants.push(nothing_stuck(stores).await?);
     let counts = stores.outbox.store().counts().await?;
-    let dead =
-        if counts.dead == 0 { String::new() } else { format!(", {} dead letters", counts.dead) };
+    let dead = if counts.dead == 0 { String::new() } else { format!(", {} dead letters", counts.dead) };
     invariants.push(Invariant {
         name: "outbox-empty",
         ok: counts.is_empty() && counts.dead == 0,
-        detail: format!(
-            "{} waiting, {} delayed, {} held{dead}",
-            counts.hot, counts.delayed, counts.held
-        ),
+        detail: format!("{} waiting, {} delayed, {} held{dead}", counts.hot, counts.delayed, counts.held),
     });
     Ok(invariants)
 }
@@ -148,26 +135,18 @@ impl Books {
         let orders = stores.orders.pool();
         let stock = stores.stock.pool();
         let wallet = stores.wallet.pool();
-        let moves: Vec<(String, String, i64)> =
-            all(stock, "select order_id, sku, quantity from stock_moves").await?;
+        let moves: Vec<(String, String, i64)> = all(stock, "select order_id, sku, quantity from stock_moves").await?;
         Ok(Self {
-            orders: all(orders, "select id, user_id, status, total, order_token from orders")
-                .await?,
+            orders: all(orders, "select id, user_id, status, total, order_token from orders").await?,
             lines: all(orders, "select order_id, sku, quantity from order_lines").await?,
             stock: all(stock, "select sku, quantity from stock").await?.into_iter().collect(),
-            moves: moves
-                .into_iter()
-                .map(|(order, sku, quantity)| ((order, sku), quantity))
-                .collect(),
+            moves: moves.into_iter().map(|(order, sku, quantity)| ((order, sku), quantity)).collect(),
             wallets: all(wallet, "select user_id, balance from wallets").await?,
             ledger: all(wallet, "select reference, user_id, amount from ledger").await?,
-            sent: all(
-                &stores.notify,
-                "select order_id, count(*) from notifications group by order_id",
-            )
-            .await?
-            .into_iter()
-            .collect(),
+            sent: all(&stores.notify, "select order_id, count(*) from notifications group by order_id")
+                .await?
+                .into_iter()
+                .collect(),
         })
     }
 
@@ -189,24 +168,13 @@ impl Books {
         }
         let products = stores.catalog.products();
         let wrong = products.iter().filter_map(|product| {
-            let (left, sold) = (
-                *self.stock.get(&product.sku)?,
-                sold.get(product.sku.as_str()).copied().unwrap_or(0),
-            );
-            (left + sold != product.initial_stock).then(|| {
-                format!(
-                    "{}: {left} left + {sold} sold is not {}",
-                    product.sku, product.initial_stock
-                )
-            })
+            let (left, sold) = (*self.stock.get(&product.sku)?, sold.get(product.sku.as_str()).copied().unwrap_or(0));
+            (left + sold != product.initial_stock)
+                .then(|| format!("{}: {left} left + {sold} sold is not {}", product.sku, product.initial_stock))
         });
         let missing = products.iter().filter(|product| !self.stock.contains_key(&product.sku));
         let wrong = wrong.chain(missing.map(|product| format!("{} has no stock row", product.sku)));
-        invariant(
-            "stock-conserved",
-            wrong,
-            format!("{} SKUs, {} sold", self.stock.len(), sold.values().sum::<i64>()),
-        )
+        invariant("stock-conserved", wrong, format!("{} SKUs, {} sold", self.stock.len(), sold.values().sum::<i64>()))
     }
 
     fn wallets(&self) -> Invariant {
@@ -216,33 +184,22 @@ impl Books {
         }
         let wrong = self.wallets.iter().filter_map(|(user, balance)| {
             let sum = sums.get(user.as_str()).copied().unwrap_or(0);
-            (OPENING_BALANCE + sum != *balance)
-                .then(|| format!("{user}: {balance} is not {OPENING_BALANCE} + {sum}"))
+            (OPENING_BALANCE + sum != *balance).then(|| format!("{user}: {balance} is not {OPENING_BALANCE} + {sum}"))
         });
-        invariant(
-            "wallets-balance",
-            wrong,
-            format!("{} wallets, {} entries", self.wallets.len(), self.ledger.len()),
-        )
+        invariant("wallets-balance", wrong, format!("{} wallets, {} entries", self.wallets.len(), self.ledger.len()))
     }
 
     fn debits(&self) -> Invariant {
         let debits: BTreeMap<&str, i64> =
             self.ledger.iter().map(|(order, _, amount)| (order.as_str(), *amount)).collect();
         let live = self.live_ids();
-        let unpaid =
-            self.live().filter(|(id, _, _, total, _)| debits.get(id.as_str()) != Some(&-total));
-        let unpaid =
-            unpaid.map(|(id, _, _, total, _)| format!("order {id} over {total} has no such debit"));
+        let unpaid = self.live().filter(|(id, _, _, total, _)| debits.get(id.as_str()) != Some(&-total));
+        let unpaid = unpaid.map(|(id, _, _, total, _)| format!("order {id} over {total} has no such debit"));
         let orphans = debits
             .keys()
             .filter(|order| !live.contains(*order))
             .map(|order| format!("a debit of {order} has no order"));
-        invariant(
-            "orders-paid",
-            unpaid.chain(orphans),
-            format!("{} orders, {} debits", live.len(), debits.len()),
-        )
+        invariant("orders-paid", unpaid.chain(orphans), format!("{} orders, {} debits", live.len(), debits.len()))
     }
 
     fn moves(&self) -> Invariant {
@@ -253,21 +210,16 @@ impl Books {
             .filter(|(order, ..)| live.contains(order.as_str()))
             .map(|(order, sku, quantity)| ((order.as_str(), sku.as_str()), *quantity))
             .collect();
-        let moves: BTreeMap<(&str, &str), i64> = self
-            .moves
-            .iter()
-            .map(|((order, sku), quantity)| ((order.as_str(), sku.as_str()), *quantity))
-            .collect();
+        let moves: BTreeMap<(&str, &str), i64> =
+            self.moves.iter().map(|((order, sku), quantity)| ((order.as_str(), sku.as_str()), *quantity)).collect();
         let empty = live
             .iter()
             .filter(|id| !lines.keys().any(|(order, _)| order == *id))
             .map(|id| format!("order {id} has no line"));
         let unmoved = lines.iter().filter(|(key, quantity)| moves.get(*key) != Some(*quantity));
-        let unmoved = unmoved
-            .map(|((order, sku), _)| format!("{sku} of order {order} was not taken from stock"));
+        let unmoved = unmoved.map(|((order, sku), _)| format!("{sku} of order {order} was not taken from stock"));
         let orphans = moves.keys().filter(|key| !lines.contains_key(*key));
-        let orphans = orphans
-            .map(|(order, sku)| format!("{sku} was taken for {order}, which has no such line"));
+        let orphans = orphans.map(|(order, sku)| format!("{sku} was taken for {order}, which has no such line"));
         let wrong = empty.chain(unmoved).chain(orphans);
         invariant("orders-stocked", wrong, format!("{} lines, {} moves", lines.len(), moves.len()))
     }
@@ -287,11 +239,7 @@ impl Books {
         });
         let orphans = self.sent.keys().filter(|id| !live.contains(id.as_str()));
         let wrong = counts.chain(orphans.map(|id| format!("a notification of {id} has no order")));
-        invariant(
-            "notified-once",
-            wrong,
-            format!("{} orders, {} notified", live.len(), self.sent.len()),
-        )
+        invariant("notified-once", wrong, format!("{} orders, {} notified", live.len(), self.sent.len()))
     }
 }
 
@@ -304,13 +252,9 @@ where
 
 fn invariant(name: &'static str, wrong: impl Iterator<Item = String>, fine: String) -> Invariant {
     let wrong: Vec<_> = wrong.collect();
-    let more =
-        if wrong.len() > 5 { format!(" and {} more", wrong.len() - 5) } else { String::new() };
-    let detail = if wrong.is_empty() {
-        fine
-    } else {
-        wrong.iter().take(5).cloned().collect::<Vec<_>>().join("; ") + &more
-    };
+    let more = if wrong.len() > 5 { format!(" and {} more", wrong.len() - 5) } else { String::new() };
+    let detail =
+        if wrong.is_empty() { fine } else { wrong.iter().take(5).cloned().collect::<Vec<_>>().join("; ") + &more };
     Invariant { name, ok: wrong.is_empty(), detail }
 }
 
@@ -318,8 +262,7 @@ fn invariant(name: &'static str, wrong: impl Iterator<Item = String>, fine: Stri
 /// waits for a person.
 async fn nothing_stuck(stores: &Stores) -> Result<Invariant, Error> {
     let undo = stores.dtx.undo_rows().await?.into_iter().filter(|row| row.age > OLD).count();
-    let locks =
-        stores.dtx.locks().await?.into_iter().filter(|lock| !lock.parked && lock.age > OLD).count();
+    let locks = stores.dtx.locks().await?.into_iter().filter(|lock| !lock.parked && lock.age > OLD).count();
     let sealed = stores.carts.unfinished_merges(OLD).await?.len();
     let claims = stores.tokens.running(OLD, 1_000).await?.len();
     let parked = stores.dtx.parked().await?.len();

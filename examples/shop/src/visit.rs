@@ -83,19 +83,14 @@ impl Visit {
         let status = problem.status;
         if self.json {
             let title = status.canonical_reason().unwrap_or("error");
-            let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": problem.detail });
-            return (
-                status,
-                [(header::CONTENT_TYPE, "application/problem+json")],
-                body.to_string(),
-            )
-                .into_response();
+            let body =
+                json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": problem.detail });
+            return (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
         }
         if let Some(instead) = problem.instead {
             let mut response = see_other(instead);
             if instead == "/login" {
-                let back =
-                    set_cookie(RETURN_COOKIE, &percent(&self.path), 600, app.sessions.secure());
+                let back = set_cookie(RETURN_COOKIE, &percent(&self.path), 600, app.sessions.secure());
                 append_cookie(&mut response, &back);
             }
             return response;
@@ -113,11 +108,7 @@ impl FromRequestParts<Arc<App>> for Visit {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Problem::internal("a route outside the visit's layer"))
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("a route outside the visit's layer"))
     }
 }
 
@@ -137,18 +128,12 @@ impl FromRequest<Arc<App>> for Post {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::from_request_parts(&mut parts, app).await?;
         let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "A form is at most 64 KiB.");
-        let announced = parts
-            .headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let announced =
+            parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > MAX_BODY) {
             return Err(too_large());
         }
-        let kind = parts
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .unwrap_or("");
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
         let kind = kind.split(';').next().unwrap_or("").trim();
         if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             let detail = "Send the form as application/x-www-form-urlencoded.";
@@ -161,9 +146,7 @@ impl FromRequest<Arc<App>> for Post {
             return Err(Problem::forbidden("The form came from another site."));
         }
         if !visit.session.csrf_matches(&app.stores.keys, form.text("csrf").unwrap_or("")) {
-            return Err(Problem::forbidden(
-                "The form is out of date. Go back, reload the page and send it again.",
-            ));
+            return Err(Problem::forbidden("The form is out of date. Go back, reload the page and send it again."));
         }
         Ok(Self { visit, form })
     }
@@ -173,9 +156,7 @@ impl FromRequest<Arc<App>> for Post {
 /// guest, sets the headers that every page has.
 pub async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let accept = request.headers().get_all(header::ACCEPT);
-    let json = accept
-        .iter()
-        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
+    let json = accept.iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let found = app.sessions.find(request.headers()).await;
@@ -194,9 +175,7 @@ pub async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next
     let mut response = rendered(&app, &visit, response);
 
     let sent = response.headers().get_all(header::SET_COOKIE);
-    let own = sent
-        .iter()
-        .any(|cookie| cookie.to_str().is_ok_and(|cookie| app.sessions.is_session_cookie(cookie)));
+    let own = sent.iter().any(|cookie| cookie.to_str().is_ok_and(|cookie| app.sessions.is_session_cookie(cookie)));
     if reads && visit.session.renew && !own {
         let cookie = app.sessions.set_cookie(&visit.session.cookie(&app.stores.keys));
         append_cookie(&mut response, &cookie);
@@ -216,8 +195,7 @@ fn rendered(app: &App, visit: &Visit, mut response: Response) -> Response {
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }
-    let problem =
-        response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::new(status, ""));
+    let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::new(status, ""));
     let mut shown = visit.render(app, &problem);
     for name in [header::ALLOW, header::RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {

@@ -18,8 +18,7 @@ use crate::visit::Visit;
 use crate::{Database, now};
 
 /// Tables of the wallet database.
-pub const TABLES: Migrations =
-    Migrations::new("shop-wallet", &[(1, include_str!("../sql/wallet.sql"))]);
+pub const TABLES: Migrations = Migrations::new("shop-wallet", &[(1, include_str!("../sql/wallet.sql"))]);
 
 /// Opens a user's wallet, once.
 ///
@@ -45,26 +44,23 @@ pub async fn charge(
     order: &str,
     amount: i64,
 ) -> Result<(), OrderError> {
-    let charged =
-        sqlx::query("update wallets set balance = balance - ? where user_id = ? and balance >= ?")
-            .bind(amount)
-            .bind(user)
-            .bind(amount)
-            .execute(conn.executor())
-            .await?;
+    let charged = sqlx::query("update wallets set balance = balance - ? where user_id = ? and balance >= ?")
+        .bind(amount)
+        .bind(user)
+        .bind(amount)
+        .execute(conn.executor())
+        .await?;
     if charged.rows_affected() == 0 {
         return Err(OrderError::NoMoney);
     }
-    sqlx::query(
-        "insert into ledger (reference, user_id, amount, xid, created_at) values (?, ?, ?, ?, ?)",
-    )
-    .bind(order)
-    .bind(user)
-    .bind(-amount)
-    .bind(xid)
-    .bind(now())
-    .execute(conn.executor())
-    .await?;
+    sqlx::query("insert into ledger (reference, user_id, amount, xid, created_at) values (?, ?, ?, ?, ?)")
+        .bind(order)
+        .bind(user)
+        .bind(-amount)
+        .bind(xid)
+        .bind(now())
+        .execute(conn.executor())
+        .await?;
     Ok(())
 }
 
@@ -100,8 +96,7 @@ pub async fn statement(stores: &Stores, user: &str) -> Result<(i64, Vec<LedgerRo
 /// `GET /wallet`
 pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Problem> {
     let (balance, ledger) = statement(&app.stores, visit.member()?.id.as_str()).await?;
-    let rows: Vec<_> =
-        ledger.iter().map(|row| json!({ "ref": row.reference, "amount": row.amount })).collect();
+    let rows: Vec<_> = ledger.iter().map(|row| json!({ "ref": row.reference, "amount": row.amount })).collect();
     let data = json!({ "balance": balance, "ledger": rows });
     visit.answer(&app, data, |chrome| WalletPage { chrome, balance, ledger }).await
 }

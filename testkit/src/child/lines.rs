@@ -24,8 +24,7 @@ impl Lines {
             let mut bytes = Vec::new();
             // Not `lines()`: a line that is not UTF-8 must not end the reading.
             while stream.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
-                let text =
-                    String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
+                let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
                 lines.state().lines.push((error, text));
                 bytes.clear();
             }
@@ -47,21 +46,14 @@ impl Lines {
     }
 
     pub(super) fn of(&self, error: bool) -> Vec<String> {
-        self.state()
-            .lines
-            .iter()
-            .filter(|(of, _)| *of == error)
-            .map(|(_, line)| line.clone())
-            .collect()
+        self.state().lines.iter().filter(|(of, _)| *of == error).map(|(_, line)| line.clone()).collect()
     }
 
     /// The last `count` lines, for a message.
     pub(super) fn last(&self, count: usize) -> String {
         let state = self.state();
         let from = state.lines.len().saturating_sub(count);
-        let show = |(error, line): &(bool, String)| {
-            format!("  {} {line}\n", if *error { "err" } else { "out" })
-        };
+        let show = |(error, line): &(bool, String)| format!("  {} {line}\n", if *error { "err" } else { "out" });
         state.lines[from..].iter().map(show).collect()
     }
 

@@ -14,12 +14,7 @@ use super::socket::Port;
 use super::{Mode, Shared, spawn};
 
 /// Accepts until the proxy is dropped; has no listener while the mode is [`Mode::Refuse`].
-pub(super) async fn accept(
-    shared: Arc<Shared>,
-    port: Port,
-    listener: TcpListener,
-    mut ended: watch::Receiver<()>,
-) {
+pub(super) async fn accept(shared: Arc<Shared>, port: Port, listener: TcpListener, mut ended: watch::Receiver<()>) {
     let mut mode = shared.mode.subscribe();
     let mut listener = Some(listener);
     loop {
@@ -29,9 +24,7 @@ pub(super) async fn accept(
         } else if listener.is_none() {
             listener = Some(port.listen());
         }
-        shared
-            .listening
-            .send_if_modified(|listening| std::mem::replace(listening, !refuse) == refuse);
+        shared.listening.send_if_modified(|listening| std::mem::replace(listening, !refuse) == refuse);
         let accepted = async {
             match &listener {
                 Some(listener) => listener.accept().await,
@@ -87,10 +80,8 @@ async fn forward(shared: &Shared, client: TcpStream) {
     let up = Pipe { shared, link: &link, upward: true };
     let down = Pipe { shared, link: &link, upward: false };
     // A side that closes its half is passed on as such; a cut ends both at once.
-    let (mut up, mut down) = (
-        std::pin::pin!(up.run(from_client, to_server)),
-        std::pin::pin!(down.run(from_server, to_client)),
-    );
+    let (mut up, mut down) =
+        (std::pin::pin!(up.run(from_client, to_server)), std::pin::pin!(down.run(from_server, to_client)));
     tokio::select! {
         end = &mut up => if end == End::Closed { down.await; },
         end = &mut down => if end == End::Closed { up.await; },
@@ -193,11 +184,7 @@ impl Pipe<'_> {
     }
 }
 
-async fn write(
-    shared: &Shared,
-    mut to: OwnedWriteHalf,
-    mut pieces: mpsc::Receiver<(Instant, Vec<u8>)>,
-) -> End {
+async fn write(shared: &Shared, mut to: OwnedWriteHalf, mut pieces: mpsc::Receiver<(Instant, Vec<u8>)>) -> End {
     while let Some((due, piece)) = pieces.recv().await {
         sleep_until(due).await;
         passing(shared).await;

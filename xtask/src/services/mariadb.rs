@@ -50,8 +50,7 @@ fn prepare(place: &Place<'_>) -> Result<Vec<Launch>> {
         if let Some(Account { uid, gid }) = account {
             chown(&data, Some(uid), Some(gid)).map_err(told)?;
         }
-        let program =
-            paths::program("mariadb-install-db").ok_or("mariadb-install-db is missing")?;
+        let program = paths::program("mariadb-install-db").ok_or("mariadb-install-db is missing")?;
         Launch::new(program)
             .arg("--no-defaults")
             .args(user.iter().copied())

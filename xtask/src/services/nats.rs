@@ -25,8 +25,6 @@ pub(crate) const SERVICE: Service = Service {
 fn prepare(place: &Place<'_>) -> Result<Vec<Launch>> {
     let data = place.folder.join("data");
     paths::open_folder(&data)?;
-    let server = Launch::new(place.server)
-        .args(["-a", "127.0.0.1", "-p", &place.port(), "-js", "-sd"])
-        .arg(data);
+    let server = Launch::new(place.server).args(["-a", "127.0.0.1", "-p", &place.port(), "-js", "-sd"]).arg(data);
     Ok(vec![server])
 }

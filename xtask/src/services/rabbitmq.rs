@@ -74,8 +74,7 @@ fn write_cookie(file: &Path) -> Result<()> {
     }
     let told = |e| format!("{}: {e}", file.display());
     let mut random = [0; 20];
-    let source =
-        fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random));
+    let source = fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random));
     source.map_err(|e| format!("/dev/urandom: {e}"))?;
     let cookie: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut open = fs::OpenOptions::new();

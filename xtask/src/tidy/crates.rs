@@ -43,8 +43,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 pub(super) fn check(file: &str, manifest: &Manifest) -> Vec<Complaint> {
     let name = manifest.name();
     let Some((_, allowed)) = ARROWS.iter().find(|(package, _)| *package == name) else {
-        let text =
-            format!("`{name}` is new: say in xtask/src/tidy/crates.rs what it may depend on");
+        let text = format!("`{name}` is new: say in xtask/src/tidy/crates.rs what it may depend on");
         return vec![Complaint::new(file, 1, text)];
     };
     let mut found = Vec::new();
@@ -52,8 +51,7 @@ pub(super) fn check(file: &str, manifest: &Manifest) -> Vec<Complaint> {
         let other = dependency.name;
         let ours = ARROWS.iter().any(|(package, _)| *package == other);
         // A crate's tests name the crate itself, with more features, and the test helpers.
-        let for_tests =
-            dependency.dev && (other == name || other == "testkit" && !matches!(name, "xtask"));
+        let for_tests = dependency.dev && (other == name || other == "testkit" && !matches!(name, "xtask"));
         if !ours || for_tests || allowed.contains(&other) {
             continue;
         }
@@ -63,9 +61,7 @@ pub(super) fn check(file: &str, manifest: &Manifest) -> Vec<Complaint> {
             }
             format!("`{name}` names `{other}` behind a feature only: make it optional")
         } else {
-            format!(
-                "no arrow leads from `{name}` to `{other}`: pass what is needed as a parameter or a trait"
-            )
+            format!("no arrow leads from `{name}` to `{other}`: pass what is needed as a parameter or a trait")
         };
         found.push(Complaint::new(file, dependency.line, text));
     }
@@ -82,16 +78,14 @@ mod tests {
 
     #[test]
     fn siblings_do_not_know_each_other() {
-        let told =
-            complaints("onceward-cart-store", "[dependencies]\nonceward-dtx.workspace = true\n");
+        let told = complaints("onceward-cart-store", "[dependencies]\nonceward-dtx.workspace = true\n");
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].line, 4);
     }
 
     #[test]
     fn dtx_knows_the_outbox_behind_a_feature_only() {
-        let optional =
-            "[dependencies]\nonceward-reliable-mq = { workspace = true, optional = true }\n";
+        let optional = "[dependencies]\nonceward-reliable-mq = { workspace = true, optional = true }\n";
         assert_eq!(complaints("onceward-dtx", optional), []);
         let always = "[dependencies]\nonceward-reliable-mq.workspace = true\n";
         assert_eq!(complaints("onceward-dtx", always).len(), 1);
@@ -102,10 +96,7 @@ mod tests {
         let name = "onceward-backend";
         assert_eq!(complaints(name, "[dev-dependencies]\ntestkit.workspace = true\n"), []);
         assert_eq!(complaints(name, "[dependencies]\ntestkit.workspace = true\n").len(), 1);
-        assert_eq!(
-            complaints("testkit", "[dev-dependencies]\nonceward-backend = \"1\"\n").len(),
-            1
-        );
+        assert_eq!(complaints("testkit", "[dev-dependencies]\nonceward-backend = \"1\"\n").len(), 1);
         assert_eq!(complaints("xtask", "[dev-dependencies]\ntestkit.workspace = true\n").len(), 1);
     }
 

@@ -15,9 +15,7 @@ pub(super) fn check(file: &str, text: &str) -> Option<Complaint> {
     }
     let lines = without_tests(text).lines().count();
     (lines > MOST).then(|| {
-        let text = format!(
-            "{lines} lines without its tests, at most {MOST}: split it by what changes together"
-        );
+        let text = format!("{lines} lines without its tests, at most {MOST}: split it by what changes together");
         Complaint::new(file, MOST + 1, text)
     })
 }

@@ -73,8 +73,7 @@ fn rank(module: &[String]) -> Rank {
         if FAMILIES.contains(&name.as_str()) {
             return if depth + 1 == module.len() { Rank::Traits } else { Rank::Adapter };
         }
-        let is =
-            |known: &&str| *known == name || depth == 0 && known.strip_prefix("::") == Some(name);
+        let is = |known: &&str| *known == name || depth == 0 && known.strip_prefix("::") == Some(name);
         if let Some((rank, _)) = RANKS.iter().find(|(_, names)| names.iter().any(is)) {
             return *rank;
         }
@@ -85,16 +84,12 @@ fn rank(module: &[String]) -> Rank {
 /// `sources` are the files of one crate, each with its path from `src/` on.
 pub(super) fn check(sources: &[(&str, &Source)]) -> Vec<Complaint> {
     let modules: BTreeSet<_> = sources.iter().map(|(path, _)| module_of(path)).collect();
-    let exported: Exports =
-        sources.iter().map(|(path, s)| (module_of(path), exports(&code(&s.text)))).collect();
+    let exported: Exports = sources.iter().map(|(path, s)| (module_of(path), exports(&code(&s.text)))).collect();
     let mut found = Vec::new();
     for (path, source) in sources {
         let module = module_of(path);
         let own = rank(&module);
-        if path.starts_with("bin/")
-            || *path == "main.rs"
-            || module.iter().any(|name| name == "tests")
-        {
+        if path.starts_with("bin/") || *path == "main.rs" || module.iter().any(|name| name == "tests") {
             continue;
         }
         let code = without_tests(&code(&source.text));
@@ -168,10 +163,8 @@ mod tests {
 
     /// A crate of these files; answers `module -> module` of each forbidden arrow.
     fn arrows(files: &[(&str, &str)]) -> Vec<String> {
-        let sources: Vec<_> = files
-            .iter()
-            .map(|(file, text)| Source { file: (*file).to_owned(), text: (*text).to_owned() })
-            .collect();
+        let sources: Vec<_> =
+            files.iter().map(|(file, text)| Source { file: (*file).to_owned(), text: (*text).to_owned() }).collect();
         let files: Vec<_> = sources.iter().map(|s| (s.file.as_str(), s)).collect();
         let names = |c: Complaint| {
             let parts: Vec<_> = c.text.split('`').map(str::to_owned).collect();
@@ -180,8 +173,7 @@ mod tests {
         check(&files).into_iter().map(names).collect()
     }
 
-    const LIB: (&str, &str) =
-        ("lib.rs", "mod outbox; pub use outbox::Outbox; pub use error::Error;");
+    const LIB: (&str, &str) = ("lib.rs", "mod outbox; pub use outbox::Outbox; pub use error::Error;");
 
     #[test]
     fn a_store_may_not_name_a_service() {
@@ -192,12 +184,7 @@ mod tests {
 
     #[test]
     fn a_re_export_at_the_root_does_not_hide_the_arrow() {
-        let files = [
-            LIB,
-            ("error.rs", ""),
-            ("outbox.rs", ""),
-            ("record.rs", "use crate::{Error, Outbox};"),
-        ];
+        let files = [LIB, ("error.rs", ""), ("outbox.rs", ""), ("record.rs", "use crate::{Error, Outbox};")];
         assert_eq!(arrows(&files), ["record -> outbox"]);
     }
 
@@ -240,11 +227,7 @@ mod tests {
 
     #[test]
     fn a_comment_names_nothing() {
-        let files = [
-            LIB,
-            ("outbox.rs", ""),
-            ("record.rs", "/// See [`crate::outbox::Outbox`].\nstruct R;"),
-        ];
+        let files = [LIB, ("outbox.rs", ""), ("record.rs", "/// See [`crate::outbox::Outbox`].\nstruct R;")];
         assert_eq!(arrows(&files), Vec::<String>::new());
     }
 }

@@ -5,8 +5,7 @@ use crate::Result;
 use std::path::Path;
 
 /// Put together here, or this file would be found.
-const FOLDERS: [&str; 3] =
-    [concat!("/wo", "rk/"), concat!("/ho", "me/[a-z]"), concat!("/ro", "ot/")];
+const FOLDERS: [&str; 3] = [concat!("/wo", "rk/"), concat!("/ho", "me/[a-z]"), concat!("/ro", "ot/")];
 
 pub(super) fn check(root: &Path) -> Result<Vec<Complaint>> {
     // Not a path's own middle (`/framework/…`, `https://host/home/x`): a folder's name does not go before it.
@@ -32,14 +31,7 @@ mod tests {
     fn a_home_folder_is_found_and_a_url_is_not() {
         let folder = std::env::temp_dir().join(format!("xtask-traces-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        assert!(
-            Command::new("git")
-                .args(["init", "-q"])
-                .current_dir(&folder)
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("git").args(["init", "-q"]).current_dir(&folder).status().unwrap().success());
         let text = format!("ok\nsee {}x\nhttps://host{}x\n", &FOLDERS[0], &FOLDERS[0]);
         fs::write(folder.join("a.txt"), text).unwrap();
         let told = check(&folder).unwrap();

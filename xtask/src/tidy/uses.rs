@@ -80,19 +80,13 @@ mod tests {
 
     fn joined(code: &str, module: &str) -> Vec<String> {
         let module: Vec<_> = module.split("::").map(str::to_owned).collect();
-        paths(code, &module)
-            .into_iter()
-            .map(|(path, line)| format!("{line} {}", path.join("::")))
-            .collect()
+        paths(code, &module).into_iter().map(|(path, line)| format!("{line} {}", path.join("::"))).collect()
     }
 
     #[test]
     fn groups_are_spelled_out() {
         let code = "use crate::{\n    a::{B, c::D as E},\n    f,\n    g::{self, H},\n};\nlet x = crate::i::J::new();";
-        assert_eq!(
-            joined(code, "m"),
-            ["1 a::B", "1 a::c::D", "1 f", "1 g", "1 g::H", "6 i::J::new"]
-        );
+        assert_eq!(joined(code, "m"), ["1 a::B", "1 a::c::D", "1 f", "1 g", "1 g::H", "6 i::J::new"]);
     }
 
     #[test]

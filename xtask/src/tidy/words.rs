@@ -26,8 +26,7 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Complaint> {
 
 /// Is the word there, and not the end of a longer name?
 fn holds(line: &str, word: &str) -> bool {
-    line.match_indices(word)
-        .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    line.match_indices(word).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
 }
 
 #[cfg(test)]
@@ -36,8 +35,7 @@ mod tests {
 
     #[test]
     fn the_word_in_code_is_refused() {
-        let told =
-            check("a.rs", "fn f() {\n    todo!()\n}\n#[ignore = \"slow\"]\nfn g() { dbg!(1); }\n");
+        let told = check("a.rs", "fn f() {\n    todo!()\n}\n#[ignore = \"slow\"]\nfn g() { dbg!(1); }\n");
         let lines: Vec<_> = told.iter().map(|complaint| complaint.line).collect();
         assert_eq!(lines, [2, 4, 5]);
     }

@@ -27,11 +27,7 @@ impl Dialect {
         let (postgres, mysql, sqlite) = match name.as_bytes() {
             // An ASCII key, compared byte by byte. MySQL's binary ASCII collation still ignores trailing spaces, so key
             // types refuse white space.
-            b"key" => (
-                "varchar(255) collate \"C\"",
-                "varchar(255) character set ascii collate ascii_bin",
-                "text",
-            ),
+            b"key" => ("varchar(255) collate \"C\"", "varchar(255) character set ascii collate ascii_bin", "text"),
             // Without the character set a column takes the server's default, which may be latin1.
             b"text" => ("text", "longtext character set utf8mb4 collate utf8mb4_bin", "text"),
             b"bytes" => ("bytea", "longblob", "blob"),
@@ -70,13 +66,11 @@ impl Dialect {
         let columns = columns.split(',').map(str::trim);
         match self {
             Self::MySql => {
-                let sets: Vec<_> =
-                    columns.map(|column| format!("{column} = values({column})")).collect();
+                let sets: Vec<_> = columns.map(|column| format!("{column} = values({column})")).collect();
                 format!("on duplicate key update {}", sets.join(", "))
             }
             Self::Postgres | Self::Sqlite => {
-                let sets: Vec<_> =
-                    columns.map(|column| format!("{column} = excluded.{column}")).collect();
+                let sets: Vec<_> = columns.map(|column| format!("{column} = excluded.{column}")).collect();
                 format!("on conflict ({}) do update set {}", keys.trim(), sets.join(", "))
             }
         }
@@ -95,9 +89,7 @@ impl Dialect {
         match self {
             Self::Postgres => "begin isolation level read committed",
             // Two statements in one trip; the first holds for the next transaction only.
-            Self::MySql => {
-                "set transaction isolation level read committed; start transaction read write"
-            }
+            Self::MySql => "set transaction isolation level read committed; start transaction read write",
             Self::Sqlite => "begin immediate",
         }
     }

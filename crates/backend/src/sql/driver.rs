@@ -23,10 +23,7 @@ macro_rules! driver {
                     result.rows_affected()
                 }
 
-                fn bind(
-                    args: &mut Self::Arguments,
-                    value: Value<'_>,
-                ) -> Result<(), sqlx::error::BoxDynError> {
+                fn bind(args: &mut Self::Arguments, value: Value<'_>) -> Result<(), sqlx::error::BoxDynError> {
                     match value {
                         Value::Int(value) => args.add(value),
                         Value::Text(value) => args.add(value),

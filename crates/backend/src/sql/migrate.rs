@@ -40,8 +40,7 @@ impl Migrations {
                 let sql = Sql::<D>::new();
                 let locked = sql.sql("select cast(get_lock('onceward_migrations', 60) as signed)");
                 if locked.fetch_one::<(i64,)>(&mut conn).await? != (1,) {
-                    let waited =
-                        "another process holds the lock onceward_migrations for more than 60 s";
+                    let waited = "another process holds the lock onceward_migrations for more than 60 s";
                     return Err(BackendError::new("mysql", ErrorClass::Transient, waited));
                 }
                 let done = self.apply(&mut conn).await;
@@ -78,9 +77,8 @@ impl Migrations {
                 Some((_, held)) if *held == checksum => continue,
                 Some(_) => {
                     let name = self.name;
-                    let changed = format!(
-                        "migration {number} of {name} was applied with another text than this version has"
-                    );
+                    let changed =
+                        format!("migration {number} of {name} was applied with another text than this version has");
                     return Err(BackendError::new(D::DIALECT.name(), ErrorClass::Refused, changed));
                 }
                 None => {}
@@ -102,15 +100,9 @@ impl Migrations {
 
 /// The statements of a script without its comment lines.
 fn statements(script: &str) -> impl Iterator<Item = String> {
-    let lines: Vec<_> =
-        script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let lines: Vec<_> = script.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let text = lines.join("\n") + "\n";
-    let parts: Vec<_> = text
-        .split(";\n")
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let parts: Vec<_> = text.split(";\n").map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
     parts.into_iter()
 }
 

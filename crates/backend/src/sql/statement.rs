@@ -44,14 +44,10 @@ impl<D: Db> Sql<D> {
     /// # Panics
     /// If the template names a slot that does not exist.
     pub fn sql(&self, template: &'static str) -> Statement<D> {
-        let cached =
-            self.texts.read().unwrap_or_else(PoisonError::into_inner).get(template).cloned();
+        let cached = self.texts.read().unwrap_or_else(PoisonError::into_inner).get(template).cloned();
         let text = cached.unwrap_or_else(|| {
             let text = assert_safe(render(D::DIALECT, template));
-            self.texts
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(template, text.clone());
+            self.texts.write().unwrap_or_else(PoisonError::into_inner).insert(template, text.clone());
             text
         });
         Statement { text, args: D::Arguments::default(), error: None }
@@ -93,10 +89,7 @@ impl<D: Db> Statement<D> {
     }
 
     /// The first row, if there is one.
-    pub async fn fetch_optional<R: Columns>(
-        self,
-        conn: &mut impl Conn<D>,
-    ) -> Result<Option<R>, BackendError> {
+    pub async fn fetch_optional<R: Columns>(self, conn: &mut impl Conn<D>) -> Result<Option<R>, BackendError> {
         let call = self.call()?;
         let row = conn.executor().fetch_optional(call).await?;
         Ok(row.map(|row| R::row::<D>(&row)).transpose()?)
@@ -108,10 +101,7 @@ impl<D: Db> Statement<D> {
     }
 
     /// All rows.
-    pub async fn fetch_all<R: Columns>(
-        self,
-        conn: &mut impl Conn<D>,
-    ) -> Result<Vec<R>, BackendError> {
+    pub async fn fetch_all<R: Columns>(self, conn: &mut impl Conn<D>) -> Result<Vec<R>, BackendError> {
         let call = self.call()?;
         let rows = conn.executor().fetch_all(call).await?;
         Ok(rows.iter().map(R::row::<D>).collect::<sqlx::Result<_>>()?)
@@ -126,10 +116,7 @@ impl<D: Db> Statement<D> {
 }
 
 /// Runs statements of a script that carry no values, such as DDL.
-pub(super) async fn execute_raw<D: Db>(
-    template: &str,
-    conn: &mut impl Conn<D>,
-) -> Result<(), BackendError> {
+pub(super) async fn execute_raw<D: Db>(template: &str, conn: &mut impl Conn<D>) -> Result<(), BackendError> {
     let text = assert_safe(render(D::DIALECT, template));
     conn.executor().execute((text, None::<D::Arguments>)).await?;
     Ok(())
@@ -151,13 +138,8 @@ pub(super) fn render(dialect: Dialect, template: &str) -> String {
             rest = &rest[at + 1..];
             continue;
         }
-        let Some((slot, after)) = rest[at + 1..].split_once('}') else {
-            panic!("a slot is not closed in: {template}")
-        };
-        text.push_str(
-            &filled(dialect, slot)
-                .unwrap_or_else(|| panic!("no slot {{{slot}}}, used in: {template}")),
-        );
+        let Some((slot, after)) = rest[at + 1..].split_once('}') else { panic!("a slot is not closed in: {template}") };
+        text.push_str(&filled(dialect, slot).unwrap_or_else(|| panic!("no slot {{{slot}}}, used in: {template}")));
         rest = after;
     }
     text.push_str(rest);
@@ -183,26 +165,15 @@ mod tests {
             render(Dialect::Postgres, template),
             "insert into t (id, body) values ($1, $2) on conflict do nothing"
         );
-        assert_eq!(
-            render(Dialect::MySql, template),
-            "insert ignore into t (id, body) values (?, ?) "
-        );
-        assert_eq!(
-            render(Dialect::Sqlite, template),
-            "insert into t (id, body) values (?, ?) on conflict do nothing"
-        );
+        assert_eq!(render(Dialect::MySql, template), "insert ignore into t (id, body) values (?, ?) ");
+        assert_eq!(render(Dialect::Sqlite, template), "insert into t (id, body) values (?, ?) on conflict do nothing");
     }
 
     #[test]
     fn upsert_takes_keys_and_columns() {
         let template = "insert into t (a, b, c) values (?, ?, ?) {upsert a, b: c}";
-        assert!(
-            render(Dialect::Sqlite, template)
-                .ends_with("on conflict (a, b) do update set c = excluded.c")
-        );
-        assert!(
-            render(Dialect::MySql, template).ends_with("on duplicate key update c = values(c)")
-        );
+        assert!(render(Dialect::Sqlite, template).ends_with("on conflict (a, b) do update set c = excluded.c"));
+        assert!(render(Dialect::MySql, template).ends_with("on duplicate key update c = values(c)"));
     }
 
     #[test]

@@ -57,13 +57,7 @@ async fn values_round_trip<D: Db>(pool: &Pool<D>) {
     let mut conn = pool.acquire().await.unwrap();
     let rows: [Row; 4] = [
         ("null".into(), None, None, None, None),
-        (
-            "max".into(),
-            Some(i64::MAX),
-            Some("🦀 \u{1F600} ümlaut".into()),
-            Some(vec![0, 255, 7]),
-            Some(true),
-        ),
+        ("max".into(), Some(i64::MAX), Some("🦀 \u{1F600} ümlaut".into()), Some(vec![0, 255, 7]), Some(true)),
         ("min".into(), Some(i64::MIN), Some(String::new()), Some(Vec::new()), Some(false)),
         ("long".into(), Some(0), Some("x".repeat(70_000)), Some(vec![9; 70_000]), Some(true)),
     ];
@@ -76,17 +70,9 @@ async fn values_round_trip<D: Db>(pool: &Pool<D>) {
         let read = sql.sql("select id, n, t, b, f from seam where id = ?").bind(&row.0);
         assert_eq!(read.fetch_optional::<Row>(&mut conn).await.unwrap(), Some(row));
     }
-    let null = sql
-        .sql("select n from seam where id = ?")
-        .bind("null")
-        .fetch_one::<(i64,)>(&mut conn)
-        .await;
+    let null = sql.sql("select n from seam where id = ?").bind("null").fetch_one::<(i64,)>(&mut conn).await;
     assert_eq!(null.unwrap_err().class(), ErrorClass::Corrupt);
-    let none = sql
-        .sql("select n from seam where id = ?")
-        .bind("absent")
-        .fetch_optional::<(i64,)>(&mut conn)
-        .await;
+    let none = sql.sql("select n from seam where id = ?").bind("absent").fetch_optional::<(i64,)>(&mut conn).await;
     assert_eq!(none.unwrap(), None);
     let count = sql.sql("select count(*) > 0 from seam").fetch_one::<(bool,)>(&mut conn).await;
     assert_eq!(count.unwrap(), (true,));
@@ -108,8 +94,7 @@ async fn insert_once_has_one_winner<D: Db>(pool: &Pool<D>) {
             tokio::spawn(async move {
                 let sql = Sql::<D>::new();
                 let mut tx = begin(&pool).await.unwrap();
-                let insert =
-                    sql.sql("{insert_ignore} seam_more (id) values (?) {or_ignore}").bind("race");
+                let insert = sql.sql("{insert_ignore} seam_more (id) values (?) {or_ignore}").bind("race");
                 let won = insert.insert_once(&mut tx).await.unwrap();
                 commit(tx).await.unwrap();
                 won
@@ -127,18 +112,12 @@ async fn upsert_and_conflict<D: Db>(pool: &Pool<D>) {
     let sql = Sql::<D>::new();
     let mut conn = pool.acquire().await.unwrap();
     for n in [1_i64, 2] {
-        let upsert =
-            sql.sql("insert into seam (id, n) values (?, ?) {upsert id: n}").bind("upsert").bind(n);
+        let upsert = sql.sql("insert into seam (id, n) values (?, ?) {upsert id: n}").bind("upsert").bind(n);
         upsert.execute(&mut conn).await.unwrap();
         let read = sql.sql("select n from seam where id = ?").bind("upsert");
         assert_eq!(read.fetch_one::<(i64,)>(&mut conn).await.unwrap(), (n,));
     }
-    let again = sql
-        .sql("insert into seam (id, n) values (?, ?)")
-        .bind("upsert")
-        .bind(3)
-        .execute(&mut conn)
-        .await;
+    let again = sql.sql("insert into seam (id, n) values (?, ?)").bind("upsert").bind(3).execute(&mut conn).await;
     let error = again.unwrap_err();
     assert_eq!((error.class(), error.backend()), (ErrorClass::Conflict, D::DIALECT.name()));
     let missing = sql.sql("select n from seam_absent").fetch_optional::<(i64,)>(&mut conn).await;
@@ -150,16 +129,8 @@ async fn serial_ids_are_not_reused<D: Db>(pool: &Pool<D>) {
     let mut conn = pool.acquire().await.unwrap();
     let mut last = 0;
     for _ in 0..3 {
-        sql.sql("insert into seam_serial (body) values (?)")
-            .bind("x")
-            .execute(&mut conn)
-            .await
-            .unwrap();
-        let (id,) = sql
-            .sql("select max(id) from seam_serial")
-            .fetch_one::<(i64,)>(&mut conn)
-            .await
-            .unwrap();
+        sql.sql("insert into seam_serial (body) values (?)").bind("x").execute(&mut conn).await.unwrap();
+        let (id,) = sql.sql("select max(id) from seam_serial").fetch_one::<(i64,)>(&mut conn).await.unwrap();
         assert!(id > last, "id {id} was given again after its row was deleted");
         last = id;
         sql.sql("delete from seam_serial").execute(&mut conn).await.unwrap();
@@ -169,25 +140,16 @@ async fn serial_ids_are_not_reused<D: Db>(pool: &Pool<D>) {
 async fn the_clock_is_the_databases<D: Db>(pool: &Pool<D>) {
     let sql = Sql::<D>::new();
     let mut conn = pool.acquire().await.unwrap();
-    let select =
-        if D::DIALECT == Dialect::MySql { "select {now} from dual" } else { "select {now}" };
+    let select = if D::DIALECT == Dialect::MySql { "select {now} from dual" } else { "select {now}" };
     let (now,) = sql.sql(select).fetch_one::<(i64,)>(&mut conn).await.unwrap();
-    let here =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
+    let here = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
     let apart = here.abs_diff(u128::try_from(now).unwrap());
-    assert!(
-        apart < 60_000_000,
-        "microseconds since the epoch, {apart} µs from this machine's clock"
-    );
+    assert!(apart < 60_000_000, "microseconds since the epoch, {apart} µs from this machine's clock");
 }
 
 async fn a_dropped_transaction_changes_nothing<D: Db>(pool: &Pool<D>) {
     async fn insert<D: Db>(sql: &Sql<D>, conn: &mut impl Conn<D>) {
-        sql.sql("insert into seam_more (id) values (?)")
-            .bind("dropped")
-            .execute(conn)
-            .await
-            .unwrap();
+        sql.sql("insert into seam_more (id) values (?)").bind("dropped").execute(conn).await.unwrap();
     }
     let sql = Sql::<D>::new();
     let mut tx = begin(pool).await.unwrap();

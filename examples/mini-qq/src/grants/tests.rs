@@ -19,18 +19,8 @@ fn given(challenge: Option<&str>) -> Grants {
 
 fn tokens(grants: &mut Grants, access: &str, refresh: &str) {
     let family = "c".to_owned();
-    grants.apply(Event::Access {
-        token: access.to_owned(),
-        family: family.clone(),
-        grant: grant(),
-        expires: 1000,
-    });
-    grants.apply(Event::Refresh {
-        token: refresh.to_owned(),
-        family,
-        grant: grant(),
-        expires: 2000,
-    });
+    grants.apply(Event::Access { token: access.to_owned(), family: family.clone(), grant: grant(), expires: 1000 });
+    grants.apply(Event::Refresh { token: refresh.to_owned(), family, grant: grant(), expires: 2000 });
 }
 
 fn exchange<'a>() -> Exchange<'a> {
@@ -71,12 +61,7 @@ fn every_failure_after_authentication_spends_the_code() {
         (None, Exchange { redirect_uri: "http://shop/cb/", ..exchange() }, 1, Failure::RedirectUri),
         (None, Exchange { verifier: Some(right), ..exchange() }, 1, Failure::CodeRejected),
         (Some(challenge), exchange(), 1, Failure::CodeRejected),
-        (
-            Some(challenge),
-            Exchange { verifier: Some("wrong"), ..exchange() },
-            1,
-            Failure::CodeRejected,
-        ),
+        (Some(challenge), Exchange { verifier: Some("wrong"), ..exchange() }, 1, Failure::CodeRejected),
         (None, exchange(), 60, Failure::CodeRejected),
     ];
     for (challenge, shown, now, failure) in cases {
@@ -121,11 +106,7 @@ fn a_refresh_token_belongs_to_its_client_and_ends() {
 fn access_tokens_end_are_revoked_or_unknown() {
     let mut grants = exchanged();
     assert_eq!(grants.access("a", 1000), Err(Failure::TokenExpired));
-    assert_eq!(
-        grants.access("r", 1),
-        Err(Failure::TokenUnknown),
-        "a refresh token is no access token"
-    );
+    assert_eq!(grants.access("r", 1), Err(Failure::TokenUnknown), "a refresh token is no access token");
     grants.apply(Event::Expired { at: 5 });
     assert_eq!(grants.access("a", 5), Err(Failure::TokenExpired));
     for event in grants.revoke_all() {
@@ -154,11 +135,7 @@ fn the_events_of_a_state_give_the_state() {
 fn what_no_request_can_be_about_is_forgotten() {
     let mut grants = exchanged();
     grants.forget(DAY);
-    assert_eq!(
-        grants.access("a", DAY),
-        Err(Failure::TokenExpired),
-        "told from an unknown token for a day"
-    );
+    assert_eq!(grants.access("a", DAY), Err(Failure::TokenExpired), "told from an unknown token for a day");
     grants.forget(DAY + 2000);
     assert_eq!(grants, Grants::default());
 }

@@ -38,10 +38,7 @@ async fn a_redirect_uri_with_a_query_keeps_it() {
     site.server.register(Client::new("shop", SECRET, [&uri])).unwrap();
     let to = site.browser().answer(&with(asks("shop"), "redirect_uri", &uri), &APPROVE).await;
     let back = parameters(&to);
-    assert_eq!(
-        (back["shop"].as_str(), back["state"].as_str(), back["code"].len()),
-        ("1", "state-1", 64)
-    );
+    assert_eq!((back["shop"].as_str(), back["state"].as_str(), back["code"].len()), ("1", "state-1", 64));
 }
 
 #[tokio::test]
@@ -51,22 +48,12 @@ async fn the_form_is_good_for_the_browser_that_got_it() {
     let page = browser.page(&asks("shop")).await;
 
     let stranger = site.browser();
-    assert_eq!(
-        stranger.send(&page, &APPROVE).await.status(),
-        StatusCode::FORBIDDEN,
-        "without a cookie"
-    );
+    assert_eq!(stranger.send(&page, &APPROVE).await.status(), StatusCode::FORBIDDEN, "without a cookie");
     stranger.page(&asks("shop")).await;
-    assert_eq!(
-        stranger.send(&page, &APPROVE).await.status(),
-        StatusCode::FORBIDDEN,
-        "with another cookie"
-    );
+    assert_eq!(stranger.send(&page, &APPROVE).await.status(), StatusCode::FORBIDDEN, "with another cookie");
 
     let value = &page.hidden[0].1;
-    for changed in
-        [String::new(), value[1..].to_owned(), format!("{value}0"), value.replace('.', "")]
-    {
+    for changed in [String::new(), value[1..].to_owned(), format!("{value}0"), value.replace('.', "")] {
         let hidden = vec![(page.hidden[0].0.clone(), changed)];
         let page = Page { hidden, html: String::new(), action: page.action.clone() };
         assert_eq!(browser.send(&page, &APPROVE).await.status(), StatusCode::FORBIDDEN, "changed");
@@ -136,36 +123,23 @@ async fn the_page_cannot_be_framed_cached_or_given_away() {
     assert_eq!(header(&response, "x-frame-options"), "DENY");
     let policy = header(&response, "content-security-policy");
     assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
-    assert!(
-        policy.contains("form-action 'self' http://127.0.0.1:9;"),
-        "browsers check redirects too: {policy}"
-    );
+    assert!(policy.contains("form-action 'self' http://127.0.0.1:9;"), "browsers check redirects too: {policy}");
     let cookie = header(&response, "set-cookie");
     assert!(cookie.starts_with("mini_qq_browser="), "{cookie}");
-    assert!(
-        cookie.ends_with("; Path=/oauth2.0/authorize; Max-Age=86400; HttpOnly; SameSite=Lax"),
-        "{cookie}"
-    );
+    assert!(cookie.ends_with("; Path=/oauth2.0/authorize; Max-Age=86400; HttpOnly; SameSite=Lax"), "{cookie}");
 }
 
 #[tokio::test]
 async fn what_a_client_sends_is_text_on_the_page() {
     let site = Site::start().await;
     let page = site.browser().page(&with(asks("shop"), "scope", "get_user_info,list_album")).await;
-    assert!(
-        page.html.contains("your nickname") && page.html.contains("list_album"),
-        "{}",
-        page.html
-    );
+    assert!(page.html.contains("your nickname") && page.html.contains("list_album"), "{}", page.html);
     assert!(!page.html.contains("<script"));
     for user in ["alice", "bob", "carol", "dave"] {
         assert!(page.html.contains(&format!("name=\"user\" value=\"{user}\"")));
     }
     let css = site.get("/mini-qq.css", &[]).await;
-    assert_eq!(
-        (css.status(), header(&css, "content-type")),
-        (StatusCode::OK, "text/css; charset=utf-8")
-    );
+    assert_eq!((css.status(), header(&css, "content-type")), (StatusCode::OK, "text/css; charset=utf-8"));
     assert_eq!(site.get("/", &[]).await.status(), StatusCode::OK);
     assert_eq!(site.get("/nothing", &[]).await.status(), StatusCode::NOT_FOUND);
 }

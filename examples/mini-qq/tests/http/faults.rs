@@ -40,10 +40,7 @@ async fn a_request_that_is_not_processed_has_not_spent_the_code() {
     assert_eq!(site.token(&exchange("shop", &code)).await.status(), 503);
     faults.next(Endpoint::Token, Fault::Redirect("http://127.0.0.1:9/steal".to_owned()), 1);
     let response = site.token(&exchange("shop", &code)).await;
-    assert_eq!(
-        (response.status().as_u16(), header(&response, "location")),
-        (302, "http://127.0.0.1:9/steal")
-    );
+    assert_eq!((response.status().as_u16(), header(&response, "location")), (302, "http://127.0.0.1:9/steal"));
     assert!(site.exchange(&code).await["access_token"].is_string());
 }
 
@@ -94,8 +91,7 @@ async fn the_server_can_lie_about_state_and_client() {
     let access = site.access("alice").await;
     site.server.faults().swap_state(true);
     site.server.faults().foreign_client(true);
-    let to =
-        site.browser().answer(&asks("shop"), &[("user", "alice"), ("decision", "approve")]).await;
+    let to = site.browser().answer(&asks("shop"), &[("user", "alice"), ("decision", "approve")]).await;
     assert_eq!(parameters(&to)["state"], "1-etats");
     assert_ne!(site.me(&access).await["client_id"], "shop");
     site.server.faults().clear();

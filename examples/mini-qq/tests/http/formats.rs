@@ -11,8 +11,7 @@ async fn the_token_is_form_text_or_json() {
     assert_eq!(header(&response, "content-type"), "text/html; charset=utf-8");
     assert_eq!(header(&response, "cache-control"), "no-store");
     let body = response.text().await.unwrap();
-    let [access, refresh] =
-        secrets(&body, "access_token=", "&expires_in=7776000&refresh_token=", "");
+    let [access, refresh] = secrets(&body, "access_token=", "&expires_in=7776000&refresh_token=", "");
     assert_ne!(access, refresh);
 
     let code = site.code("alice").await;
@@ -25,14 +24,8 @@ async fn the_token_is_form_text_or_json() {
     secrets(&body, "{\"access_token\":\"", "\",\"expires_in\":7776000,\"refresh_token\":\"", &tail);
 
     let code = site.code("alice").await;
-    let body =
-        site.token(&with(exchange("shop", &code), "need_openid", "1")).await.text().await.unwrap();
-    secrets(
-        &body,
-        "access_token=",
-        "&expires_in=7776000&refresh_token=",
-        &format!("&openid={openid}"),
-    );
+    let body = site.token(&with(exchange("shop", &code), "need_openid", "1")).await.text().await.unwrap();
+    secrets(&body, "access_token=", "&expires_in=7776000&refresh_token=", &format!("&openid={openid}"));
 }
 
 #[tokio::test]
@@ -41,8 +34,7 @@ async fn the_token_request_may_be_posted() {
     let code = site.code("alice").await;
     let form = exchange("shop", &code);
     let url = format!("{}/oauth2.0/token", site.origin);
-    let body =
-        reqwest::Client::new().post(url).form(&form).send().await.unwrap().text().await.unwrap();
+    let body = reqwest::Client::new().post(url).form(&form).send().await.unwrap().text().await.unwrap();
     secrets(&body, "access_token=", "&expires_in=7776000&refresh_token=", "");
 }
 
@@ -56,10 +48,7 @@ async fn me_is_a_callback_or_json() {
     let wanted = format!("callback( {{\"client_id\":\"shop\",\"openid\":\"{openid}\"}} );");
     assert_eq!(response.text().await.unwrap(), wanted);
     let response = site.get("/oauth2.0/me", &[("access_token", &access), ("fmt", "json")]).await;
-    assert_eq!(
-        response.text().await.unwrap(),
-        format!("{{\"client_id\":\"shop\",\"openid\":\"{openid}\"}}")
-    );
+    assert_eq!(response.text().await.unwrap(), format!("{{\"client_id\":\"shop\",\"openid\":\"{openid}\"}}"));
 }
 
 #[tokio::test]
@@ -91,8 +80,7 @@ async fn errors_have_status_200_and_the_same_two_shapes() {
 /// The two secrets between three fixed pieces.
 fn secrets(body: &str, first: &str, second: &str, third: &str) -> [String; 2] {
     let inner = body.strip_prefix(first).and_then(|rest| rest.strip_suffix(third));
-    let (one, two) =
-        inner.and_then(|inner| inner.split_once(second)).unwrap_or_else(|| panic!("{body}"));
+    let (one, two) = inner.and_then(|inner| inner.split_once(second)).unwrap_or_else(|| panic!("{body}"));
     for secret in [one, two] {
         assert!(secret.len() == 64 && secret.bytes().all(|b| b.is_ascii_hexdigit()), "{secret}");
     }

@@ -11,8 +11,7 @@ use crate::site::*;
 #[tokio::test]
 async fn the_whole_journey() {
     let site = Site::start().await;
-    let to =
-        site.browser().answer(&asks("shop"), &[("user", "alice"), ("decision", "approve")]).await;
+    let to = site.browser().answer(&asks("shop"), &[("user", "alice"), ("decision", "approve")]).await;
     let back = parameters(&to);
     assert_eq!(back["state"], "state-1");
     assert_eq!(back.len(), 2, "{back:?}");
@@ -23,25 +22,18 @@ async fn the_whole_journey() {
     let openid = text(&me["openid"]);
     assert_eq!(Some(&openid), site.server.openid("shop", "alice").as_ref());
 
-    let info =
-        [("access_token", access.as_str()), ("oauth_consumer_key", "shop"), ("openid", &openid)];
+    let info = [("access_token", access.as_str()), ("oauth_consumer_key", "shop"), ("openid", &openid)];
     let info = json(site.get("/user/get_user_info", &info).await).await;
     assert_eq!((&info["ret"], &info["msg"]), (&json!(0), &json!("")));
     assert_eq!((&info["nickname"], &info["gender"]), (&json!("Alice"), &json!("女")));
     assert_eq!(info["figureurl_qq_1"], format!("{}/avatar/{openid}.svg", site.origin));
     let picture = reqwest::get(text(&info["figureurl_qq_2"])).await.unwrap();
-    assert_eq!(
-        (picture.status(), header(&picture, "content-type")),
-        (StatusCode::OK, "image/svg+xml")
-    );
+    assert_eq!((picture.status(), header(&picture, "content-type")), (StatusCode::OK, "image/svg+xml"));
     assert!(picture.text().await.unwrap().contains(">A<"));
 
     let stats = site.server.stats();
     assert_eq!((stats.pages, stats.approvals, stats.denials), (1, 1, 0));
-    assert_eq!(
-        (stats.token_requests, stats.tokens_issued, stats.most_requests_per_code),
-        (1, 1, 1)
-    );
+    assert_eq!((stats.token_requests, stats.tokens_issued, stats.most_requests_per_code), (1, 1, 1));
     assert_eq!((stats.me_requests, stats.user_info_requests), (1, 1));
 }
 
@@ -109,16 +101,14 @@ async fn a_code_ends_in_time() {
 
 #[tokio::test]
 async fn an_access_token_ends_in_time_and_a_refresh_token_gives_another() {
-    let site =
-        Site::with(Config::default().with_token_ttl(std::time::Duration::from_secs(100))).await;
+    let site = Site::with(Config::default().with_token_ttl(std::time::Duration::from_secs(100))).await;
     let tokens = site.exchange(&site.code("alice").await).await;
     assert_eq!(tokens["expires_in"], 100);
     let access = text(&tokens["access_token"]);
     assert_eq!(site.me(&access).await["client_id"], "shop");
     site.pass(101);
     assert_eq!(site.me(&access).await["error"], 100_014);
-    let query =
-        [("access_token", access.as_str()), ("oauth_consumer_key", "shop"), ("openid", "x")];
+    let query = [("access_token", access.as_str()), ("oauth_consumer_key", "shop"), ("openid", "x")];
     assert_eq!(json(site.get("/user/get_user_info", &query).await).await["ret"], 100_014);
 
     let again = refreshed(&site, &text(&tokens["refresh_token"])).await;
@@ -167,11 +157,7 @@ async fn pkce_is_required_of_one_client_and_honoured_for_all() {
             let code = site.browser().code(&query, "bob").await;
             let mut wrong = with(exchange(client, &code), "fmt", "json");
             wrong.extend(verifier.map(|verifier| ("code_verifier", verifier)));
-            assert_eq!(
-                json(site.token(&wrong).await).await["error"],
-                100_019,
-                "{client} {verifier:?}"
-            );
+            assert_eq!(json(site.token(&wrong).await).await["error"], 100_019, "{client} {verifier:?}");
         }
     }
 }
@@ -186,11 +172,7 @@ async fn the_unionid_is_one_for_all_clients_that_may_have_it() {
     let me = json(site.get("/oauth2.0/me", &query).await).await;
     assert!(text(&me["unionid"]).starts_with("UID_"), "{me}");
     let with_it = text(&me["openid"]);
-    assert_eq!(
-        text(&site.me(&access).await["openid"]),
-        with_it,
-        "asking for it changes nothing else"
-    );
+    assert_eq!(text(&site.me(&access).await["openid"]), with_it, "asking for it changes nothing else");
     let access = site.access("alice").await;
     let query = [("access_token", access.as_str()), ("unionid", "1"), ("fmt", "json")];
     assert_eq!(json(site.get("/oauth2.0/me", &query).await).await["error"], 100_048);
@@ -199,42 +181,29 @@ async fn the_unionid_is_one_for_all_clients_that_may_have_it() {
 #[tokio::test]
 async fn the_profile_needs_its_scope_its_client_and_its_openid() {
     let site = Site::start().await;
-    let (access, openid) =
-        (site.access("alice").await, site.server.openid("shop", "alice").unwrap());
+    let (access, openid) = (site.access("alice").await, site.server.openid("shop", "alice").unwrap());
     let bob = site.server.openid("shop", "bob").unwrap();
-    for (key, openid, ret) in [
-        ("shop", openid.as_str(), 0),
-        ("strict", &openid, -1),
-        ("shop", &bob, -1),
-        ("shop", "", -1),
-    ] {
-        let query =
-            [("access_token", access.as_str()), ("oauth_consumer_key", key), ("openid", openid)];
-        assert_eq!(
-            json(site.get("/user/get_user_info", &query).await).await["ret"],
-            ret,
-            "{key} {openid}"
-        );
+    for (key, openid, ret) in
+        [("shop", openid.as_str(), 0), ("strict", &openid, -1), ("shop", &bob, -1), ("shop", "", -1)]
+    {
+        let query = [("access_token", access.as_str()), ("oauth_consumer_key", key), ("openid", openid)];
+        assert_eq!(json(site.get("/user/get_user_info", &query).await).await["ret"], ret, "{key} {openid}");
     }
     let code = site.browser().code(&with(asks("shop"), "scope", "do_like"), "alice").await;
     let access = text(&site.exchange(&code).await["access_token"]);
-    let query =
-        [("access_token", access.as_str()), ("oauth_consumer_key", "shop"), ("openid", &openid)];
+    let query = [("access_token", access.as_str()), ("oauth_consumer_key", "shop"), ("openid", &openid)];
     assert_eq!(json(site.get("/user/get_user_info", &query).await).await["ret"], 100_030);
 }
 
 #[tokio::test]
 async fn people_and_places_come_from_the_settings() {
-    let config = Config::default()
-        .with_users(vec![User::new("erin", "Erin <b>")])
-        .with_origin("https://qq.example");
+    let config = Config::default().with_users(vec![User::new("erin", "Erin <b>")]).with_origin("https://qq.example");
     let site = Site::with(config).await;
     let page = site.browser().page(&asks("shop")).await;
     assert!(page.html.contains("Erin &#60;b&#62;"), "{}", page.html);
     let access = site.access("erin").await;
     let openid = site.server.openid("shop", "erin").unwrap();
-    let query =
-        [("access_token", access.as_str()), ("oauth_consumer_key", "shop"), ("openid", &openid)];
+    let query = [("access_token", access.as_str()), ("oauth_consumer_key", "shop"), ("openid", &openid)];
     let info = json(site.get("/user/get_user_info", &query).await).await;
     assert_eq!(info["nickname"], "Erin <b>");
     assert_eq!(info["figureurl_qq_2"], format!("https://qq.example/avatar/{openid}.svg"));

@@ -1,9 +1,5 @@
 //! The server over real HTTP: as a browser and as a client application would meet it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests unwrap and spawn their server"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests unwrap and spawn their server")]
 #![allow(unreachable_pub, reason = "modules of one test program")]
 
 mod approval;

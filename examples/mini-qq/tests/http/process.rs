@@ -39,9 +39,7 @@ async fn a_kill_loses_nothing_that_was_answered() {
     let origin = first.origin.clone();
     let browser = Browser::new(&origin);
     let used = browser.code(&asks("shop"), "alice").await;
-    let tokens =
-        json(get(&origin, "/oauth2.0/token", &with(exchange("shop", &used), "fmt", "json")).await)
-            .await;
+    let tokens = json(get(&origin, "/oauth2.0/token", &with(exchange("shop", &used), "fmt", "json")).await).await;
     let access = text(&tokens["access_token"]);
     let me = [("access_token", access.as_str()), ("fmt", "json")];
     let before = json(get(&origin, "/oauth2.0/me", &me).await).await;
@@ -52,30 +50,16 @@ async fn a_kill_loses_nothing_that_was_answered() {
     // The same port, and no client on the command line: the folder remembers it.
     let second = start(origin.strip_prefix("http://").unwrap(), Some(data.path()), &[]).await;
     assert_eq!(second.origin, origin);
-    assert_eq!(
-        json(get(&origin, "/oauth2.0/me", &me).await).await,
-        before,
-        "the token and the openid"
-    );
-    let answer =
-        json(get(&origin, "/oauth2.0/token", &with(exchange("shop", &given), "fmt", "json")).await)
-            .await;
+    assert_eq!(json(get(&origin, "/oauth2.0/me", &me).await).await, before, "the token and the openid");
+    let answer = json(get(&origin, "/oauth2.0/token", &with(exchange("shop", &given), "fmt", "json")).await).await;
     assert!(answer["access_token"].is_string(), "the code that was given: {answer}");
     let back = browser.send(&open, &[("user", "alice"), ("decision", "approve")]).await;
     let code = parameters(&location(&back))["code"].clone();
-    let answer =
-        json(get(&origin, "/oauth2.0/token", &with(exchange("shop", &code), "fmt", "json")).await)
-            .await;
+    let answer = json(get(&origin, "/oauth2.0/token", &with(exchange("shop", &code), "fmt", "json")).await).await;
     let again = text(&answer["access_token"]);
     let again = [("access_token", again.as_str()), ("fmt", "json")];
-    assert_eq!(
-        json(get(&origin, "/oauth2.0/me", &again).await).await,
-        before,
-        "the page that was open"
-    );
-    let answer =
-        json(get(&origin, "/oauth2.0/token", &with(exchange("shop", &used), "fmt", "json")).await)
-            .await;
+    assert_eq!(json(get(&origin, "/oauth2.0/me", &again).await).await, before, "the page that was open");
+    let answer = json(get(&origin, "/oauth2.0/token", &with(exchange("shop", &used), "fmt", "json")).await).await;
     assert_eq!(answer["error"], 100_020, "a code spent before the kill stays spent");
     assert_eq!(json(get(&origin, "/oauth2.0/me", &me).await).await["error"], 100_015);
 }
@@ -87,8 +71,7 @@ async fn the_folder_holds_no_secret_in_the_clear() {
     let code = Browser::new(&program.origin).code(&asks("shop"), "alice").await;
     let query = with(exchange("shop", &code), "fmt", "json");
     let tokens = json(get(&program.origin, "/oauth2.0/token", &query).await).await;
-    let secrets =
-        [SECRET.to_owned(), code, text(&tokens["access_token"]), text(&tokens["refresh_token"])];
+    let secrets = [SECRET.to_owned(), code, text(&tokens["access_token"]), text(&tokens["refresh_token"])];
     let mut files = 0;
     for file in std::fs::read_dir(data.path()).unwrap() {
         let kept = std::fs::read_to_string(file.unwrap().path()).unwrap();
@@ -115,10 +98,8 @@ async fn it_ends_when_it_is_asked_to() {
 async fn two_programs_do_not_share_a_folder() {
     let data = tempfile::tempdir().unwrap();
     let _first = start("127.0.0.1:0", Some(data.path()), &[]).await;
-    let mut second = Child::of(env!("CARGO_BIN_EXE_mini-qq"))
-        .args(["--listen", "127.0.0.1:0", "--data"])
-        .arg(data.path())
-        .start();
+    let mut second =
+        Child::of(env!("CARGO_BIN_EXE_mini-qq")).args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path()).start();
     assert_eq!(second.wait(SOON).await, Exit::Code(1));
     let said = second.stderr().join("\n");
     assert!(said.contains("in use") && said.contains(&data.path().display().to_string()), "{said}");
@@ -134,9 +115,8 @@ async fn there_are_no_default_credentials_and_bad_ones_are_refused() {
         assert!(help.stdout().join("\n").contains(word), "{word}");
     }
     for client in ["shop", "shop::http://127.0.0.1/cb", "shop:secret:/cb"] {
-        let mut child = Child::of(env!("CARGO_BIN_EXE_mini-qq"))
-            .args(["--listen", "127.0.0.1:0", "--client", client])
-            .start();
+        let mut child =
+            Child::of(env!("CARGO_BIN_EXE_mini-qq")).args(["--listen", "127.0.0.1:0", "--client", client]).start();
         assert!(matches!(child.wait(SOON).await, Exit::Code(1 | 2)), "{client}");
     }
 }

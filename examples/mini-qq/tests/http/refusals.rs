@@ -22,18 +22,8 @@ async fn a_bad_authorization_request_gets_a_page_and_goes_nowhere() {
         (with(asks("shop"), "scope", "<b>"), 100_029),
         (asks("strict"), 100_029),
         (with(asks("strict"), "code_challenge", CHALLENGE), 100_029),
-        (
-            with(
-                with(asks("strict"), "code_challenge", VERIFIER),
-                "code_challenge_method",
-                "plain",
-            ),
-            100_029,
-        ),
-        (
-            with(with(asks("strict"), "code_challenge", "short"), "code_challenge_method", "S256"),
-            100_029,
-        ),
+        (with(with(asks("strict"), "code_challenge", VERIFIER), "code_challenge_method", "plain"), 100_029),
+        (with(with(asks("strict"), "code_challenge", "short"), "code_challenge_method", "S256"), 100_029),
         ([asks("shop"), vec![("state", "twice")]].concat(), 100_029),
         ([asks("shop"), vec![("client_id", "strict")]].concat(), 100_029),
     ];
@@ -53,20 +43,13 @@ async fn a_bad_authorization_request_gets_a_page_and_goes_nowhere() {
 async fn malformed_text_is_refused_and_harms_nobody() {
     let site = Site::start().await;
     for query in ["client_id=%", "%zz=1", "client_id=%ff", "a=1&a=1", "&&=&"] {
-        let page =
-            reqwest::get(format!("{}/oauth2.0/authorize?{query}", site.origin)).await.unwrap();
+        let page = reqwest::get(format!("{}/oauth2.0/authorize?{query}", site.origin)).await.unwrap();
         assert_eq!(page.status(), StatusCode::BAD_REQUEST, "{query}");
         for path in ["/oauth2.0/token", "/oauth2.0/me"] {
-            let answer = reqwest::get(format!("{}{path}?{query}", site.origin))
-                .await
-                .unwrap()
-                .text()
-                .await
-                .unwrap();
+            let answer = reqwest::get(format!("{}{path}?{query}", site.origin)).await.unwrap().text().await.unwrap();
             assert!(answer.starts_with("callback( {\"error\":1000"), "{path} {query}: {answer}");
         }
-        let info =
-            reqwest::get(format!("{}/user/get_user_info?{query}", site.origin)).await.unwrap();
+        let info = reqwest::get(format!("{}/user/get_user_info?{query}", site.origin)).await.unwrap();
         assert!(info.text().await.unwrap().starts_with("{\"ret\":1000"), "{query}");
     }
     let post = |body: Vec<u8>, kind: &'static str| {
@@ -127,8 +110,7 @@ async fn looking_at_the_token_endpoint_spends_nothing() {
     let site = Site::start().await;
     let code = site.code("alice").await;
     let url = format!("{}/oauth2.0/token", site.origin);
-    let head =
-        reqwest::Client::new().head(url).query(&exchange("shop", &code)).send().await.unwrap();
+    let head = reqwest::Client::new().head(url).query(&exchange("shop", &code)).send().await.unwrap();
     assert_eq!(head.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert!(site.exchange(&code).await["access_token"].is_string());
 }

@@ -32,9 +32,7 @@ impl Site {
         let ahead = Arc::new(AtomicU64::new(0));
         let clock = {
             let ahead = Arc::clone(&ahead);
-            Clock::new(move || {
-                SystemTime::now() + Duration::from_secs(ahead.load(Ordering::SeqCst))
-            })
+            Clock::new(move || SystemTime::now() + Duration::from_secs(ahead.load(Ordering::SeqCst)))
         };
         let config = config
             .with_clock(clock)
@@ -45,10 +43,7 @@ impl Site {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let serving = server.clone();
-        let task =
-            tokio::spawn(
-                async move { serving.serve(listener, std::future::pending()).await.unwrap() },
-            );
+        let task = tokio::spawn(async move { serving.serve(listener, std::future::pending()).await.unwrap() });
         Self { server, origin, ahead, task }
     }
 
@@ -110,18 +105,12 @@ pub struct Page {
 
 impl Browser {
     pub fn new(origin: &str) -> Self {
-        let http =
-            reqwest::Client::builder().cookie_store(true).redirect(Policy::none()).build().unwrap();
+        let http = reqwest::Client::builder().cookie_store(true).redirect(Policy::none()).build().unwrap();
         Self { http, origin: origin.to_owned() }
     }
 
     pub async fn ask(&self, query: &[(&str, &str)]) -> Response {
-        self.http
-            .get(format!("{}/oauth2.0/authorize", self.origin))
-            .query(query)
-            .send()
-            .await
-            .unwrap()
+        self.http.get(format!("{}/oauth2.0/authorize", self.origin)).query(query).send().await.unwrap()
     }
 
     pub async fn page(&self, query: &[(&str, &str)]) -> Page {
@@ -167,12 +156,7 @@ impl Page {
 
 /// What `client` asks with.
 pub fn asks(client: &str) -> Vec<(&'static str, &str)> {
-    vec![
-        ("response_type", "code"),
-        ("client_id", client),
-        ("redirect_uri", CALLBACK),
-        ("state", "state-1"),
-    ]
+    vec![("response_type", "code"), ("client_id", client), ("redirect_uri", CALLBACK), ("state", "state-1")]
 }
 
 /// What `client` exchanges `code` with.
@@ -198,10 +182,7 @@ pub fn with<'a>(
 }
 
 /// `list` without one parameter.
-pub fn without<'a>(
-    mut list: Vec<(&'static str, &'a str)>,
-    name: &str,
-) -> Vec<(&'static str, &'a str)> {
+pub fn without<'a>(mut list: Vec<(&'static str, &'a str)>, name: &str) -> Vec<(&'static str, &'a str)> {
     list.retain(|(old, _)| *old != name);
     list
 }

@@ -72,11 +72,9 @@ const ROOMS: &[Room] = &[
 ];
 
 const PLAIN: &str = "";
-const DIP: &str =
-    r##"<path d="M0 246c70-18 120 16 200 0s140-14 200 4v150H0z" fill="@dark" opacity=".6"/>"##;
+const DIP: &str = r##"<path d="M0 246c70-18 120 16 200 0s140-14 200 4v150H0z" fill="@dark" opacity=".6"/>"##;
 const STRIPES: &str = r##"<path d="M0 120h400v10H0zM0 150h400v10H0zM0 180h400v10H0zM0 210h400v10H0zM0 240h400v10H0zM0 270h400v10H0zM0 300h400v10H0z" fill="@dark" opacity=".5"/>"##;
-const GLAZE: &str =
-    r##"<path d="M0 0h400v194c-80 22-130-14-200 2S70 216 0 198z" fill="@accent" opacity=".5"/>"##;
+const GLAZE: &str = r##"<path d="M0 0h400v194c-80 22-130-14-200 2S70 216 0 198z" fill="@accent" opacity=".5"/>"##;
 const BAND: &str = r##"<path d="M0 232h400v28H0z" fill="@accent" opacity=".8"/><path d="M0 267h400v6H0z" fill="@dark" opacity=".5"/>"##;
 const SPECKLE: &str = r##"<g fill="@dark" opacity=".6"><circle cx="142" cy="246" r="4"/><circle cx="168" cy="282" r="3"/><circle cx="190" cy="232" r="5"/><circle cx="214" cy="270" r="3"/><circle cx="236" cy="240" r="4"/><circle cx="252" cy="288" r="5"/><circle cx="158" cy="206" r="3"/><circle cx="206" cy="188" r="4"/><circle cx="244" cy="200" r="3"/><circle cx="182" cy="302" r="4"/><circle cx="224" cy="304" r="3"/><circle cx="184" cy="152" r="4"/><circle cx="222" cy="140" r="3"/><circle cx="272" cy="262" r="4"/><circle cx="124" cy="276" r="4"/></g>"##;
 

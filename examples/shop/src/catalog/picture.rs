@@ -43,8 +43,7 @@ fn paint(drawing: &str, coat: &Coat, room: &Room) -> String {
 }
 
 fn coat(sku: &str, random: &mut Random) -> &'static Coat {
-    let wears =
-        |coat: &&Coat| sku.strip_prefix(coat.finish).is_some_and(|rest| rest.starts_with('-'));
+    let wears = |coat: &&Coat| sku.strip_prefix(coat.finish).is_some_and(|rest| rest.starts_with('-'));
     COATS.iter().find(wears).or_else(|| random.pick(COATS)).unwrap_or(&COATS[0])
 }
 
@@ -58,21 +57,13 @@ fn background(random: &mut Random) -> String {
     let y = random.between(100, 190);
     match random.below(4) {
         0 => format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"84\" fill=\"@sun\"/>"),
-        1 => format!(
-            "<path d=\"M{} 298V{y}a82 82 0 0 1 164 0v{}z\" fill=\"@sun\"/>",
-            x - 82,
-            298 - y
-        ),
+        1 => format!("<path d=\"M{} 298V{y}a82 82 0 0 1 164 0v{}z\" fill=\"@sun\"/>", x - 82, 298 - y),
         2 => format!(
             "<g fill=\"@sun\"><rect x=\"{0}\" y=\"44\" width=\"66\" height=\"92\"/><rect x=\"{1}\" y=\"44\" width=\"66\" height=\"92\"/>\
              <rect x=\"{0}\" y=\"144\" width=\"66\" height=\"92\"/><rect x=\"{1}\" y=\"144\" width=\"66\" height=\"92\"/></g>",
             x - 70,
             x + 4
         ),
-        _ => format!(
-            "<path d=\"M0 298V{}c90-70 150 40 230-6s120-40 170-10v{}z\" fill=\"@sun\"/>",
-            y + 30,
-            284 - y
-        ),
+        _ => format!("<path d=\"M0 298V{}c90-70 150 40 230-6s120-40 170-10v{}z\" fill=\"@sun\"/>", y + 30, 284 - y),
     }
 }

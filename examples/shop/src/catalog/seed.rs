@@ -34,13 +34,7 @@ fn stock(random: &mut Random, rank: usize) -> i64 {
     if rank < PLENTY_PER_CATEGORY { random.between(20, 60) * 10 } else { random.between(2, 48) }
 }
 
-fn product(
-    random: &mut Random,
-    category: &'static str,
-    ware: &Ware,
-    finish: (&str, &str),
-    stock: i64,
-) -> Product {
+fn product(random: &mut Random, category: &'static str, ware: &Ware, finish: (&str, &str), stock: i64) -> Product {
     let (finish, finish_says) = finish;
     // Prices end in .00 or .50 and lie within a quarter of what the ware usually costs.
     let halves = random.between(ware.price * 3 / 2, ware.price * 5 / 2);
@@ -55,8 +49,7 @@ fn product(
 }
 
 fn sell_out_one(random: &mut Random, products: &mut [Product]) {
-    let mut scarce: Vec<_> =
-        products.iter_mut().filter(|product| product.initial_stock < 200).collect();
+    let mut scarce: Vec<_> = products.iter_mut().filter(|product| product.initial_stock < 200).collect();
     let chosen = random.below(scarce.len());
     if let Some(product) = scarce.get_mut(chosen) {
         product.initial_stock = 0;
@@ -71,9 +64,10 @@ fn collectors_piece(random: &mut Random) -> Product {
         category: COLLECTORS_CATEGORY,
         price: random.between(600, 900) * 100_000,
         initial_stock: random.between(1, 3),
-        description: "The brass clockwork light of a harbour that silted up in 1911, restored and signed. It is dearer \
+        description:
+            "The brass clockwork light of a harbour that silted up in 1911, restored and signed. It is dearer \
                       than any wallet here is full, so it is safe to try."
-            .to_owned(),
+                .to_owned(),
     }
 }
 
@@ -81,8 +75,7 @@ fn collectors_piece(random: &mut Random) -> Product {
 pub(super) fn pairs(seed: u64, products: &[Product]) -> Vec<Vec<usize>> {
     let mut random = Random::new(seed ^ 0x7061_6972);
     let mut pairs = vec![Vec::new(); products.len()];
-    let mut shelves: Vec<Vec<usize>> =
-        CATEGORIES.iter().map(|category| shelf(products, category.id)).collect();
+    let mut shelves: Vec<Vec<usize>> = CATEGORIES.iter().map(|category| shelf(products, category.id)).collect();
     for shelf in &mut shelves {
         random.shuffle(shelf);
         // A ring through the shelf gives everyone two neighbours.

@@ -44,11 +44,7 @@ fn skus_are_unique_slugs_and_names_are_unique() {
 fn every_product_is_on_a_shelf_and_no_shelf_is_empty() {
     for_each_seed(|seed, catalog| {
         assert_eq!(catalog.categories().len(), 8);
-        let shelved: usize = catalog
-            .categories()
-            .iter()
-            .map(|category| catalog.in_category(category.id).len())
-            .sum();
+        let shelved: usize = catalog.categories().iter().map(|category| catalog.in_category(category.id).len()).sum();
         assert_eq!(shelved, catalog.products().len());
         for category in catalog.categories() {
             assert!(catalog.in_category(category.id).len() >= 6, "seed {seed}: {}", category.id);
@@ -73,17 +69,11 @@ fn everyone_can_pay_for_400_of_the_dearest_that_is_plentiful() {
 #[test]
 fn something_is_sold_out_and_something_is_beyond_any_purse() {
     for_each_seed(|seed, catalog| {
-        let sold_out =
-            catalog.products().iter().filter(|product| product.initial_stock == 0).count();
+        let sold_out = catalog.products().iter().filter(|product| product.initial_stock == 0).count();
         assert_eq!(sold_out, 1, "seed {seed}");
-        let beyond: Vec<_> =
-            catalog.products().iter().filter(|product| product.price > OPENING_BALANCE).collect();
+        let beyond: Vec<_> = catalog.products().iter().filter(|product| product.price > OPENING_BALANCE).collect();
         assert_eq!(beyond.len(), 1, "seed {seed}");
-        assert!(
-            beyond
-                .iter()
-                .all(|product| product.initial_stock > 0 && product.name.contains("Collector"))
-        );
+        assert!(beyond.iter().all(|product| product.initial_stock > 0 && product.name.contains("Collector")));
     });
 }
 
@@ -103,17 +93,12 @@ fn search_finds_a_part_of_the_name_whatever_the_case() {
     for_each_seed(|_, catalog| {
         for product in catalog.products() {
             let middle = product.name.get(1..product.name.len() - 1).unwrap();
-            for part in
-                [product.name.to_lowercase(), product.name.to_uppercase(), format!("  {middle} ")]
-            {
+            for part in [product.name.to_lowercase(), product.name.to_uppercase(), format!("  {middle} ")] {
                 assert!(catalog.search(&part).contains(&product), "{part}");
             }
         }
         let pots = catalog.search("pOt");
-        assert!(
-            pots.len() >= 3
-                && pots.iter().all(|product| product.name.to_lowercase().contains("pot"))
-        );
+        assert!(pots.len() >= 3 && pots.iter().all(|product| product.name.to_lowercase().contains("pot")));
         assert!(catalog.search("no such thing").is_empty() && catalog.search("  ").is_empty());
     });
 }
@@ -123,21 +108,11 @@ fn planted_pairs_are_symmetric_and_never_a_product_with_itself() {
     for_each_seed(|seed, catalog| {
         for product in catalog.products() {
             let partners = catalog.bought_together(&product.sku);
-            assert!(
-                (2..=6).contains(&partners.len()),
-                "seed {seed}: {} has {}",
-                product.sku,
-                partners.len()
-            );
+            assert!((2..=6).contains(&partners.len()), "seed {seed}: {} has {}", product.sku, partners.len());
             let distinct: HashSet<_> = partners.iter().map(|partner| &partner.sku).collect();
             assert!(distinct.len() == partners.len() && !distinct.contains(&product.sku));
             for partner in partners {
-                assert!(
-                    catalog.bought_together(&partner.sku).contains(&product),
-                    "{} {}",
-                    product.sku,
-                    partner.sku
-                );
+                assert!(catalog.bought_together(&partner.sku).contains(&product), "{} {}", product.sku, partner.sku);
             }
         }
         assert!(catalog.bought_together("nothing").is_empty());
@@ -147,14 +122,10 @@ fn planted_pairs_are_symmetric_and_never_a_product_with_itself() {
 #[test]
 fn a_picture_depends_on_the_sku_alone_and_holds_no_colour_names_unpainted() {
     let catalog = Catalog::seeded(DEFAULT_SEED);
-    let pictures: HashSet<_> =
-        catalog.products().iter().map(|product| picture(&product.sku)).collect();
+    let pictures: HashSet<_> = catalog.products().iter().map(|product| picture(&product.sku)).collect();
     assert_eq!(pictures.len(), catalog.products().len(), "two products share a picture");
     for drawing in pictures {
-        assert!(
-            drawing.starts_with("<svg ") && drawing.ends_with("</svg>\n") && !drawing.contains('@'),
-            "{drawing}"
-        );
+        assert!(drawing.starts_with("<svg ") && drawing.ends_with("</svg>\n") && !drawing.contains('@'), "{drawing}");
         crate::pages::markup::check(&drawing);
     }
 }
@@ -163,12 +134,9 @@ fn a_picture_depends_on_the_sku_alone_and_holds_no_colour_names_unpainted() {
 fn every_ware_has_a_form_and_a_coat_of_its_own() {
     for_each_seed(|_, catalog| {
         for product in catalog.products() {
-            let forms = FORMS
-                .iter()
-                .filter(|form| form.wares.iter().any(|ware| product.sku.contains(ware)));
+            let forms = FORMS.iter().filter(|form| form.wares.iter().any(|ware| product.sku.contains(ware)));
             assert_eq!(forms.count(), 1, "{}", product.sku);
-            let coats =
-                COATS.iter().filter(|coat| product.sku.starts_with(&format!("{}-", coat.finish)));
+            let coats = COATS.iter().filter(|coat| product.sku.starts_with(&format!("{}-", coat.finish)));
             assert_eq!(coats.count(), 1, "{}", product.sku);
         }
     });

@@ -30,11 +30,7 @@ impl Answer {
     /// # Errors
     /// If the status is another.
     pub fn ok(self) -> Result<Value, Surprise> {
-        if self.status == 200 {
-            Ok(self.body)
-        } else {
-            Err(format!("{} {}", self.status, self.body).into())
-        }
+        if self.status == 200 { Ok(self.body) } else { Err(format!("{} {}", self.status, self.body).into()) }
     }
 
     /// The location of a 303.
@@ -55,11 +51,7 @@ impl Browser {
     /// # Errors
     /// If no client can be made.
     pub fn new(shop: &str) -> Result<Self, Surprise> {
-        let client = reqwest::Client::builder()
-            .cookie_store(true)
-            .redirect(Policy::none())
-            .no_proxy()
-            .build()?;
+        let client = reqwest::Client::builder().cookie_store(true).redirect(Policy::none()).no_proxy().build()?;
         Ok(Self { client, shop: shop.to_owned() })
     }
 
@@ -92,15 +84,7 @@ impl Browser {
     /// # Errors
     /// If there is no answer.
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<Answer, Surprise> {
-        read(
-            self.client
-                .post(self.url(path))
-                .header(ACCEPT, "application/json")
-                .form(form)
-                .send()
-                .await?,
-        )
-        .await
+        read(self.client.post(self.url(path)).header(ACCEPT, "application/json").form(form).send().await?).await
     }
 
     /// The session's csrf value.
@@ -126,8 +110,7 @@ impl Browser {
     /// If there is no answer.
     pub async fn submit(&self, confirm: &Value) -> Result<Answer, Surprise> {
         let field = |name: &str| confirm[name].as_str().unwrap_or_default();
-        self.post("/checkout", &[("csrf", field("csrf")), ("order_token", field("order_token"))])
-            .await
+        self.post("/checkout", &[("csrf", field("csrf")), ("order_token", field("order_token"))]).await
     }
 
     /// Signs in at mini-qq and answers where the shop sent the browser in the end.
@@ -145,9 +128,7 @@ impl Browser {
     /// # Errors
     /// If the shop does not redirect.
     pub async fn start(&self, return_to: &str) -> Result<String, Surprise> {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("return_to", return_to)
-            .finish();
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("return_to", return_to).finish();
         self.get(&format!("/auth/qq/start?{query}")).await?.see_other()
     }
 
@@ -155,12 +136,7 @@ impl Browser {
     ///
     /// # Errors
     /// If the page is not one form, or the answer not a redirect.
-    pub async fn approve(
-        &self,
-        authorize: &str,
-        user: &str,
-        decision: &str,
-    ) -> Result<String, Surprise> {
+    pub async fn approve(&self, authorize: &str, user: &str, decision: &str) -> Result<String, Surprise> {
         let page = self.client.get(authorize).send().await?;
         let url = page.url().clone();
         if page.status() != 200 {
@@ -171,24 +147,14 @@ impl Browser {
         fields.push(("user".into(), user.into()));
         fields.push(("decision".into(), decision.into()));
         let answer = self.client.post(url.join(&action)?).form(&fields).send().await?;
-        let location = answer
-            .headers()
-            .get(LOCATION)
-            .and_then(|location| location.to_str().ok())
-            .map(str::to_owned);
-        location.ok_or_else(|| {
-            format!("the provider answered {} and no redirect", answer.status()).into()
-        })
+        let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned);
+        location.ok_or_else(|| format!("the provider answered {} and no redirect", answer.status()).into())
     }
 }
 
 async fn read(response: reqwest::Response) -> Result<Answer, Surprise> {
     let status = response.status().as_u16();
-    let location = response
-        .headers()
-        .get(LOCATION)
-        .and_then(|location| location.to_str().ok())
-        .map(str::to_owned);
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned);
     let body = serde_json::from_slice(&response.bytes().await?).unwrap_or(Value::Null);
     Ok(Answer { status, location, body })
 }
@@ -200,12 +166,9 @@ fn form(html: &str) -> Option<(String, Vec<(String, String)>)> {
     if tags.next().is_some() {
         return None;
     }
-    let hidden = html.split('<').filter(|tag| {
-        tag.starts_with("input") && attribute(tag, "type").as_deref() == Some("hidden")
-    });
-    let fields = hidden.filter_map(|tag| {
-        Some((attribute(tag, "name")?, attribute(tag, "value").unwrap_or_default()))
-    });
+    let hidden =
+        html.split('<').filter(|tag| tag.starts_with("input") && attribute(tag, "type").as_deref() == Some("hidden"));
+    let fields = hidden.filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value").unwrap_or_default())));
     Some((attribute(form, "action").unwrap_or_default(), fields.collect()))
 }
 
@@ -217,14 +180,8 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
         Some(quoted) => quoted.split('"').next()?,
         None => value.split_whitespace().next()?,
     };
-    let plain = value
-        .replace("&quot;", "\"")
-        .replace("&#34;", "\"")
-        .replace("&#39;", "'")
-        .replace("&#x27;", "'");
-    Some(
-        plain.replace("&lt;", "<").replace("&gt;", ">").replace("&#38;", "&").replace("&amp;", "&"),
-    )
+    let plain = value.replace("&quot;", "\"").replace("&#34;", "\"").replace("&#39;", "'").replace("&#x27;", "'");
+    Some(plain.replace("&lt;", "<").replace("&gt;", ">").replace("&#38;", "&").replace("&amp;", "&"))
 }
 
 #[cfg(test)]

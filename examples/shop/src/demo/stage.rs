@@ -51,8 +51,7 @@ impl Stage {
         self.child.wait().await?;
         let address = |origin: &str| origin.trim_start_matches("http://").to_owned();
         let started = Instant::now();
-        (self.child, self.shop, self.qq) =
-            start(&self.folder, &address(&self.shop), &address(&self.qq)).await?;
+        (self.child, self.shop, self.qq) = start(&self.folder, &address(&self.shop), &address(&self.qq)).await?;
         Ok(started.elapsed())
     }
 
@@ -70,44 +69,26 @@ impl Stage {
 
     async fn run_verify(&self) -> Result<bool, Surprise> {
         let data = self.folder.path();
-        Ok(Command::new(std::env::current_exe()?)
-            .arg("verify")
-            .arg("--data")
-            .arg(data)
-            .status()
-            .await?
-            .success())
+        Ok(Command::new(std::env::current_exe()?).arg("verify").arg("--data").arg(data).status().await?.success())
     }
 }
 
-async fn start(
-    folder: &TempDir,
-    listen: &str,
-    qq: &str,
-) -> Result<(Child, String, String), Surprise> {
+async fn start(folder: &TempDir, listen: &str, qq: &str) -> Result<(Child, String, String), Surprise> {
     let mut command = Command::new(std::env::current_exe()?);
-    command
-        .args(["serve", "--listen", listen, "--mini-qq-listen", qq, "--data"])
-        .arg(folder.path());
+    command.args(["serve", "--listen", listen, "--mini-qq-listen", qq, "--data"]).arg(folder.path());
     for url in ["REDIS_URL", "POSTGRES_URL", "MYSQL_URL", "AMQP_URL"] {
         command.env_remove(url);
     }
     // Its log would drown the steps; RUST_LOG brings it back.
     #[allow(clippy::disallowed_methods, reason = "a program may read its environment")]
     let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into());
-    let mut child = command
-        .env("RUST_LOG", log)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut child =
+        command.env("RUST_LOG", log).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let out = child.stdout.take().ok_or("the shop has no output")?;
     let mut lines = BufReader::new(out).lines();
     let (mut shop, mut mini_qq) = (None, None);
     while shop.is_none() {
-        let line = timeout(READY, lines.next_line())
-            .await
-            .map_err(|_| "the shop did not start within 30 s")??;
+        let line = timeout(READY, lines.next_line()).await.map_err(|_| "the shop did not start within 30 s")??;
         let line = line.ok_or("the shop stopped before it was ready")?;
         let origin = |prefix: &str| line.strip_prefix(prefix).map(str::to_owned);
         mini_qq = mini_qq.or_else(|| origin("mini-qq listening on "));

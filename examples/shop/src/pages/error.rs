@@ -36,11 +36,7 @@ impl ErrorPage {
     #[must_use]
     pub fn new(chrome: Chrome, status: u16) -> Self {
         let text = text(status);
-        let back = if text.link.0.is_empty() {
-            chrome.return_to().to_owned()
-        } else {
-            text.link.0.to_owned()
-        };
+        let back = if text.link.0.is_empty() { chrome.return_to().to_owned() } else { text.link.0.to_owned() };
         Self {
             chrome,
             status,

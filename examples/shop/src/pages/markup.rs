@@ -35,17 +35,13 @@ pub(crate) fn check(document: &str) -> Vec<Tag> {
             assert_eq!(open.pop().as_deref(), Some(name), "{document}");
             continue;
         }
-        let (inside, closed) =
-            inside.strip_suffix('/').map_or((inside, false), |inside| (inside, true));
+        let (inside, closed) = inside.strip_suffix('/').map_or((inside, false), |inside| (inside, true));
         let tag = parse(inside);
         if !closed && !VOID.contains(&tag.name.as_str()) {
             open.push(tag.name.clone());
         }
         if let Some(id) = tag.get("id") {
-            assert!(
-                tags.iter().all(|other| other.get("id") != Some(id)),
-                "the id {id} stands twice"
-            );
+            assert!(tags.iter().all(|other| other.get("id") != Some(id)), "the id {id} stands twice");
         }
         tags.push(tag);
     }
@@ -55,12 +51,8 @@ pub(crate) fn check(document: &str) -> Vec<Tag> {
 }
 
 fn parse(inside: &str) -> Tag {
-    let (name, mut rest) =
-        inside.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((inside, ""));
-    assert!(
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric()),
-        "a tag's name: {inside}"
-    );
+    let (name, mut rest) = inside.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((inside, ""));
+    assert!(!name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric()), "a tag's name: {inside}");
     let mut tag = Tag { name: name.to_owned(), attributes: Vec::new() };
     loop {
         rest = rest.trim_start();
@@ -76,10 +68,7 @@ fn parse(inside: &str) -> Tag {
         rest = after;
         if let Some(quoted) = after.strip_prefix("=\"") {
             let (inner, after) = quoted.split_once('"').expect("a value ends");
-            assert!(
-                after.is_empty() || after.starts_with([' ', '\n']),
-                "a quote too many: {inside}"
-            );
+            assert!(after.is_empty() || after.starts_with([' ', '\n']), "a quote too many: {inside}");
             (value, rest) = (inner, after);
         } else {
             assert!(!after.starts_with('='), "not quoted: {inside}");

@@ -3,8 +3,8 @@ use askama::Template;
 use super::filters::segment_text;
 use super::markup::{Tag, check};
 use super::{
-    AccountPage, CartLine, CategoryLink, CheckoutPage, Chrome, ErrorPage, HomePage, MARK,
-    OrderLine, ProductCard, ProductPage, STYLESHEET, SearchPage, money, samples,
+    AccountPage, CartLine, CategoryLink, CheckoutPage, Chrome, ErrorPage, HomePage, MARK, OrderLine, ProductCard,
+    ProductPage, STYLESHEET, SearchPage, money, samples,
 };
 use crate::catalog::{Catalog, DEFAULT_SEED};
 
@@ -25,10 +25,7 @@ fn posts<'a>(tags: &'a [Tag], action: &str) -> Vec<&'a Tag> {
 
 /// The inputs between the form with this action and the next form.
 fn inputs<'a>(tags: &'a [Tag], action: &str) -> Vec<&'a Tag> {
-    let from = tags
-        .iter()
-        .position(|tag| tag.name == "form" && tag.get("action") == Some(action))
-        .unwrap();
+    let from = tags.iter().position(|tag| tag.name == "form" && tag.get("action") == Some(action)).unwrap();
     let inside = tags[from + 1..].iter().take_while(|tag| tag.name != "form");
     inside.filter(|tag| tag.name == "input").collect()
 }
@@ -69,10 +66,7 @@ fn every_page_is_well_formed_and_has_its_landmarks() {
         for once in ["title", "header", "main", "footer", "h1"] {
             assert_eq!(count(once), 1, "{name}: {once}");
         }
-        assert!(
-            html.contains("class=\"skip\" href=\"#main\"") && html.contains("<html lang=\"en\">"),
-            "{name}"
-        );
+        assert!(html.contains("class=\"skip\" href=\"#main\"") && html.contains("<html lang=\"en\">"), "{name}");
     }
 }
 
@@ -85,13 +79,8 @@ fn no_page_needs_a_script_or_an_inline_style() {
                 tag.names().all(|attribute| attribute != "style" && !attribute.starts_with("on")),
                 "{name}: {tag:?}"
             );
-            for address in
-                ["href", "src", "action", "formaction"].iter().filter_map(|name| tag.get(name))
-            {
-                assert!(
-                    address.starts_with(['/', '#']) && !address.starts_with("//"),
-                    "{name}: {address}"
-                );
+            for address in ["href", "src", "action", "formaction"].iter().filter_map(|name| tag.get(name)) {
+                assert!(address.starts_with(['/', '#']) && !address.starts_with("//"), "{name}: {address}");
             }
         }
     }
@@ -109,10 +98,7 @@ fn every_input_has_a_label_and_every_picture_a_text() {
             }
             assert!(tag.name != "img" || tag.get("alt").is_some(), "{name}: {tag:?}");
             if let Some(target) = tag.get("aria-labelledby") {
-                assert!(
-                    tags.iter().any(|other| other.get("id") == Some(target)),
-                    "{name}: {target}"
-                );
+                assert!(tags.iter().any(|other| other.get("id") == Some(target)), "{name}: {target}");
             }
         }
     }
@@ -123,21 +109,12 @@ fn every_page_shows_sign_in_or_sign_out_and_every_post_form_carries_the_csrf_val
     for (name, html) in samples::all() {
         let tags = check(&html);
         let sign_out = posts(&tags, "/logout").len();
-        let sign_in = tags
-            .iter()
-            .filter(|tag| tag.get("href").is_some_and(|href| href.starts_with("/login?")))
-            .count();
+        let sign_in = tags.iter().filter(|tag| tag.get("href").is_some_and(|href| href.starts_with("/login?"))).count();
         assert_eq!((sign_in + sign_out, sign_in * sign_out), (1, 0), "{name}");
-        for form in
-            tags.iter().filter(|tag| tag.name == "form" && tag.get("method") == Some("post"))
-        {
+        for form in tags.iter().filter(|tag| tag.name == "form" && tag.get("method") == Some("post")) {
             let csrf = ("csrf".to_owned(), "csrf-value".to_owned());
             let of_form = named(&inputs(&tags, form.get("action").unwrap()));
-            assert_eq!(
-                of_form.iter().filter(|input| **input == csrf).count(),
-                1,
-                "{name}: {form:?}"
-            );
+            assert_eq!(of_form.iter().filter(|input| **input == csrf).count(), 1, "{name}: {form:?}");
         }
     }
 }
@@ -155,10 +132,7 @@ fn the_checkout_has_one_order_form_with_its_two_hidden_inputs() {
         let inputs = inputs(&tags, "/checkout");
         assert!(inputs.iter().all(|input| input.get("type") == Some("hidden")));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(
-            named(&inputs),
-            [pair("csrf", "csrf-value"), pair("order_token", "order-token-value")]
-        );
+        assert_eq!(named(&inputs), [pair("csrf", "csrf-value"), pair("order_token", "order-token-value")]);
         assert_eq!(html.matches("order-token-value").count(), 1);
     }
 }
@@ -189,25 +163,16 @@ fn a_cart_has_one_form_per_line_and_buttons_that_name_their_line() {
         let action = format!("/cart/lines/{}", line.key);
         assert_eq!(posts(&tags, &action).len(), 1);
         let of_line = named(&inputs(&tags, &action));
-        assert!(
-            of_line.contains(&("quantity".to_owned(), line.quantity.to_string())),
-            "{of_line:?}"
-        );
-        let buttons: Vec<_> =
-            tags.iter().filter(|tag| tag.get("formaction") == Some(&action)).collect();
+        assert!(of_line.contains(&("quantity".to_owned(), line.quantity.to_string())), "{of_line:?}");
+        let buttons: Vec<_> = tags.iter().filter(|tag| tag.get("formaction") == Some(&action)).collect();
         assert!(buttons.iter().all(|button| button.get("form") == Some("cart-actions")));
         let does = |name: &str, value: &str| {
             buttons
                 .iter()
-                .filter(|button| {
-                    button.get("name") == Some(name) && button.get("value") == Some(value)
-                })
+                .filter(|button| button.get("name") == Some(name) && button.get("value") == Some(value))
                 .count()
         };
-        assert_eq!(
-            (does("quantity", "0"), does("checked", if line.checked { "0" } else { "1" })),
-            (1, 1)
-        );
+        assert_eq!((does("quantity", "0"), does("checked", if line.checked { "0" } else { "1" })), (1, 1));
         assert_eq!(buttons.len(), 2);
     }
     assert!(html.contains(&money(page.subtotal)) && html.contains("href=\"/checkout\""));
@@ -239,11 +204,7 @@ fn an_order_looks_again_only_while_its_notification_is_out() {
         [("confirmed", false, true), ("confirmed", true, false), ("cancelled", false, false)]
     {
         let page = samples::order(samples::member("/orders/1"), &catalog, status, notified);
-        assert_eq!(
-            html(&page).contains("http-equiv=\"refresh\""),
-            refreshes,
-            "{status} {notified}"
-        );
+        assert_eq!(html(&page).contains("http-equiv=\"refresh\""), refreshes, "{status} {notified}");
     }
 }
 
@@ -261,11 +222,7 @@ fn an_order_claims_to_be_paid_only_when_it_is_confirmed() {
 fn sign_in_comes_back_to_the_page_but_never_to_itself() {
     let href = |path: &str| {
         let tags = check(&html(&ErrorPage::new(samples::guest(path), 404)));
-        tags.iter()
-            .filter_map(|tag| tag.get("href"))
-            .find(|href| href.starts_with("/login?"))
-            .unwrap()
-            .to_owned()
+        tags.iter().filter_map(|tag| tag.get("href")).find(|href| href.starts_with("/login?")).unwrap().to_owned()
     };
     assert_eq!(href("/search?q=a b&x"), "/login?return_to=%2Fsearch%3Fq%3Da%20b%26x");
     assert_eq!(href("/login?return_to=%2Fcart"), "/login?return_to=%2F");
@@ -298,21 +255,8 @@ fn hostile_text_stays_text() {
     let shelf = || CategoryLink { id: text(), name: text() };
     let line = || OrderLine { sku: text(), name: text(), quantity: 1, price: 1 };
     let mut cart = samples::cart(chrome(), &catalog);
-    cart.lines = vec![CartLine {
-        key: text(),
-        sku: text(),
-        name: text(),
-        quantity: 1,
-        price: 1,
-        checked: true,
-    }];
-    let checkout = CheckoutPage {
-        chrome: chrome(),
-        order_token: text(),
-        lines: vec![line()],
-        total: 1,
-        balance: 0,
-    };
+    cart.lines = vec![CartLine { key: text(), sku: text(), name: text(), quantity: 1, price: 1, checked: true }];
+    let checkout = CheckoutPage { chrome: chrome(), order_token: text(), lines: vec![line()], total: 1, balance: 0 };
     let mut order = samples::order(chrome(), &catalog, HOSTILE, false);
     (order.id, order.xid, order.lines) = (text(), text(), vec![line()]);
     let product = ProductPage {
@@ -325,17 +269,9 @@ fn hostile_text_stays_text() {
         stock: 1,
         bought_together: vec![card()],
     };
-    let account = AccountPage {
-        chrome: chrome(),
-        id: text(),
-        nickname: text(),
-        avatar: format!("/{HOSTILE}"),
-        provider: text(),
-    };
-    let error = ErrorPage::new(chrome(), 409)
-        .with_happened(HOSTILE)
-        .with_advice(HOSTILE)
-        .with_link("/", HOSTILE);
+    let account =
+        AccountPage { chrome: chrome(), id: text(), nickname: text(), avatar: format!("/{HOSTILE}"), provider: text() };
+    let error = ErrorPage::new(chrome(), 409).with_happened(HOSTILE).with_advice(HOSTILE).with_link("/", HOSTILE);
     let pages = [
         html(&HomePage { chrome: chrome(), categories: vec![shelf()], products: vec![card(); 4] }),
         html(&SearchPage { chrome: chrome(), categories: vec![shelf()], products: vec![card()] }),
@@ -387,17 +323,14 @@ fn the_mark_is_well_formed() {
 /// The value of a colour of the sheet: the first theme is light, the second dark.
 fn colour(name: &str, theme: usize) -> [f64; 3] {
     let value = STYLESHEET.split(&format!("--{name}: #")).nth(theme + 1).unwrap().get(..6).unwrap();
-    let channel = |at: usize| {
-        f64::from(u8::from_str_radix(value.get(at..at + 2).unwrap(), 16).unwrap()) / 255.0
-    };
+    let channel = |at: usize| f64::from(u8::from_str_radix(value.get(at..at + 2).unwrap(), 16).unwrap()) / 255.0;
     [channel(0), channel(2), channel(4)]
 }
 
 /// WCAG 2.2, relative luminance and contrast ratio.
 fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
     let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
-    let luminance =
-        |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    let luminance = |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
     let (one, other) = (luminance(one), luminance(other));
     (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
@@ -423,8 +356,7 @@ fn text_and_edges_have_enough_contrast_in_both_themes() {
         ("bad", "bad-back"),
         ("ink", "glow"),
     ];
-    let edges =
-        [("edge", "paper"), ("edge", "card"), ("persimmon", "paper"), ("persimmon", "card")];
+    let edges = [("edge", "paper"), ("edge", "card"), ("persimmon", "paper"), ("persimmon", "card")];
     for theme in [0, 1] {
         for (pairs, least) in [(&text[..], 4.5), (&edges[..], 3.0)] {
             for (front, back) in pairs {

@@ -80,7 +80,8 @@ async fn twenty_parallel_callbacks_are_one_login_and_one_merge() {
     reply(add.form(&[("csrf", csrf.as_str()), ("sku", &sku), ("quantity", "3")])).await.see_other("/cart");
 
     let callback = browser.approved(member.user, "/cart").await;
-    let answers = (0..20).map(|_| tokio::spawn(reply(browser.visitor.with_cookie("GET", &callback, &browser.cookies()))));
+    let answers =
+        (0..20).map(|_| tokio::spawn(reply(browser.visitor.with_cookie("GET", &callback, &browser.cookies()))));
     let answers: Vec<_> = join_all(answers).await.into_iter().map(Result::unwrap).collect();
     for answer in &answers {
         answer.see_other("/cart");

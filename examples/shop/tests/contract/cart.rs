@@ -35,7 +35,8 @@ async fn lines_are_added_set_left_out_and_removed() {
     let cart = grown(&visitor).await;
     let line = &cart["lines"][0];
     let name = catalog().product(&a).unwrap().name.clone();
-    let expected = json!({ "key": line["key"], "sku": a, "name": name, "quantity": 1, "price": price_a, "checked": true });
+    let expected =
+        json!({ "key": line["key"], "sku": a, "name": name, "quantity": 1, "price": price_a, "checked": true });
     assert_eq!(*line, expected, "the quantity is 1 if it is not given, and new lines are checked");
 
     visitor.put(&a, 2).await;

@@ -85,7 +85,10 @@ async fn an_order_is_paid_taken_from_stock_and_out_of_the_cart_when_it_is_answer
 
     let wallet = member.read("/wallet").await;
     assert_eq!(wallet["balance"], balance - total);
-    assert!(wallet["ledger"].as_array().unwrap().contains(&json!({ "ref": shown["id"], "amount": -total })), "{wallet}");
+    assert!(
+        wallet["ledger"].as_array().unwrap().contains(&json!({ "ref": shown["id"], "amount": -total })),
+        "{wallet}"
+    );
     assert_eq!(wallet.as_object().unwrap().len(), 3, "{wallet}");
     member.notified(&order).await;
 }

@@ -111,7 +111,8 @@ async fn fresh_starts_with_nothing_and_removes_nothing_else() {
     let Shop { mut child, folder, origin, qq } = shop;
     assert!(child.terminate(DRAIN).await.success());
 
-    let launch = program().args(["serve", "--fresh", "--listen", host(&origin), "--mini-qq-listen", host(&qq), "--data"]);
+    let launch =
+        program().args(["serve", "--fresh", "--listen", host(&origin), "--mini-qq-listen", host(&qq), "--data"]);
     let mut child = launch.arg(folder.path()).start();
     child.wait_for_line(|line| line.starts_with("shop listening on "), READY).await;
     assert_eq!(stock(&member).await, before);

@@ -25,7 +25,10 @@ async fn a_post_without_the_sessions_own_value_is_403() {
             (&*member, Some(cut)),
             (&*member, Some(guests.as_str())),
         ] {
-            let form: Vec<_> = [("sku", "nothing"), ("quantity", "-1")].into_iter().chain(given.map(|given| ("csrf", given))).collect();
+            let form: Vec<_> = [("sku", "nothing"), ("quantity", "-1")]
+                .into_iter()
+                .chain(given.map(|given| ("csrf", given)))
+                .collect();
             reply(visitor.json("POST", path).form(&form)).await.problem(403);
             reply(visitor.html("POST", path).form(&form)).await.page(403);
         }
@@ -71,7 +74,8 @@ async fn a_post_from_another_origin_is_403() {
         reply(visitor.json("POST", "/cart/lines").header("origin", origin).form(&form)).await.problem(403);
     }
     assert_eq!(visitor.lines().await, []);
-    let own = visitor.json("POST", "/cart/lines").header("origin", &shop.origin).header("sec-fetch-site", "same-origin");
+    let own =
+        visitor.json("POST", "/cart/lines").header("origin", &shop.origin).header("sec-fetch-site", "same-origin");
     reply(own.form(&form)).await.see_other("/cart");
     reply(visitor.json("POST", "/cart/lines").form(&form)).await.see_other("/cart");
     assert_eq!(visitor.lines().await, [(sku, 2)]);

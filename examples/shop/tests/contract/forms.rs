@@ -88,7 +88,8 @@ async fn a_whole_purchase_without_javascript() {
     let cart = person.page("/cart").await;
     let checkout = links(&cart).into_iter().find(|link| link == "/checkout").unwrap();
     reply(person.html("GET", &checkout)).await.see_other("/login");
-    let start = links(&person.page("/login").await).into_iter().find(|link| link.starts_with("/auth/qq/start")).unwrap();
+    let start =
+        links(&person.page("/login").await).into_iter().find(|link| link.starts_with("/auth/qq/start")).unwrap();
     let start = reply(person.html("GET", &start)).await;
     let authorize = reply(person.html("GET", start.location())).await;
     let mut consent = forms(&authorize.text);

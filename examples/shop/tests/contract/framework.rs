@@ -11,8 +11,21 @@ async fn an_address_that_is_not_there_is_404() {
     let shop = shared().await;
     let visitor = shop.visitor();
     let paths = [
-        "/nothing", "/cart/", "/cart/lines/a/b", "/auth", "/auth/qq", "/auth/qq/", "/static/", "/static/nothing",
-        "/static/p/nothing.svg", "/static/p/nothing", "/favicon.ico", "/.env", "/healthz/", "/%00", "/%2e%2e/etc/passwd",
+        "/nothing",
+        "/cart/",
+        "/cart/lines/a/b",
+        "/auth",
+        "/auth/qq",
+        "/auth/qq/",
+        "/static/",
+        "/static/nothing",
+        "/static/p/nothing.svg",
+        "/static/p/nothing",
+        "/favicon.ico",
+        "/.env",
+        "/healthz/",
+        "/%00",
+        "/%2e%2e/etc/passwd",
     ];
     for path in paths {
         for method in ["GET", "POST", "PUT", "DELETE"] {
@@ -102,7 +115,8 @@ async fn a_body_that_is_no_form_is_415() {
     let visitor = shop.visitor();
     let csrf = visitor.csrf().await.unwrap();
     let body = format!("csrf={csrf}&sku={}", plenty(1).0);
-    for kind in ["", "application/json", "text/plain", "multipart/form-data; boundary=x", "application/x-www-form", "x"] {
+    for kind in ["", "application/json", "text/plain", "multipart/form-data; boundary=x", "application/x-www-form", "x"]
+    {
         for path in ["/cart/lines", "/logout", "/checkout"] {
             let post = |request: reqwest::RequestBuilder| request.header(CONTENT_TYPE, kind).body(body.clone());
             reply(post(visitor.json("POST", path))).await.problem(415);
@@ -138,7 +152,11 @@ async fn checks_come_in_their_order() {
     assert_eq!(post("/checkout", FORM, "").await, 403, "csrf before the session");
     assert_eq!(post("/checkout", FORM, &format!("csrf={csrf}")).await, 401, "the session before the token");
     assert_eq!(post("/cart/lines", FORM, "sku=nothing").await, 403, "csrf before what is known");
-    assert_eq!(post("/cart/lines", FORM, &format!("csrf={csrf}&sku=nothing&quantity=-1")).await, 404, "known before the form");
+    assert_eq!(
+        post("/cart/lines", FORM, &format!("csrf={csrf}&sku=nothing&quantity=-1")).await,
+        404,
+        "known before the form"
+    );
     assert_eq!(post("/cart/lines", FORM, &format!("csrf={csrf}&sku={sku}&quantity=-1")).await, 422);
     assert_eq!(post("/cart/lines/x", FORM, &format!("csrf={csrf}&quantity=-1")).await, 404);
     assert_eq!(post(&line, FORM, &format!("csrf={csrf}&quantity=-1")).await, 422);
@@ -179,8 +197,21 @@ async fn odd_addresses_are_refused_in_order() {
         raw(host(&shop.origin), &[head.as_bytes()]).await
     };
     for path in [
-        "/p/%ff", "/p/%", "/p/%zz", "/p/%00", "/c/%ff", "/p/%2e%2e", "/p/../cart%2f", "/p/a%2Fb", "/p/caf%C3%A9", "//",
-        "//evil.example/cart", "/p/..%2f..%2fetc%2fpasswd", "/auth/%ff/start", "/cart;x=1", "/Cart",
+        "/p/%ff",
+        "/p/%",
+        "/p/%zz",
+        "/p/%00",
+        "/c/%ff",
+        "/p/%2e%2e",
+        "/p/../cart%2f",
+        "/p/a%2Fb",
+        "/p/caf%C3%A9",
+        "//",
+        "//evil.example/cart",
+        "/p/..%2f..%2fetc%2fpasswd",
+        "/auth/%ff/start",
+        "/cart;x=1",
+        "/Cart",
     ] {
         let answer = get(path).await;
         assert_eq!(answer.status, 404, "{path}: {}", answer.text);
@@ -200,7 +231,9 @@ async fn fixed_files_are_there_and_set_no_cookie() {
     let shop = shared().await;
     let visitor = shop.visitor();
     let picture = format!("/static/p/{}.svg", plenty(0).0);
-    for (path, kind) in [("/static/shop.css", "text/css"), ("/static/mark.svg", "image/svg+xml"), (&picture, "image/svg+xml")] {
+    for (path, kind) in
+        [("/static/shop.css", "text/css"), ("/static/mark.svg", "image/svg+xml"), (&picture, "image/svg+xml")]
+    {
         let answer = reply(visitor.request("GET", path)).await;
         assert_eq!(answer.status, 200);
         assert!(answer.header("content-type").starts_with(kind));

@@ -1,9 +1,5 @@
 //! The shop's outside: every row of its HTTP contract and its commands, against the program itself.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests unwrap and spawn their visitors"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests unwrap and spawn their visitors")]
 #![allow(unreachable_pub, missing_debug_implementations, dead_code, reason = "modules of one test program")]
 
 #[path = "../support/shop.rs"]

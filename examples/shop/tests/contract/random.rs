@@ -30,7 +30,8 @@ impl Life {
             }
             5..8 => {
                 let key = self.visitor.line(&sku).await["key"].as_str().unwrap_or("nothing").to_owned();
-                let fields = [("quantity", "0"), ("quantity", "3"), ("checked", "0"), ("checked", "1"), ("quantity", "x")];
+                let fields =
+                    [("quantity", "0"), ("quantity", "3"), ("checked", "0"), ("checked", "1"), ("quantity", "x")];
                 let answer = self.visitor.write(&format!("/cart/lines/{key}"), &[*rng.pick(&fields)]).await;
                 self.expect(&answer, &[303, 404, 422]);
             }
@@ -108,7 +109,11 @@ async fn random_visitors_leave_the_books_balanced() {
     for user in USERS {
         let visitor = shop.member(user).await;
         let listed: BTreeSet<_> = visitor.orders().await.into_iter().collect();
-        assert_eq!(listed, acknowledged.remove(user).unwrap_or_default(), "every order of {user} was answered to somebody");
+        assert_eq!(
+            listed,
+            acknowledged.remove(user).unwrap_or_default(),
+            "every order of {user} was answered to somebody"
+        );
         for order in listed {
             visitor.notified(&format!("/orders/{order}")).await;
         }

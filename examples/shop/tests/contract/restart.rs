@@ -15,7 +15,9 @@ async fn sessions_carts_forms_and_orders_outlive_the_process() {
     let (guest_csrf, member_csrf) = (guest.csrf().await.unwrap(), member.csrf().await.unwrap());
     let ended = shop.member("bob").await;
     let (name, _) = reply(shop.visitor().json("GET", "/")).await.only_cookie();
-    let dead = reply(ended.json("GET", &ended.approve(&ended.start("/").await.unwrap(), "bob", "approve").await.unwrap())).await;
+    let dead =
+        reply(ended.json("GET", &ended.approve(&ended.start("/").await.unwrap(), "bob", "approve").await.unwrap()))
+            .await;
     let dead = format!("{name}={}", dead.cookie(&name).unwrap());
     ended.write("/logout", &[]).await.see_other("/");
 

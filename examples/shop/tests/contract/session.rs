@@ -100,7 +100,9 @@ async fn a_cookie_that_does_not_verify_makes_a_new_guest() {
 async fn bytes_that_are_no_text_in_a_cookie_make_a_new_guest() {
     let shop = shared().await;
     let name = guest(&shop.visitor()).await.0;
-    let mut request = format!("GET /cart HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: application/json\r\ncookie: {name}=").into_bytes();
+    let mut request =
+        format!("GET /cart HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: application/json\r\ncookie: {name}=")
+            .into_bytes();
     request.extend_from_slice(b"\xff\xfe\x80\r\n\r\n");
     let answer = raw(host(&shop.origin), &[&request]).await;
     assert_eq!((answer.status, answer.only_cookie().0), (200, name));

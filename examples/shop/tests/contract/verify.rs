@@ -85,15 +85,35 @@ async fn what_does_not_add_up_is_found() {
     assert!(shop.child.terminate(Duration::from_secs(20)).await.success());
     holds(&shop.verify().await);
     let table = [
-        ("wallet.db", "update wallets set balance = balance - 1 where user_id = (select min(user_id) from wallets)", "wallets-balance"),
-        ("wallet.db", "update ledger set amount = amount - 1 where reference = (select min(reference) from ledger)", "orders-paid"),
+        (
+            "wallet.db",
+            "update wallets set balance = balance - 1 where user_id = (select min(user_id) from wallets)",
+            "wallets-balance",
+        ),
+        (
+            "wallet.db",
+            "update ledger set amount = amount - 1 where reference = (select min(reference) from ledger)",
+            "orders-paid",
+        ),
         ("wallet.db", "delete from ledger where reference = (select min(reference) from ledger)", "orders-paid"),
-        ("stock.db", "update stock set quantity = quantity + 1 where sku = (select min(sku) from stock_moves)", "stock-conserved"),
+        (
+            "stock.db",
+            "update stock set quantity = quantity + 1 where sku = (select min(sku) from stock_moves)",
+            "stock-conserved",
+        ),
         ("stock.db", "delete from stock where sku = (select min(sku) from stock)", "stock-conserved"),
-        ("stock.db", "update stock_moves set quantity = 9 where rowid = (select min(rowid) from stock_moves)", "orders-stocked"),
+        (
+            "stock.db",
+            "update stock_moves set quantity = 9 where rowid = (select min(rowid) from stock_moves)",
+            "orders-stocked",
+        ),
         ("orders.db", "update orders set total = total + 1 where id = (select min(id) from orders)", "orders-paid"),
         ("orders.db", "delete from orders where id = (select min(id) from orders)", "orders-paid"),
-        ("orders.db", "update orders set status = 'cancelled' where id = (select min(id) from orders)", "stock-conserved"),
+        (
+            "orders.db",
+            "update orders set status = 'cancelled' where id = (select min(id) from orders)",
+            "stock-conserved",
+        ),
         ("notify.db", "delete from notifications where id = (select min(id) from notifications)", "notified-once"),
         (
             "notify.db",

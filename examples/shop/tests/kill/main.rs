@@ -1,10 +1,12 @@
 //! SIGKILL at named places of an order's way, and at random ones; then a start on the same data.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests unwrap and spawn their visitors")]
 #![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests unwrap and spawn their visitors"
+    unreachable_pub,
+    missing_debug_implementations,
+    dead_code,
+    unused_imports,
+    reason = "modules of one test program"
 )]
-#![allow(unreachable_pub, missing_debug_implementations, dead_code, unused_imports, reason = "modules of one test program")]
 
 #[path = "../support/shop.rs"]
 mod support;

@@ -57,8 +57,10 @@ impl Reply {
     /// The value of a cookie that it sets.
     pub fn cookie(&self, name: &str) -> Option<String> {
         let sent = set_cookies(&self.headers).into_iter();
-        sent.filter_map(|cookie| cookie.split(';').next()?.split_once('=').map(|(held, value)| (held.to_owned(), value.to_owned())))
-            .find_map(|(held, value)| (held == name).then_some(value))
+        sent.filter_map(|cookie| {
+            cookie.split(';').next()?.split_once('=').map(|(held, value)| (held.to_owned(), value.to_owned()))
+        })
+        .find_map(|(held, value)| (held == name).then_some(value))
     }
 
     /// Name and value of the only cookie that it sets.
