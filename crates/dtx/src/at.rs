@@ -34,8 +34,7 @@ pub use connection::AtConnection;
 use log::Log;
 use plans::Plans;
 
-const MIGRATIONS: Migrations =
-    Migrations::new("dtx-at", &[(1, include_str!("../sql/at/0001_init.sql"))]);
+const MIGRATIONS: Migrations = Migrations::new("dtx-at", &[(1, include_str!("../sql/at/0001_init.sql"))]);
 
 /// A database as a resource of global transactions. Cheap to clone; all clones are one.
 pub struct At<D: AtDb>(Arc<Inner<D>>);
@@ -142,26 +141,19 @@ impl<D: AtDb> At<D> {
         options: AtOptions<D>,
     ) -> Result<Self, DtxError> {
         let resource_id = resource_id.into();
-        let problem = |problem: &str| DtxError::Resource {
-            resource: resource_id.clone(),
-            problem: problem.to_owned(),
-        };
+        let problem = |problem: &str| DtxError::Resource { resource: resource_id.clone(), problem: problem.to_owned() };
         if D::DIALECT == onceward_backend::Dialect::Sqlite {
             let Some(file) = place::file::<D>(&mut pool.acquire().await?).await? else {
                 return Err(problem("a database in memory has one connection; use a file"));
             };
             if dtx.coordinator().home() == Some(file) {
-                return Err(problem(
-                    "it is the coordinator's own file, where the two would lock each other out",
-                ));
+                return Err(problem("it is the coordinator's own file, where the two would lock each other out"));
             }
         }
         MIGRATIONS.run(&pool).await?;
         let undo_pool = D::undo_pool(&pool);
         let log = Log::new();
-        log.verify(&mut pool.acquire().await?)
-            .await
-            .map_err(|_| problem("its undo_log has another shape"))?;
+        log.verify(&mut pool.acquire().await?).await.map_err(|_| problem("its undo_log has another shape"))?;
         let at = Self(Arc::new(Inner {
             resource_id: resource_id.clone(),
             pool,

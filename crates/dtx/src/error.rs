@@ -11,9 +11,7 @@ use crate::tc::state::{GlobalStatus, Reason};
 #[non_exhaustive]
 pub enum DtxError {
     /// A branch was opened outside [`Dtx::run`](crate::Dtx::run).
-    #[error(
-        "no global transaction in this task: call it inside `Dtx::run`, awaited in the same task"
-    )]
+    #[error("no global transaction in this task: call it inside `Dtx::run`, awaited in the same task")]
     NoTransaction,
     /// A statement that cannot be undone for certain; it was not run.
     #[error("refused in a branch: {part}; {instead}")]
@@ -127,8 +125,7 @@ impl DtxError {
     pub(crate) fn is_final_refusal(&self) -> bool {
         use sqlx::error::ErrorKind;
         let constraint = |error: &BackendError| {
-            let source = std::error::Error::source(error)
-                .and_then(|source| source.downcast_ref::<sqlx::Error>());
+            let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
             let answer = source.and_then(sqlx::Error::as_database_error);
             answer.is_some_and(|answer| !matches!(answer.kind(), ErrorKind::Other))
         };

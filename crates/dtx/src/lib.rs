@@ -2,6 +2,8 @@
 
 #[cfg(feature = "sql")]
 pub mod at;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod context;
 mod coordinator;
 mod error;

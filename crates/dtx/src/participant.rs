@@ -15,20 +15,10 @@ use crate::DtxError;
 #[async_trait]
 pub trait BranchParticipant<D: Db>: Debug + Send + Sync + 'static {
     /// The global transaction is committed: let go what is held under that name.
-    async fn on_commit(
-        &self,
-        conn: &mut D::Connection,
-        xid: &str,
-        hold_id: &str,
-    ) -> Result<(), DtxError>;
+    async fn on_commit(&self, conn: &mut D::Connection, xid: &str, hold_id: &str) -> Result<(), DtxError>;
 
     /// The global transaction is rolled back: forget what is held under that name.
-    async fn on_rollback(
-        &self,
-        conn: &mut D::Connection,
-        xid: &str,
-        hold_id: &str,
-    ) -> Result<(), DtxError>;
+    async fn on_rollback(&self, conn: &mut D::Connection, xid: &str, hold_id: &str) -> Result<(), DtxError>;
 
     /// The transaction of [`on_commit`](Self::on_commit) has committed: a place to wake whoever waits for it.
     fn committed(&self) {}
@@ -37,28 +27,12 @@ pub trait BranchParticipant<D: Db>: Debug + Send + Sync + 'static {
 #[cfg(feature = "reliable-mq")]
 #[async_trait]
 impl<D: Db> BranchParticipant<D> for onceward_reliable_mq::Outbox<D> {
-    async fn on_commit(
-        &self,
-        conn: &mut D::Connection,
-        xid: &str,
-        hold_id: &str,
-    ) -> Result<(), DtxError> {
-        self.release_held(conn, xid, hold_id)
-            .await
-            .map(drop)
-            .map_err(|error| DtxError::Participant(error.into()))
+    async fn on_commit(&self, conn: &mut D::Connection, xid: &str, hold_id: &str) -> Result<(), DtxError> {
+        self.release_held(conn, xid, hold_id).await.map(drop).map_err(|error| DtxError::Participant(error.into()))
     }
 
-    async fn on_rollback(
-        &self,
-        conn: &mut D::Connection,
-        xid: &str,
-        hold_id: &str,
-    ) -> Result<(), DtxError> {
-        self.discard_held(conn, xid, hold_id)
-            .await
-            .map(drop)
-            .map_err(|error| DtxError::Participant(error.into()))
+    async fn on_rollback(&self, conn: &mut D::Connection, xid: &str, hold_id: &str) -> Result<(), DtxError> {
+        self.discard_held(conn, xid, hold_id).await.map(drop).map_err(|error| DtxError::Participant(error.into()))
     }
 
     fn committed(&self) {

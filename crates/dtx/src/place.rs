@@ -11,10 +11,8 @@ pub(crate) async fn file<D: Db>(conn: &mut impl Conn<D>) -> Result<Option<String
         return Ok(None);
     }
     let sql = Sql::<D>::new();
-    let row: Option<(Option<String>,)> = sql
-        .sql("select file from pragma_database_list where name = 'main'")
-        .fetch_optional(conn)
-        .await?;
+    let row: Option<(Option<String>,)> =
+        sql.sql("select file from pragma_database_list where name = 'main'").fetch_optional(conn).await?;
     // SQLite has resolved links and relative parts already.
     Ok(row.and_then(|(file,)| file).filter(|file| !file.is_empty()))
 }

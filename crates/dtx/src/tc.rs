@@ -97,25 +97,13 @@ impl fmt::Debug for Tc {
 impl Tc {
     /// A coordinator over a store.
     pub fn new(store: Arc<dyn TcStore>, options: TcOptions) -> Self {
-        let inner = Inner {
-            store,
-            options,
-            rm: OnceLock::new(),
-            waiters: Waiters::default(),
-            wake: Notify::new(),
-        };
+        let inner = Inner { store, options, rm: OnceLock::new(), waiters: Waiters::default(), wake: Notify::new() };
         Self(Arc::new(inner))
     }
 
-    async fn decide(
-        &self,
-        xid: &str,
-        decision: Decision,
-        due: Duration,
-    ) -> Result<Decided, DtxError> {
+    async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Decided, DtxError> {
         let decided = self.0.store.decide(xid, decision, due).await?;
-        let decided =
-            decided.ok_or_else(|| DtxError::Ended { xid: xid.to_owned(), status: None })?;
+        let decided = decided.ok_or_else(|| DtxError::Ended { xid: xid.to_owned(), status: None })?;
         self.0.waiters.freed(&decided.freed);
         Ok(decided)
     }

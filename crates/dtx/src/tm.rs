@@ -80,10 +80,7 @@ impl Options {
 
 impl fmt::Debug for Dtx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dtx")
-            .field("coordinator", &self.0.coordinator)
-            .field("rm", &self.0.rm)
-            .finish_non_exhaustive()
+        f.debug_struct("Dtx").field("coordinator", &self.0.coordinator).field("rm", &self.0.rm).finish_non_exhaustive()
     }
 }
 
@@ -92,13 +89,7 @@ impl Dtx {
     pub fn new(coordinator: Arc<dyn Coordinator>, options: DtxOptions) -> Self {
         let rm = Rm::default();
         coordinator.attach(rm.clone());
-        Self(Arc::new(Inner {
-            coordinator,
-            rm,
-            options,
-            dropped: Mutex::default(),
-            wake: Notify::new(),
-        }))
+        Self(Arc::new(Inner { coordinator, rm, options, dropped: Mutex::default(), wake: Notify::new() }))
     }
 
     /// Runs `work` in a global transaction: if it answers `Ok`, all its branches take effect, else none.
@@ -115,11 +106,7 @@ impl Dtx {
     ///
     /// # Examples
     /// The README shows a whole one.
-    pub async fn run<T, E, F>(
-        &self,
-        options: Options,
-        work: impl FnOnce(Global) -> F,
-    ) -> Result<T, E>
+    pub async fn run<T, E, F>(&self, options: Options, work: impl FnOnce(Global) -> F) -> Result<T, E>
     where
         E: From<DtxError>,
         F: Future<Output = Result<T, E>> + Send,
@@ -160,9 +147,7 @@ impl Dtx {
         };
         if let Some(reason) = verdict {
             return match self.roll_back(global, open, reason).await? {
-                GlobalStatus::RolledBack => {
-                    Err(DtxError::RolledBack { xid: global.xid().to_owned(), reason })
-                }
+                GlobalStatus::RolledBack => Err(DtxError::RolledBack { xid: global.xid().to_owned(), reason }),
                 other => Err(self.unfinished(global, other)),
             };
         }
@@ -182,26 +167,14 @@ impl Dtx {
         // Decided before us, by the deadline as a rule. The answer waits for the undo like any other rollback's.
         match self.roll_back(global, open, Reason::Timeout).await? {
             GlobalStatus::RolledBack => {
-                let reason = self
-                    .0
-                    .coordinator
-                    .reason(global.xid())
-                    .await
-                    .ok()
-                    .flatten()
-                    .unwrap_or(Reason::Timeout);
+                let reason = self.0.coordinator.reason(global.xid()).await.ok().flatten().unwrap_or(Reason::Timeout);
                 Err(DtxError::RolledBack { xid: global.xid().to_owned(), reason })
             }
             other => Err(self.unfinished(global, other)),
         }
     }
 
-    async fn roll_back(
-        &self,
-        global: &Global,
-        open: Open<'_>,
-        reason: Reason,
-    ) -> Result<GlobalStatus, DtxError> {
+    async fn roll_back(&self, global: &Global, open: Open<'_>, reason: Reason) -> Result<GlobalStatus, DtxError> {
         let answer = self.0.coordinator.rollback(global.xid(), reason).await;
         match answer {
             Ok(status) => {
@@ -219,9 +192,7 @@ impl Dtx {
         let xid = global.xid().to_owned();
         match status {
             GlobalStatus::Parked => DtxError::Parked { xid },
-            GlobalStatus::RollingBack | GlobalStatus::RolledBack => {
-                DtxError::RollbackInProgress { xid }
-            }
+            GlobalStatus::RollingBack | GlobalStatus::RolledBack => DtxError::RollbackInProgress { xid },
             _ => DtxError::OutcomeUnknown { xid },
         }
     }

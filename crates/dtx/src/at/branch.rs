@@ -41,20 +41,14 @@ impl<D: AtDb> fmt::Debug for AtTransaction<D> {
 impl<D: AtDb> Deref for AtTransaction<D> {
     type Target = AtConnection<D>;
 
-    #[expect(
-        clippy::expect_used,
-        reason = "only `commit`, `rollback` and `drop` take it, and they consume"
-    )]
+    #[expect(clippy::expect_used, reason = "only `commit`, `rollback` and `drop` take it, and they consume")]
     fn deref(&self) -> &AtConnection<D> {
         self.conn.as_ref().expect("a transaction has its connection until it ends")
     }
 }
 
 impl<D: AtDb> DerefMut for AtTransaction<D> {
-    #[expect(
-        clippy::expect_used,
-        reason = "only `commit`, `rollback` and `drop` take it, and they consume"
-    )]
+    #[expect(clippy::expect_used, reason = "only `commit`, `rollback` and `drop` take it, and they consume")]
     fn deref_mut(&mut self) -> &mut AtConnection<D> {
         self.conn.as_mut().expect("a transaction has its connection until it ends")
     }
@@ -164,11 +158,7 @@ impl<D: AtDb> At<D> {
         Ok(AtTransaction { conn: Some(self.open(Some(&global)).await?), home: None })
     }
 
-    async fn repeat<T, E, F>(
-        &self,
-        global: Option<&Global>,
-        work: impl Fn(AtTransaction<D>) -> F,
-    ) -> Result<T, E>
+    async fn repeat<T, E, F>(&self, global: Option<&Global>, work: impl Fn(AtTransaction<D>) -> F) -> Result<T, E>
     where
         E: From<DtxError>,
         F: Future<Output = Result<T, E>> + Send,
@@ -195,15 +185,10 @@ impl<D: AtDb> At<D> {
             };
             match conn.finish(global).await {
                 Ok(()) => return Ok(value),
-                Err(DtxError::LockConflict { rolling_back: false, table, key, .. })
-                    if Instant::now() < until =>
-                {
+                Err(DtxError::LockConflict { rolling_back: false, table, key, .. }) if Instant::now() < until => {
                     let lock = LockKey { resource_id: self.resource_id().to_owned(), table, key };
                     let left = until.saturating_duration_since(Instant::now());
-                    self.0
-                        .coordinator
-                        .lock_freed(&lock, pause.mul_f64(0.5 + random_unit()).min(left))
-                        .await;
+                    self.0.coordinator.lock_freed(&lock, pause.mul_f64(0.5 + random_unit()).min(left)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => return Err(error.into()),
@@ -219,13 +204,6 @@ impl<D: AtDb> At<D> {
             Some(global) => Role::Branch { xid: global.xid().to_owned(), hold: None },
             None => Role::Local,
         };
-        Ok(AtConnection {
-            tx,
-            at: self.clone(),
-            role,
-            steps: Vec::new(),
-            bytes: 0,
-            state: State::default(),
-        })
+        Ok(AtConnection { tx, at: self.clone(), role, steps: Vec::new(), bytes: 0, state: State::default() })
     }
 }

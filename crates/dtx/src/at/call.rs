@@ -44,12 +44,7 @@ impl<D: Db> Call<D> {
 
     /// The same arguments for another text, without the metadata of the old one.
     pub(crate) fn with_text(&self, sql: &SqlStr) -> Self {
-        Self {
-            sql: sql.clone(),
-            args: self.args.clone(),
-            statement: None,
-            persistent: self.persistent,
-        }
+        Self { sql: sql.clone(), args: self.args.clone(), statement: None, persistent: self.persistent }
     }
 }
 

@@ -44,7 +44,7 @@ pub trait AtDb: Db + sealed::Sealed {
     #[doc(hidden)]
     fn prepare(table: &Table, write: &Write) -> Prepared;
 
-    /// Runs a write with its images.
+    /// Runs a write with its images. Errors of the driver stay what they are.
     #[doc(hidden)]
     async fn capture(
         conn: &mut Self::Connection,
@@ -52,8 +52,8 @@ pub trait AtDb: Db + sealed::Sealed {
         write: &Write,
         prepared: &Prepared,
         call: Call<Self>,
-        max_rows: usize,
-    ) -> Result<Captured<Self>, DtxError>;
+        room: Room,
+    ) -> Result<Captured<Self>, sqlx::Error>;
 
     /// A key value for a lock text.
     #[doc(hidden)]
@@ -69,23 +69,29 @@ pub trait AtDb: Db + sealed::Sealed {
 
     /// The row of a key as it is now.
     #[doc(hidden)]
-    async fn current(
-        conn: &mut Self::Connection,
-        step: &Step,
-        key: &[Cell],
-    ) -> Result<Option<Row>, DtxError>;
+    async fn current(conn: &mut Self::Connection, step: &Step, key: &[Cell]) -> Result<Option<Row>, DtxError>;
 
     /// Takes one change back. False if its row was not there.
     #[doc(hidden)]
-    async fn take_back(
-        conn: &mut Self::Connection,
-        step: &Step,
-        change: &Change,
-    ) -> Result<bool, DtxError>;
+    async fn take_back(conn: &mut Self::Connection, step: &Step, change: &Change) -> Result<bool, DtxError>;
 
     /// The small pool that phase two uses, so that it never waits for the user's.
     #[doc(hidden)]
     fn undo_pool(users: &Pool<Self>) -> Pool<Self>;
+}
+
+/// How many more rows a branch may change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) left: usize,
+    /// Of the whole branch, for the error.
+    pub(crate) limit: usize,
+}
+
+impl Room {
+    pub(crate) fn for_one_more(self, rows: usize) -> Result<(), DtxError> {
+        if rows < self.left { Ok(()) } else { Err(DtxError::TooLarge { what: "rows", limit: self.limit }) }
+    }
 }
 
 /// The texts of a captured write.

@@ -59,17 +59,11 @@ impl Table {
         let name = &self.name;
         for column in &write.set {
             let at = self.position(column).ok_or_else(|| {
-                DtxError::refused(
-                    format!("SET {column} on {name}"),
-                    "set a stored column of the table by its name",
-                )
+                DtxError::refused(format!("SET {column} on {name}"), "set a stored column of the table by its name")
             })?;
             if self.key.contains(&at) {
                 let instead = "insert a row with the new key and delete the old one";
-                return Err(DtxError::refused(
-                    format!("a change of {name}'s primary key ({column})"),
-                    instead,
-                ));
+                return Err(DtxError::refused(format!("a change of {name}'s primary key ({column})"), instead));
             }
         }
         for incoming in &self.incoming {
@@ -77,9 +71,10 @@ impl Table {
                 Kind::Delete => incoming.on_delete,
                 Kind::Update => {
                     incoming.on_update
-                        && incoming.columns.iter().any(|column| {
-                            write.set.iter().any(|set| set.eq_ignore_ascii_case(column))
-                        })
+                        && incoming
+                            .columns
+                            .iter()
+                            .any(|column| write.set.iter().any(|set| set.eq_ignore_ascii_case(column)))
                 }
                 Kind::Insert => false,
             };
@@ -87,9 +82,7 @@ impl Table {
                 let child = &incoming.child;
                 return Err(DtxError::refused(
                     format!("{name}, whose foreign key from {child} cascades"),
-                    format!(
-                        "change {child} first by a statement of its own, and declare the key NO ACTION"
-                    ),
+                    format!("change {child} first by a statement of its own, and declare the key NO ACTION"),
                 ));
             }
         }

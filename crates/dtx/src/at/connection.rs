@@ -7,11 +7,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use onceward_backend::{Conn, Hold};
-use sqlx::{Either, Error, Execute, Executor, SqlStr, Transaction};
+use sqlx::{Arguments, Either, Error, Execute, Executor, SqlStr, Transaction};
 use uuid::Uuid;
 
 use super::call::Call;
-use super::capture::AtDb;
+use super::capture::{AtDb, Room};
 use super::catalog::Table;
 use super::image::Step;
 use super::plans::Planned;
@@ -59,9 +59,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn check(self) -> Result<(), DtxError> {
         match self {
-            Self { in_flight: true, .. } => {
-                Err(DtxError::RollbackOnly("a statement was dropped half way"))
-            }
+            Self { in_flight: true, .. } => Err(DtxError::RollbackOnly("a statement was dropped half way")),
             Self { failed: true, .. } => Err(DtxError::RollbackOnly("a statement failed")),
             _ => Ok(()),
         }
@@ -83,25 +81,27 @@ type Answer<D> = Either<<D as sqlx::Database>::QueryResult, <D as sqlx::Database
 
 impl<D: AtDb> AtConnection<D> {
     /// Runs a write with its images. From its first to its last trip the transaction counts as in flight.
-    async fn captured(
-        &mut self,
-        planned: &Planned,
-        call: Call<D>,
-    ) -> Result<Vec<Answer<D>>, DtxError> {
+    async fn captured(&mut self, planned: &Planned, call: Call<D>) -> Result<Vec<Answer<D>>, Error> {
         let Planned::Write { table, write, prepared } = planned else {
-            return Err(DtxError::RollbackOnly("a read was captured"));
+            return Err(DtxError::RollbackOnly("a read was captured").into());
         };
+        let given = call.args.as_ref().map_or(0, Arguments::len);
+        if given < write.arguments {
+            // Drivers bind NULL for what is missing, or only notice after the image was taken.
+            let part = format!("{given} arguments for {} placeholders", write.arguments);
+            return Err(DtxError::refused(part, "bind them all").into());
+        }
         let AtOptions { max_rows, max_bytes, .. } = *self.at.options();
         let rows: usize = self.steps.iter().map(|done| done.step.changes.len()).sum();
-        let left = max_rows.saturating_sub(rows);
+        let room = Room { left: max_rows.saturating_sub(rows), limit: max_rows };
         self.state.in_flight = true;
-        let captured = D::capture(&mut self.tx, table, write, prepared, call, left).await;
+        let captured = D::capture(&mut self.tx, table, write, prepared, call, room).await;
         self.state.in_flight = false;
         let captured = captured.inspect_err(|_| self.state.failed = true)?;
         self.bytes += captured.step.changes.iter().map(super::image::Change::size).sum::<usize>();
         if self.bytes > max_bytes {
             self.state.failed = true;
-            return Err(DtxError::TooLarge { what: "bytes", limit: max_bytes });
+            return Err(DtxError::TooLarge { what: "bytes", limit: max_bytes }.into());
         }
         if !captured.step.changes.is_empty() {
             self.steps.push(Done { step: captured.step, table: Arc::clone(table) });
@@ -131,10 +131,7 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
             let planned = self.planned(call.sql.as_str()).await?;
             if let Planned::Read = *planned {
                 let AtConnection { tx, state, .. } = self;
-                return Ok(D::executor(tx)
-                    .fetch_many(call)
-                    .inspect_err(|_| state.failed = true)
-                    .boxed());
+                return Ok(D::executor(tx).fetch_many(call).inspect_err(|_| state.failed = true).boxed());
             }
             let answer = self.captured(&planned, call).await?;
             Ok(stream::iter(answer.into_iter().map(Ok)).boxed())
@@ -162,11 +159,7 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
         .boxed()
     }
 
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [D::TypeInfo],
-    ) -> BoxFuture<'e, Result<D::Statement, Error>>
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [D::TypeInfo]) -> BoxFuture<'e, Result<D::Statement, Error>>
     where
         'c: 'e,
     {
@@ -195,8 +188,7 @@ impl<D: AtDb> Conn<D> for AtConnection<D> {
     fn hold(&mut self) -> Option<Hold> {
         match &mut self.role {
             Role::Branch { xid, hold } => {
-                let hold_id =
-                    hold.get_or_insert_with(|| Uuid::now_v7().simple().to_string()).clone();
+                let hold_id = hold.get_or_insert_with(|| Uuid::now_v7().simple().to_string()).clone();
                 Some(Hold { xid: xid.clone(), hold_id })
             }
             Role::Local => None,

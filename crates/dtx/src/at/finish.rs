@@ -41,12 +41,8 @@ impl<D: AtDb> AtConnection<D> {
         }
         match (&self.role, global) {
             (Role::Local, _) => self.finish_local().await,
-            (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => {
-                Ok(commit(self.tx).await?)
-            }
-            (Role::Branch { xid, .. }, Some(global)) if global.xid() == xid => {
-                self.finish_branch(global).await
-            }
+            (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => Ok(commit(self.tx).await?),
+            (Role::Branch { xid, .. }, Some(global)) if global.xid() == xid => self.finish_branch(global).await,
             (Role::Branch { .. }, _) => Err(self.give_up(DtxError::NoTransaction).await),
         }
     }
@@ -72,8 +68,7 @@ impl<D: AtDb> AtConnection<D> {
         let images = encode(&Images { steps });
         let name = (branch.xid.as_str(), branch.branch_id);
         let coordinator = std::sync::Arc::clone(&self.at.0.coordinator);
-        if let Err(error) = self.at.0.log.write(&mut self.tx, name, hold.as_deref(), &images).await
-        {
+        if let Err(error) = self.at.0.log.write(&mut self.tx, name, hold.as_deref(), &images).await {
             return Err(self.give_up(error).await);
         }
         // From here to the answer of the commit, nobody else may take the branch for done or for gone.

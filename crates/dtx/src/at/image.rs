@@ -48,12 +48,7 @@ impl Change {
     }
 
     pub(crate) fn size(&self) -> usize {
-        [&self.before, &self.after]
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|cell| cell.bytes.len() + 8)
-            .sum()
+        [&self.before, &self.after].into_iter().flatten().flatten().map(|cell| cell.bytes.len() + 8).sum()
     }
 }
 

@@ -32,9 +32,7 @@ fn plain(part: &Part, alone: bool) -> Option<String> {
     match part {
         Part::Int(value) => Some(value.to_string()),
         Part::Text(value) => {
-            let awkward = |c: char| {
-                matches!(c, ',' | ';' | ':' | '#' | '^') || c.is_control() || (c == '_' && !alone)
-            };
+            let awkward = |c: char| matches!(c, ',' | ';' | ':' | '#' | '^') || c.is_control() || (c == '_' && !alone);
             (!value.is_empty() && !value.contains(awkward)).then(|| value.clone())
         }
         Part::Other(_) => None,

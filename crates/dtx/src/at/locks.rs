@@ -24,14 +24,9 @@ pub(super) fn locks<D: AtDb>(resource_id: &str, done: &[Done]) -> Vec<LockKey> {
                 let value = |row: &Row| -> Option<Vec<Part>> {
                     let cell = |at: usize| row.get(at).filter(|cell: &&Cell| !cell.is_null());
                     // A null is equal to nothing, so such a row has no value of this key.
-                    unique
-                        .columns
-                        .iter()
-                        .map(|&(at, how)| cell(at).map(|cell| D::fold(cell, how)))
-                        .collect()
+                    unique.columns.iter().map(|&(at, how)| cell(at).map(|cell| D::fold(cell, how))).collect()
                 };
-                let [before, after] =
-                    [&change.before, &change.after].map(|image| image.as_ref().and_then(value));
+                let [before, after] = [&change.before, &change.after].map(|image| image.as_ref().and_then(value));
                 if before != after {
                     for parts in [before, after].into_iter().flatten() {
                         add(&step.table, format!("{}{}", unique.name, hashed(&parts)));

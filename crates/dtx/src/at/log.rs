@@ -39,8 +39,7 @@ pub(crate) fn context(hold: Option<&str>) -> String {
 pub(crate) fn hold_of(context: &str) -> Result<Option<&str>, DtxError> {
     let foreign = || DtxError::Resource {
         resource: "undo_log".to_owned(),
-        problem: "the undo record was written by another resource manager; let that one end it"
-            .to_owned(),
+        problem: "the undo record was written by another resource manager; let that one end it".to_owned(),
     };
     let rest = context.strip_prefix(OURS).ok_or_else(foreign)?;
     match rest.strip_prefix('&') {
@@ -63,14 +62,7 @@ impl<D: Db> Log<D> {
         hold: Option<&str>,
         images: &[u8],
     ) -> Result<(), DtxError> {
-        self.insert()
-            .bind(xid)
-            .bind(branch_id)
-            .bind(&context(hold))
-            .bind(images)
-            .bind(NORMAL)
-            .execute(conn)
-            .await?;
+        self.insert().bind(xid).bind(branch_id).bind(&context(hold)).bind(images).bind(NORMAL).execute(conn).await?;
         Ok(())
     }
 
@@ -102,11 +94,7 @@ impl<D: Db> Log<D> {
     }
 
     /// Bars a first phase that may still come. False if there is a row after all.
-    pub(crate) async fn guard(
-        &self,
-        conn: &mut impl Conn<D>,
-        (xid, branch_id): (&str, i64),
-    ) -> Result<bool, DtxError> {
+    pub(crate) async fn guard(&self, conn: &mut impl Conn<D>, (xid, branch_id): (&str, i64)) -> Result<bool, DtxError> {
         let inserted = self
             .0
             .sql(
@@ -134,11 +122,7 @@ impl<D: Db> Log<D> {
         Ok(statement.bind(xid).bind(branch_id).bind(OURS).bind(NORMAL).execute(conn).await? == 1)
     }
 
-    pub(crate) async fn remove(
-        &self,
-        conn: &mut impl Conn<D>,
-        (xid, branch_id): (&str, i64),
-    ) -> Result<(), DtxError> {
+    pub(crate) async fn remove(&self, conn: &mut impl Conn<D>, (xid, branch_id): (&str, i64)) -> Result<(), DtxError> {
         let statement = self.0.sql("delete from undo_log where xid = ? and branch_id = ?");
         statement.bind(xid).bind(branch_id).execute(conn).await?;
         Ok(())
@@ -180,35 +164,20 @@ impl<D: Db> Log<D> {
     }
 
     /// Transaction, branch and age in microseconds of each undo record.
-    pub(crate) async fn all(
-        &self,
-        conn: &mut impl Conn<D>,
-    ) -> Result<Vec<(String, i64, i64)>, DtxError> {
-        let statement = self
-            .0
-            .sql("select xid, branch_id, {now} - log_created from undo_log where log_status = ?");
+    pub(crate) async fn all(&self, conn: &mut impl Conn<D>) -> Result<Vec<(String, i64, i64)>, DtxError> {
+        let statement = self.0.sql("select xid, branch_id, {now} - log_created from undo_log where log_status = ?");
         Ok(statement.bind(NORMAL).fetch_all(conn).await?)
     }
 
     /// Transaction, branch, reason and age in microseconds of each parked branch.
-    pub(crate) async fn parked(
-        &self,
-        conn: &mut impl Conn<D>,
-    ) -> Result<Vec<(String, i64, String, i64)>, DtxError> {
-        let statement = self
-            .0
-            .sql("select xid, branch_id, reason, {now} - parked from dtx_parked order by parked");
+    pub(crate) async fn parked(&self, conn: &mut impl Conn<D>) -> Result<Vec<(String, i64, String, i64)>, DtxError> {
+        let statement = self.0.sql("select xid, branch_id, reason, {now} - parked from dtx_parked order by parked");
         Ok(statement.fetch_all(conn).await?)
     }
 
     /// Removes guards older than that.
-    pub(crate) async fn sweep(
-        &self,
-        conn: &mut impl Conn<D>,
-        micros: i64,
-    ) -> Result<u64, DtxError> {
-        let statement =
-            self.0.sql("delete from undo_log where log_status = ? and log_created < {now} - ?");
+    pub(crate) async fn sweep(&self, conn: &mut impl Conn<D>, micros: i64) -> Result<u64, DtxError> {
+        let statement = self.0.sql("delete from undo_log where log_status = ? and log_created < {now} - ?");
         Ok(statement.bind(GUARD).bind(micros).execute(conn).await?)
     }
 
@@ -225,11 +194,7 @@ impl<D: Db> Log<D> {
     }
 
     /// Runs a fixed text without arguments.
-    pub(crate) async fn raw(
-        &self,
-        conn: &mut impl Conn<D>,
-        text: &'static str,
-    ) -> Result<(), DtxError> {
+    pub(crate) async fn raw(&self, conn: &mut impl Conn<D>, text: &'static str) -> Result<(), DtxError> {
         self.0.sql(text).execute(conn).await?;
         Ok(())
     }

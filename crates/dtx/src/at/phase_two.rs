@@ -124,11 +124,7 @@ impl<D: AtDb> Resource for At<D> {
 
 impl<D: AtDb> At<D> {
     /// Compares every row once, then takes all steps back from the last to the first; or changes nothing.
-    async fn take_back(
-        &self,
-        tx: &mut Transaction<'static, D>,
-        images: &[u8],
-    ) -> Result<Taken, DtxError> {
+    async fn take_back(&self, tx: &mut Transaction<'static, D>, images: &[u8]) -> Result<Taken, DtxError> {
         let images = decode(images)?;
         if let Some(reason) = self.reshaped(tx, &images).await? {
             return Ok(Taken::Not(reason));
@@ -164,20 +160,13 @@ impl<D: AtDb> At<D> {
     }
 
     /// Images fit only the table that they were taken of.
-    async fn reshaped(
-        &self,
-        tx: &mut Transaction<'static, D>,
-        images: &Images,
-    ) -> Result<Option<String>, DtxError> {
+    async fn reshaped(&self, tx: &mut Transaction<'static, D>, images: &Images) -> Result<Option<String>, DtxError> {
         let schema = D::schema(tx).await?;
         self.plans().schema(schema);
         for step in &images.steps {
             let table = self.plans().table::<D>(tx, &step.table).await?;
             if table.columns != step.columns || table.key != step.key {
-                return Ok(Some(format!(
-                    "table {} has other columns than when it was changed",
-                    step.table
-                )));
+                return Ok(Some(format!("table {} has other columns than when it was changed", step.table)));
             }
         }
         Ok(None)
@@ -194,22 +183,11 @@ impl<D: AtDb> At<D> {
         self.discard(&mut tx, name.0, hold).await?;
         self.0.log.park(&mut tx, name, reason).await?;
         commit(tx).await?;
-        tracing::error!(
-            resource = self.resource_id(),
-            xid = name.0,
-            branch = name.1,
-            reason,
-            "branch parked"
-        );
+        tracing::error!(resource = self.resource_id(), xid = name.0, branch = name.1, reason, "branch parked");
         Ok(Undone::Parked)
     }
 
-    async fn discard(
-        &self,
-        tx: &mut Transaction<'static, D>,
-        xid: &str,
-        hold: Option<&str>,
-    ) -> Result<(), DtxError> {
+    async fn discard(&self, tx: &mut Transaction<'static, D>, xid: &str, hold: Option<&str>) -> Result<(), DtxError> {
         if let Some(hold) = hold {
             for participant in &self.options().participants {
                 participant.on_rollback(tx, xid, hold).await?;

@@ -4,9 +4,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, ObjectName, OnConflictAction,
-    OnInsert, Statement, TableFactor, TableObject, TableWithJoins, Update, visit_expressions,
-    visit_statements,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, ObjectName, OnConflictAction, OnInsert, Statement,
+    TableFactor, TableObject, TableWithJoins, Update, visit_expressions, visit_statements,
 };
 use sqlparser::dialect::SQLiteDialect;
 use sqlparser::keywords::Keyword;
@@ -56,29 +55,19 @@ pub(crate) fn plan(text: &str) -> Result<Plan, DtxError> {
     // Asked of the text, since the parser takes not every place that the words can stand in.
     let ordered = scan.keyword(Keyword::ORDER).chain(scan.keyword(Keyword::LIMIT)).next().is_some();
     if ordered && matches!(word.as_str(), "UPDATE" | "DELETE") {
-        return Err(refused(
-            "ORDER BY or LIMIT of a change",
-            "choose the rows by a sub-query in WHERE",
-        ));
+        return Err(refused("ORDER BY or LIMIT of a change", "choose the rows by a sub-query in WHERE"));
     }
-    let unparsed = |_| {
-        refused("a form of this statement that is not understood", "write it in a plainer form")
-    };
+    let unparsed = |_| refused("a form of this statement that is not understood", "write it in a plainer form");
     let mut statements = Parser::parse_sql(&SQLiteDialect {}, text).map_err(unparsed)?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
         return Err(refused("several statements in one text", "send them one by one"));
     };
     if statements_in(&statement) > 1 {
-        return Err(refused(
-            "a change inside of WITH",
-            "write the change as a statement of its own",
-        ));
+        return Err(refused("a change inside of WITH", "write the change as a statement of its own"));
     }
     match &statement {
         Statement::Query(_) => Ok(Plan::Read),
-        Statement::Insert(insert) => {
-            write(&scan, insert_of(insert)?, insert.returning.is_some(), None)
-        }
+        Statement::Insert(insert) => write(&scan, insert_of(insert)?, insert.returning.is_some(), None),
         Statement::Update(update) => {
             write(&scan, update_of(update)?, update.returning.is_some(), update.selection.as_ref())
         }
@@ -94,19 +83,14 @@ fn gate(word: &str) -> Result<(), DtxError> {
     let (part, instead) = match word {
         "SELECT" | "VALUES" | "WITH" | "INSERT" | "UPDATE" | "DELETE" => return Ok(()),
         "" => ("an empty statement", "send a statement"),
-        "REPLACE" => (
-            "REPLACE, which deletes rows without a trace",
-            "use UPDATE, and INSERT if it changed no row",
-        ),
+        "REPLACE" => ("REPLACE, which deletes rows without a trace", "use UPDATE, and INSERT if it changed no row"),
         "BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" => {
             ("transaction control", "the branch begins and ends its transaction by itself")
         }
         "CREATE" | "ALTER" | "DROP" | "REINDEX" | "VACUUM" | "ANALYZE" => {
             ("a change of the schema", "change the schema outside of global transactions")
         }
-        "PRAGMA" | "ATTACH" | "DETACH" => {
-            ("a setting of the connection", "set it where the pool is made")
-        }
+        "PRAGMA" | "ATTACH" | "DETACH" => ("a setting of the connection", "set it where the pool is made"),
         _ => ("this kind of statement", "use SELECT, INSERT, UPDATE or DELETE"),
     };
     Err(refused(format!("{word} ({part})").trim_start().to_owned(), instead))
@@ -120,12 +104,7 @@ struct Shape {
     set: Vec<String>,
 }
 
-fn write(
-    scan: &Scan<'_>,
-    shape: Shape,
-    returning: bool,
-    filter: Option<&Expr>,
-) -> Result<Plan, DtxError> {
+fn write(scan: &Scan<'_>, shape: Shape, returning: bool, filter: Option<&Expr>) -> Result<Plan, DtxError> {
     if let Some(filter) = filter {
         check_filter(filter)?;
     }
@@ -146,10 +125,9 @@ fn check_filter(filter: &Expr) -> Result<(), DtxError> {
         _ => ControlFlow::Continue(()),
     });
     match found {
-        ControlFlow::Break(name) => Err(refused(
-            format!("{name}() in WHERE"),
-            "read the keys first and name them in the statement",
-        )),
+        ControlFlow::Break(name) => {
+            Err(refused(format!("{name}() in WHERE"), "read the keys first and name them in the statement"))
+        }
         ControlFlow::Continue(()) => Ok(()),
     }
 }
@@ -159,19 +137,13 @@ fn insert_of(insert: &Insert) -> Result<Shape, DtxError> {
         return Err(refused("REPLACE", "use UPDATE, and INSERT if it changed no row"));
     }
     if let Some(or) = &insert.or {
-        return Err(refused(
-            format!("INSERT {or}"),
-            "use INSERT … ON CONFLICT DO NOTHING, or UPDATE",
-        ));
+        return Err(refused(format!("INSERT {or}"), "use INSERT … ON CONFLICT DO NOTHING, or UPDATE"));
     }
     match &insert.on {
         None => {}
         Some(OnInsert::OnConflict(on)) if matches!(on.action, OnConflictAction::DoNothing) => {}
         Some(_) => {
-            return Err(refused(
-                "ON CONFLICT DO UPDATE",
-                "use UPDATE, and INSERT if it changed no row",
-            ));
+            return Err(refused("ON CONFLICT DO UPDATE", "use UPDATE, and INSERT if it changed no row"));
         }
     }
     let plain = !insert.ignore
@@ -187,12 +159,7 @@ fn insert_of(insert: &Insert) -> Result<Shape, DtxError> {
     if !plain {
         return Err(refused("a form of INSERT of another database", "write it in a plainer form"));
     }
-    Ok(Shape {
-        kind: Kind::Insert,
-        table: table_name(name)?,
-        alias: String::new(),
-        set: Vec::new(),
-    })
+    Ok(Shape { kind: Kind::Insert, table: table_name(name)?, alias: String::new(), set: Vec::new() })
 }
 
 fn update_of(update: &Update) -> Result<Shape, DtxError> {
@@ -232,24 +199,13 @@ fn delete_of(delete: &Delete) -> Result<Shape, DtxError> {
 /// The table and ` as alias`.
 fn one_table(table: &TableWithJoins) -> Result<(String, String), DtxError> {
     match &table.relation {
-        TableFactor::Table {
-            name,
-            alias,
-            args: None,
-            with_hints,
-            version: None,
-            partitions,
-            sample: None,
-            ..
-        } if table.joins.is_empty() && with_hints.is_empty() && partitions.is_empty() => {
-            let alias =
-                alias.as_ref().map(|alias| format!(" as {}", alias.name)).unwrap_or_default();
+        TableFactor::Table { name, alias, args: None, with_hints, version: None, partitions, sample: None, .. }
+            if table.joins.is_empty() && with_hints.is_empty() && partitions.is_empty() =>
+        {
+            let alias = alias.as_ref().map(|alias| format!(" as {}", alias.name)).unwrap_or_default();
             Ok((table_name(name)?, alias))
         }
-        _ => Err(refused(
-            "a change of something else than one table",
-            "name one table and use sub-queries",
-        )),
+        _ => Err(refused("a change of something else than one table", "name one table and use sub-queries")),
     }
 }
 
@@ -257,21 +213,14 @@ fn table_name(name: &ObjectName) -> Result<String, DtxError> {
     let parts: Option<Vec<_>> = name.0.iter().map(|part| part.as_ident()).collect();
     match parts.as_deref() {
         Some([table]) => Ok(table.value.clone()),
-        Some([schema, table]) if schema.value.eq_ignore_ascii_case("main") => {
-            Ok(table.value.clone())
-        }
-        _ => Err(refused(
-            format!("the table {name}"),
-            "use a table of the database that the pool opened",
-        )),
+        Some([schema, table]) if schema.value.eq_ignore_ascii_case("main") => Ok(table.value.clone()),
+        _ => Err(refused(format!("the table {name}"), "use a table of the database that the pool opened")),
     }
 }
 
 fn last(name: &ObjectName) -> Result<String, DtxError> {
     let ident = name.0.last().and_then(|part| part.as_ident());
-    ident
-        .map(|ident| ident.value.clone())
-        .ok_or_else(|| refused(format!("SET {name}"), "name a column"))
+    ident.map(|ident| ident.value.clone()).ok_or_else(|| refused(format!("SET {name}"), "name a column"))
 }
 
 fn statements_in(statement: &Statement) -> usize {

@@ -44,11 +44,7 @@ impl Plans {
         }
     }
 
-    pub(crate) async fn get<D: AtDb>(
-        &self,
-        conn: &mut D::Connection,
-        text: &str,
-    ) -> Result<Arc<Planned>, DtxError> {
+    pub(crate) async fn get<D: AtDb>(&self, conn: &mut D::Connection, text: &str) -> Result<Arc<Planned>, DtxError> {
         if let Some(planned) = self.cache().plans.get(text) {
             return Ok(Arc::clone(planned));
         }
@@ -73,11 +69,7 @@ impl Plans {
     }
 
     /// A table as the catalogue has it.
-    pub(crate) async fn table<D: AtDb>(
-        &self,
-        conn: &mut D::Connection,
-        name: &str,
-    ) -> Result<Arc<Table>, DtxError> {
+    pub(crate) async fn table<D: AtDb>(&self, conn: &mut D::Connection, name: &str) -> Result<Arc<Table>, DtxError> {
         if let Some(table) = self.cache().tables.get(name) {
             return Ok(Arc::clone(table));
         }

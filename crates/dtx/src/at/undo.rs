@@ -54,9 +54,9 @@ pub(crate) fn nets(images: &Images) -> BTreeMap<RowId, Net> {
 
 fn touched(before: Option<&Row>, after: Option<&Row>) -> BTreeSet<usize> {
     match (before, after) {
-        (Some(before), Some(after)) => (0..before.len().max(after.len()))
-            .filter(|&at| before.get(at) != after.get(at))
-            .collect(),
+        (Some(before), Some(after)) => {
+            (0..before.len().max(after.len())).filter(|&at| before.get(at) != after.get(at)).collect()
+        }
         (Some(row), None) | (None, Some(row)) => (0..row.len()).collect(),
         (None, None) => BTreeSet::new(),
     }
@@ -66,9 +66,7 @@ fn touched(before: Option<&Row>, after: Option<&Row>) -> BTreeSet<usize> {
 pub(crate) fn judge(net: &Net, current: Option<&Row>) -> Verdict {
     let same = |image: Option<&Row>| match (image, current) {
         (None, None) => true,
-        (Some(image), Some(current)) => {
-            net.touched.iter().all(|&at| image.get(at) == current.get(at))
-        }
+        (Some(image), Some(current)) => net.touched.iter().all(|&at| image.get(at) == current.get(at)),
         _ => false,
     };
     if same(net.last.as_ref()) {
@@ -113,10 +111,7 @@ mod tests {
             step(Kind::Update, Some(&[1, 5, 5]), Some(&[1, 6, 5])),
             step(Kind::Update, Some(&[1, 6, 5]), Some(&[1, 5, 5])),
         ]);
-        assert_eq!(
-            (net.first.clone(), net.last.clone()),
-            (Some(row(&[1, 5, 5])), Some(row(&[1, 5, 5])))
-        );
+        assert_eq!((net.first.clone(), net.last.clone()), (Some(row(&[1, 5, 5])), Some(row(&[1, 5, 5]))));
         assert_eq!(net.touched, BTreeSet::from([1]));
         // Changed there and back, and then by somebody else: not ours to overwrite.
         assert_eq!(judge(&net, Some(&row(&[1, 9, 5]))), Verdict::Dirty);
@@ -141,15 +136,10 @@ mod tests {
         assert_eq!(judge(&deleted, None), Verdict::Ours);
         assert_eq!(judge(&deleted, Some(&row(&[1, 2, 3]))), Verdict::Undone);
         assert_eq!(judge(&deleted, Some(&row(&[1, 2, 9]))), Verdict::Dirty);
-        let both = net(vec![
-            step(Kind::Insert, None, Some(&[1, 2, 3])),
-            step(Kind::Delete, Some(&[1, 2, 3]), None),
-        ]);
+        let both = net(vec![step(Kind::Insert, None, Some(&[1, 2, 3])), step(Kind::Delete, Some(&[1, 2, 3]), None)]);
         assert_eq!(judge(&both, None), Verdict::Ours);
-        let replaced = net(vec![
-            step(Kind::Delete, Some(&[1, 2, 3]), None),
-            step(Kind::Insert, None, Some(&[1, 2, 4])),
-        ]);
+        let replaced =
+            net(vec![step(Kind::Delete, Some(&[1, 2, 3]), None), step(Kind::Insert, None, Some(&[1, 2, 4]))]);
         assert_eq!(judge(&replaced, Some(&row(&[1, 2, 4]))), Verdict::Ours);
         assert_eq!(judge(&replaced, Some(&row(&[1, 5, 4]))), Verdict::Dirty);
     }

@@ -76,22 +76,12 @@ mod tests {
     use super::*;
 
     fn key(resource_id: &str, table: &str, key: &str) -> LockKey {
-        LockKey {
-            resource_id: resource_id.to_owned(),
-            table: table.to_owned(),
-            key: key.to_owned(),
-        }
+        LockKey { resource_id: resource_id.to_owned(), table: table.to_owned(), key: key.to_owned() }
     }
 
     #[test]
     fn no_two_rows_share_an_id() {
-        let keys = [
-            key("a", "b", "c"),
-            key("ab", "", "c"),
-            key("", "ab", "c"),
-            key("a", "bc", ""),
-            key("a", "b", "C"),
-        ];
+        let keys = [key("a", "b", "c"), key("ab", "", "c"), key("", "ab", "c"), key("a", "bc", ""), key("a", "b", "C")];
         let ids: std::collections::HashSet<_> = keys.iter().map(LockKey::id).collect();
         assert_eq!(ids.len(), keys.len());
     }

@@ -26,12 +26,7 @@ const PURGE: Duration = Duration::from_secs(60);
 impl Tc {
     /// Asks every open branch of a decided transaction for its second phase and notes the answers. Safe to run twice at
     /// the same time: every step of it is repeatable.
-    pub(super) async fn drive(
-        &self,
-        xid: &str,
-        status: GlobalStatus,
-        tries: u32,
-    ) -> Result<GlobalStatus, DtxError> {
+    pub(super) async fn drive(&self, xid: &str, status: GlobalStatus, tries: u32) -> Result<GlobalStatus, DtxError> {
         let mut branches = self.0.store.branches(xid).await?;
         branches.retain(|branch| branch.status == BranchStatus::Registered);
         if status == GlobalStatus::RollingBack {
@@ -76,11 +71,9 @@ impl Tc {
         branch: &BranchInfo,
     ) -> Result<BranchStatus, DtxError> {
         let resource =
-            self.0.rm.get().and_then(|rm| rm.get(&branch.resource_id)).ok_or_else(|| {
-                DtxError::Resource {
-                    resource: branch.resource_id.clone(),
-                    problem: "not registered in this process".to_owned(),
-                }
+            self.0.rm.get().and_then(|rm| rm.get(&branch.resource_id)).ok_or_else(|| DtxError::Resource {
+                resource: branch.resource_id.clone(),
+                problem: "not registered in this process".to_owned(),
             })?;
         if status == GlobalStatus::Committing {
             resource.commit(xid, branch.branch_id).await?;
@@ -97,8 +90,7 @@ impl Tc {
         if due.status != GlobalStatus::Active {
             return self.drive(&due.xid, due.status, due.tries).await;
         }
-        let standing =
-            self.decide(&due.xid, Decision::Rollback(reason), Duration::ZERO).await?.standing;
+        let standing = self.decide(&due.xid, Decision::Rollback(reason), Duration::ZERO).await?.standing;
         if standing.status.is_over() {
             return Ok(standing.status);
         }
@@ -112,9 +104,7 @@ impl Tc {
                 GlobalStatus::Committed => found.committed += 1,
                 GlobalStatus::RolledBack => found.rolled_back += 1,
                 GlobalStatus::Parked => found.parked += 1,
-                GlobalStatus::Active | GlobalStatus::Committing | GlobalStatus::RollingBack => {
-                    found.pending += 1
-                }
+                GlobalStatus::Active | GlobalStatus::Committing | GlobalStatus::RollingBack => found.pending += 1,
             }
         }
         tracing::info!(?found, "recovered");
@@ -123,10 +113,7 @@ impl Tc {
 
     pub(super) async fn work(&self, shutdown: CancellationToken) {
         let purged = Mutex::new(None::<Instant>);
-        work("dtx-coordinator", self.0.options.poll, &self.0.wake, &shutdown, || {
-            self.step(&purged)
-        })
-        .await;
+        work("dtx-coordinator", self.0.options.poll, &self.0.wake, &shutdown, || self.step(&purged)).await;
     }
 
     async fn step(&self, purged: &Mutex<Option<Instant>>) -> Result<Progress, DtxError> {

@@ -22,14 +22,8 @@ pub enum GlobalStatus {
 
 impl GlobalStatus {
     /// All states.
-    pub const ALL: [Self; 6] = [
-        Self::Active,
-        Self::RollingBack,
-        Self::Committing,
-        Self::Committed,
-        Self::RolledBack,
-        Self::Parked,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Active, Self::RollingBack, Self::Committing, Self::Committed, Self::RolledBack, Self::Parked];
 
     /// The stored number.
     pub const fn code(self) -> i64 {
@@ -91,8 +85,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 6] =
-        [Self::Failed, Self::Timeout, Self::Dropped, Self::Recovered, Self::Nested, Self::Doubt];
+    const ALL: [Self; 6] = [Self::Failed, Self::Timeout, Self::Dropped, Self::Recovered, Self::Nested, Self::Doubt];
 
     /// The stored number.
     pub const fn code(self) -> i64 {
@@ -181,9 +174,7 @@ pub fn settled(status: GlobalStatus, branches: &[BranchStatus]) -> GlobalStatus 
     let open = branches.contains(&BranchStatus::Registered);
     match status {
         GlobalStatus::Committing if !open => GlobalStatus::Committed,
-        GlobalStatus::RollingBack if !open && branches.contains(&BranchStatus::Parked) => {
-            GlobalStatus::Parked
-        }
+        GlobalStatus::RollingBack if !open && branches.contains(&BranchStatus::Parked) => GlobalStatus::Parked,
         GlobalStatus::RollingBack if !open => GlobalStatus::RolledBack,
         other => other,
     }

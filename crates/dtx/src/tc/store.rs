@@ -34,23 +34,14 @@ pub trait TcStore: Debug + Send + Sync + 'static {
 
     /// Moves an open transaction as [`decided`](super::state::decided) says and answers where it stands now; none if it is
     /// not known. A decision to commit frees the locks. The second phase is due after `due`.
-    async fn decide(
-        &self,
-        xid: &str,
-        decision: Decision,
-        due: Duration,
-    ) -> Result<Option<Decided>, BackendError>;
+    async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Option<Decided>, BackendError>;
 
     /// The branches in the order of their registration.
     async fn branches(&self, xid: &str) -> Result<Vec<BranchInfo>, BackendError>;
 
     /// Notes what became of branches and moves the transaction as [`settled`](super::state::settled) says. Its end removes
     /// all branches and locks but the parked ones.
-    async fn settle(
-        &self,
-        xid: &str,
-        ends: &[(i64, BranchStatus)],
-    ) -> Result<Option<Decided>, BackendError>;
+    async fn settle(&self, xid: &str, ends: &[(i64, BranchStatus)]) -> Result<Option<Decided>, BackendError>;
 
     /// Puts the second phase off and counts the attempt.
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError>;

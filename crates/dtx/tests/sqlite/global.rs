@@ -37,11 +37,7 @@ async fn three_files_roll_back_together_before_run_answers() {
             for at in &world.at {
                 add(at, 7).await?;
             }
-            assert_eq!(
-                world.balances().await,
-                [107, 107, 107],
-                "each branch has committed by itself"
-            );
+            assert_eq!(world.balances().await, [107, 107, 107], "each branch has committed by itself");
             Err::<(), _>(DtxError::NoTransaction)
         })
         .await;
@@ -77,12 +73,9 @@ async fn what_changed_nothing_registers_nothing() {
         .run(Options::new("look"), async |_| {
             world.at[0]
                 .branch(async |mut tx| {
-                    let seen: i64 = sqlx::query_scalar("select balance from account where id = 1")
-                        .fetch_one(&mut *tx)
-                        .await?;
-                    let none = sqlx::query("update account set balance = 0 where id = 99")
-                        .execute(&mut *tx)
-                        .await?;
+                    let seen: i64 =
+                        sqlx::query_scalar("select balance from account where id = 1").fetch_one(&mut *tx).await?;
+                    let none = sqlx::query("update account set balance = 0 where id = 99").execute(&mut *tx).await?;
                     assert_eq!((seen, none.rows_affected()), (100, 0));
                     Ok::<_, DtxError>(())
                 })
@@ -138,25 +131,17 @@ async fn past_its_deadline_it_is_rolled_back_and_says_so() {
         .dtx
         .run(Options::new("slow").with_timeout(Duration::from_millis(300)), async |global| {
             add(&world.at[0], 7).await?;
-            testkit::eventually(Duration::from_secs(10), async || {
-                match world.dtx.status(global.xid()).await {
-                    Ok(Some(GlobalStatus::RolledBack)) => Ok(()),
-                    other => Err(format!("{other:?}")),
-                }
+            testkit::eventually(Duration::from_secs(10), async || match world.dtx.status(global.xid()).await {
+                Ok(Some(GlobalStatus::RolledBack)) => Ok(()),
+                other => Err(format!("{other:?}")),
             })
             .await;
             let late = add(&world.at[1], 7).await;
-            assert!(
-                matches!(late, Err(DtxError::Ended { status: Some(GlobalStatus::RolledBack), .. })),
-                "{late:?}"
-            );
+            assert!(matches!(late, Err(DtxError::Ended { status: Some(GlobalStatus::RolledBack), .. })), "{late:?}");
             Ok::<_, DtxError>(())
         })
         .await;
-    assert!(
-        matches!(answer, Err(DtxError::RolledBack { reason: Reason::Timeout, .. })),
-        "{answer:?}"
-    );
+    assert!(matches!(answer, Err(DtxError::RolledBack { reason: Reason::Timeout, .. })), "{answer:?}");
     assert_eq!(world.balances().await, [100, 100, 100]);
 }
 
@@ -186,10 +171,7 @@ async fn a_nested_run_joins_and_its_failure_dooms_the_whole() {
     world.quiet().await;
     assert_eq!(world.balances().await, [107, 107, 100]);
     let failed = nested(true).await;
-    assert!(
-        matches!(failed, Err(DtxError::RolledBack { reason: Reason::Nested, .. })),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, Err(DtxError::RolledBack { reason: Reason::Nested, .. })), "{failed:?}");
     assert_eq!(world.balances().await, [107, 107, 100]);
 }
 
@@ -208,10 +190,7 @@ async fn a_branch_can_be_ended_by_hand() {
     let _worker = world.worker();
     let add_by_hand = async |amount: i64, commit: bool| -> Result<(), DtxError> {
         let mut tx = world.at[0].begin().await?;
-        sqlx::query("update account set balance = balance + ? where id = 1")
-            .bind(amount)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query("update account set balance = balance + ? where id = 1").bind(amount).execute(&mut *tx).await?;
         if commit { tx.commit().await } else { tx.rollback().await }
     };
     let run = world.dtx.run(Options::new("by hand"), async |_| {
@@ -231,16 +210,10 @@ async fn a_closure_that_keeps_its_transaction_is_told_so() {
     let world = World::new().await;
     let kept = world
         .dtx
-        .run(Options::new("kept"), async |_| {
-            world.at[0].branch(async |tx| Ok::<_, DtxError>(tx)).await.map(|_| ())
-        })
+        .run(Options::new("kept"), async |_| world.at[0].branch(async |tx| Ok::<_, DtxError>(tx)).await.map(|_| ()))
         .await;
     assert!(matches!(kept, Err(DtxError::TransactionKept)), "{kept:?}");
-    let ended = world
-        .dtx
-        .run(Options::new("ended"), async |_| {
-            world.at[0].branch(async |tx| tx.commit().await).await
-        })
-        .await;
+    let ended =
+        world.dtx.run(Options::new("ended"), async |_| world.at[0].branch(async |tx| tx.commit().await).await).await;
     assert!(matches!(ended, Err(DtxError::TransactionKept)), "{ended:?}");
 }

@@ -1,1 +1,147 @@
+//! What cannot be undone for certain is put aside whole, listed, and left to a person.
 
+use onceward_dtx::rm::Undone;
+use onceward_dtx::{DtxError, GlobalStatus, Options};
+
+use crate::world::{World, add};
+
+async fn run_sql(world: &World, at: usize, text: &'static str) {
+    sqlx::query(text).execute(world.at[at].pool()).await.unwrap();
+}
+
+/// Changes all three files, lets `meddle` happen to the first, then fails.
+async fn rolled_back(world: &World, meddle: &'static str) -> (String, Result<(), DtxError>) {
+    let mut xid = String::new();
+    let answer = world
+        .dtx
+        .run(Options::new("meddled with"), async |global| {
+            xid = global.xid().to_owned();
+            for at in &world.at {
+                add(at, 7).await?;
+            }
+            run_sql(world, 0, meddle).await;
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    (xid, answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dirty_write_is_parked_with_its_locks_and_the_others_go_on() {
+    let world = World::new().await;
+    let (xid, answer) = rolled_back(&world, "update account set balance = 5 where id = 1").await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    assert_eq!(world.balances().await, [5, 100, 100], "the outsider's value is not overwritten");
+    let parked = world.dtx.parked().await.unwrap();
+    assert_eq!((parked.len(), parked[0].resource_id.as_str(), parked[0].xid.as_str()), (1, "orders", xid.as_str()));
+    assert!(parked[0].reason.contains("account:1"), "{}", parked[0].reason);
+    assert!(!parked[0].reason.contains("107"), "no value in the list");
+    let locks = world.dtx.locks().await.unwrap();
+    assert_eq!(locks.len(), 1);
+    assert!(locks[0].parked && locks[0].resource_id == "orders" && locks[0].key == "1", "{locks:?}");
+    world.quiet().await;
+
+    // For ever: neither the worker, nor a restart, nor asking again touches it.
+    let branch = parked[0].branch_id;
+    let world = world.restart().await;
+    let found = world.dtx.recover().await.unwrap();
+    assert_eq!((found.pending, found.parked, found.rolled_back), (0, 0, 0));
+    assert_eq!(world.dtx.status(&xid).await.unwrap(), Some(GlobalStatus::Parked));
+    let orders = world.dtx.resources().get("orders").unwrap();
+    assert_eq!(orders.rollback(&xid, branch).await.unwrap(), Undone::Parked);
+    assert_eq!(world.balances().await, [5, 100, 100]);
+    let listed = world.dtx.transactions().await.unwrap();
+    assert_eq!((listed.len(), listed[0].branches.len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_parking_does_not_free_the_row() {
+    let world = World::new().await;
+    let mut xid = String::new();
+    let run = world.dtx.run(Options::new("dies"), async |global| {
+        xid = global.xid().to_owned();
+        add(&world.at[0], 7).await?;
+        run_sql(&world, 0, "update account set balance = 5 where id = 1").await;
+        std::future::pending::<()>().await;
+        Ok::<_, DtxError>(())
+    });
+    tokio::select! {
+        _ = run => unreachable!("it waits for ever"),
+        () = async { while world.balance(0, 1).await != Some(5) { tokio::task::yield_now().await } } => {}
+    }
+    let branch = world.dtx.transactions().await.unwrap()[0].branches[0].branch_id;
+    // The resource has parked it; the process dies before the coordinator hears so.
+    let orders = world.dtx.resources().get("orders").unwrap();
+    assert_eq!(orders.rollback(&xid, branch).await.unwrap(), Undone::Parked);
+    let world = world.restart().await;
+    let found = world.dtx.recover().await.unwrap();
+    assert_eq!((found.parked, found.rolled_back), (1, 0));
+    assert_eq!(world.dtx.locks().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_column_that_the_branch_left_alone_is_kept() {
+    let world = World::new().await;
+    let (_, answer) = rolled_back(&world, "update account set owner = 'amy' where id = 1").await;
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?}");
+    let row: (String, i64) =
+        sqlx::query_as("select owner, balance from account where id = 1").fetch_one(world.at[0].pool()).await.unwrap();
+    assert_eq!(row, ("amy".to_owned(), 100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_set_back_already_is_left_alone() {
+    let world = World::new().await;
+    let (_, answer) = rolled_back(&world, "update account set balance = 100 where id = 1").await;
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?}");
+    assert_eq!(world.balances().await, [100, 100, 100]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_that_a_constraint_refuses_is_parked_at_once() {
+    let world = World::new().await;
+    let at = &world.at[0];
+    run_sql(&world, 0, "create table note (id integer primary key, account integer references account (id))").await;
+    let answer = world
+        .dtx
+        .run(Options::new("referenced"), async |_| {
+            at.branch(async |mut tx| {
+                sqlx::query("insert into account values (9, 'new', 0)").execute(&mut *tx).await?;
+                sqlx::query("update account set balance = 1 where id = 2").execute(&mut *tx).await?;
+                Ok::<_, DtxError>(())
+            })
+            .await?;
+            run_sql(&world, 0, "insert into note values (1, 9)").await;
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    assert_eq!((world.balance(0, 2).await, world.balance(0, 9).await), (Some(1), Some(0)), "all or nothing per branch");
+    let reason = world.dtx.parked().await.unwrap().remove(0).reason;
+    assert!(reason.to_lowercase().contains("foreign key"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_changed_its_shape_since_is_parked() {
+    for change in [
+        "alter table account add column note text",
+        "alter table account rename column balance to amount",
+        "drop table account",
+    ] {
+        let world = World::new().await;
+        let (_, answer) = rolled_back(&world, change).await;
+        assert!(matches!(answer, Err(DtxError::Parked { .. })), "{change}: {answer:?}");
+        assert_eq!(world.balance(1, 1).await, Some(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_undo_is_parked_and_a_foreign_one_is_left_to_its_maker() {
+    let world = World::new().await;
+    let (_, answer) = rolled_back(&world, "update undo_log set rollback_info = x'0102030405060708090a'").await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    let world = World::new().await;
+    let (_, answer) = rolled_back(&world, "update undo_log set context = 'serializer=jackson'").await;
+    assert!(matches!(answer, Err(DtxError::RollbackInProgress { .. })), "{answer:?}");
+    assert_eq!(world.dtx.undo_rows().await.unwrap().len(), 1, "neither a guard in its place nor removed");
+}

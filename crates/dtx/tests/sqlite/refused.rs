@@ -1,1 +1,183 @@
+//! What is not covered for certain is refused before it runs, with the reason and the way out.
 
+use std::sync::Arc;
+
+use onceward_backend::sqlite;
+use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, MemoryStore, Options, SqlStore, Tc, TcOptions};
+use sqlx::{Executor, Sqlite};
+
+use crate::world::World;
+
+const TABLES: &[&str] = &[
+    "create table bare (a integer)",
+    "create table triggered (id integer primary key, a)",
+    "create trigger loud after insert on triggered begin update account set balance = 0; end",
+    "create table parent (id integer primary key, code text unique)",
+    "create table child (id integer primary key, parent integer references parent (id) on delete cascade)",
+    "create table other (id integer primary key, code text references parent (code) on update set null)",
+    "create view seen as select * from account",
+    "create virtual table found using fts5 (a)",
+    "create table replacing (id integer primary key, a text unique on conflict replace)",
+    "create table folded (id text primary key collate nocase, a)",
+    "create table expressive (id integer primary key, a text)",
+    "create unique index lower_a on expressive (lower(a))",
+    "create table nullable (id text primary key, a)",
+    "create table generated (id integer primary key, a integer, b integer as (a * 2) stored, c as (a + 1))",
+    "create table untyped (id primary key, a) without rowid",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_cannot_be_undone_for_certain() {
+    let world = World::new().await;
+    for table in TABLES {
+        sqlx::query(*table).execute(world.at[0].pool()).await.unwrap();
+    }
+    for (text, part) in [
+        ("insert into bare values (1)", "no primary key"),
+        ("insert into triggered values (1, 1)", "trigger loud"),
+        ("delete from parent", "foreign key from child cascades"),
+        ("update parent set code = 'x'", "foreign key from other cascades"),
+        ("update seen set balance = 1", "no ordinary table"),
+        ("insert into found values ('x')", "no ordinary table"),
+        ("insert into replacing values (1, 'x')", "ON CONFLICT"),
+        ("insert into folded values ('x', 1)", "collation"),
+        ("insert into expressive values (1, 'x')", "expression"),
+        ("insert into nullable values (null, 1)", "is NULL"),
+        ("update account set id = 9 where id = 1", "primary key"),
+        ("update account set rowid = 9 where id = 1", "rowid"),
+        ("insert into nowhere values (1)", "unknown table"),
+        ("delete from undo_log", "bookkeeping"),
+        ("delete from dtx_parked", "bookkeeping"),
+        ("delete from onceward_migrations", "bookkeeping"),
+        ("delete from sqlite_schema", "bookkeeping"),
+        ("update only account set balance = 1", ""),
+        ("create table more (id integer primary key)", "schema"),
+        ("pragma user_version = 3", "setting"),
+        ("commit", "transaction control"),
+    ] {
+        let answer = world
+            .dtx
+            .run(Options::new(text), async |_| {
+                world.at[0]
+                    .branch(async |mut tx| {
+                        tx.execute(text).await?;
+                        Ok::<_, DtxError>(())
+                    })
+                    .await
+            })
+            .await;
+        match answer {
+            Err(DtxError::Refused { part: found, instead }) => {
+                assert!(found.contains(part), "{text}: {found}");
+                assert!(!instead.is_empty());
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    let count: i64 = sqlx::query_scalar("select count(*) from nullable").fetch_one(world.at[0].pool()).await.unwrap();
+    assert_eq!(count, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn their_harmless_neighbours_are_covered() {
+    let world = World::new().await;
+    for table in TABLES {
+        sqlx::query(*table).execute(world.at[0].pool()).await.unwrap();
+    }
+    let answer = world
+        .dtx
+        .run(Options::new("neighbours"), async |_| {
+            world.at[0]
+                .branch(async |mut tx| {
+                    tx.execute("insert into parent values (1, 'a')").await?;
+                    tx.execute("insert into child values (1, 1)").await?;
+                    tx.execute("delete from child").await?;
+                    tx.execute("insert into nullable values ('k', 1)").await?;
+                    tx.execute("insert into generated (id, a) values (1, 2)").await?;
+                    tx.execute("update generated set a = 3").await?;
+                    tx.execute("insert into untyped values (1, 'one'), ('1', 'text one'), (1.5, null), (x'01', 2)")
+                        .await?;
+                    tx.execute("update untyped set a = 9 where id = '1'").await?;
+                    Ok::<_, DtxError>(())
+                })
+                .await?;
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?}");
+    for table in ["parent", "child", "nullable", "generated", "untyped"] {
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}")))
+            .fetch_one(world.at[0].pool())
+            .await
+            .unwrap();
+        assert_eq!(count, 0, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_statement_leaves_the_branch_usable() {
+    let world = World::new().await;
+    world
+        .dtx
+        .run(Options::new("goes on"), async |_| {
+            world.at[0]
+                .branch(async |mut tx| {
+                    assert!(tx.execute("replace into account values (1, 'x', 0)").await.is_err());
+                    assert!(
+                        sqlx::query("update account set balance = ?").execute(&mut *tx).await.is_err(),
+                        "an argument is missing"
+                    );
+                    tx.execute("update account set balance = 3 where id = 1").await?;
+                    Ok::<_, DtxError>(())
+                })
+                .await
+        })
+        .await
+        .unwrap();
+    assert_eq!((world.balance(0, 1).await, world.balance(0, 2).await), (Some(3), Some(100)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_table_does_not_shadow_the_planned_one() {
+    let world = World::new().await;
+    let answer = world
+        .dtx
+        .run(Options::new("shadow"), async |_| {
+            let mut tx = world.at[0].begin().await?;
+            let conn = onceward_backend::Conn::uncaptured(&mut tx);
+            sqlx::query("create temp table account (id integer primary key, balance)").execute(conn).await?;
+            tx.execute("update account set balance = 3").await?;
+            Ok::<_, DtxError>(())
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::Refused { .. })), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_that_cannot_work_are_refused_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tc.db");
+    let store = SqlStore::<Sqlite>::open(&file).await.unwrap();
+    let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(store), TcOptions::default())), DtxOptions::default());
+    let problem = async |id: &str, pool| match At::<Sqlite>::new(id, pool, &dtx, AtOptions::default()).await {
+        Err(DtxError::Resource { problem, .. }) => problem,
+        other => panic!("{other:?}"),
+    };
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for path in [&file, &link] {
+        let found = problem("same", sqlite::open(path).await.unwrap()).await;
+        assert!(found.contains("coordinator"), "{found}");
+    }
+    assert!(problem("memory", sqlite::memory().await.unwrap()).await.contains("memory"));
+    let odd = sqlite::open(folder.path().join("odd.db")).await.unwrap();
+    sqlx::query("create table undo_log (id integer primary key, what text)").execute(&odd).await.unwrap();
+    assert!(problem("odd", odd).await.contains("undo_log"));
+    let pool = sqlite::open(folder.path().join("one.db")).await.unwrap();
+    At::<Sqlite>::new("one", pool.clone(), &dtx, AtOptions::default()).await.unwrap();
+    assert!(problem("one", pool).await.contains("that id"));
+
+    let memory = Dtx::new(Arc::new(Tc::new(Arc::new(MemoryStore::new()), TcOptions::default())), DtxOptions::default());
+    let pool = sqlite::open(folder.path().join("two.db")).await.unwrap();
+    At::<Sqlite>::new("two", pool, &memory, AtOptions::default()).await.unwrap();
+}

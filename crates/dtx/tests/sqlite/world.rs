@@ -50,10 +50,7 @@ impl World {
     /// Starts a process on the files.
     pub(crate) async fn open(disk: Arc<Disk>, options: impl Fn() -> AtOptions<Sqlite>) -> Self {
         let store = SqlStore::<Sqlite>::open(disk.path().join("tc.db")).await.unwrap();
-        let dtx = Dtx::new(
-            Arc::new(Tc::new(Arc::new(store), TcOptions::default())),
-            DtxOptions::default(),
-        );
+        let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(store), TcOptions::default())), DtxOptions::default());
         let mut at = Vec::new();
         for name in NAMES {
             let pool = sqlite::open(disk.path().join(format!("{name}.db"))).await.unwrap();
@@ -97,8 +94,7 @@ impl World {
             let undo = self.dtx.undo_rows().await.map_err(|error| error.to_string())?;
             let locks = self.dtx.locks().await.map_err(|error| error.to_string())?;
             let open = self.dtx.transactions().await.map_err(|error| error.to_string())?;
-            let open: Vec<_> =
-                open.iter().filter(|transaction| !transaction.status.is_over()).collect();
+            let open: Vec<_> = open.iter().filter(|transaction| !transaction.status.is_over()).collect();
             let locks: Vec<_> = locks.iter().filter(|lock| !lock.parked).collect();
             if undo.is_empty() && locks.is_empty() && open.is_empty() {
                 return Ok(());
@@ -118,20 +114,13 @@ impl Drop for Worker {
 }
 
 pub(crate) async fn balance(pool: &SqlitePool, id: i64) -> Option<i64> {
-    sqlx::query_scalar("select balance from account where id = ?")
-        .bind(id)
-        .fetch_optional(pool)
-        .await
-        .unwrap()
+    sqlx::query_scalar("select balance from account where id = ?").bind(id).fetch_optional(pool).await.unwrap()
 }
 
 /// Adds to account 1 in a branch.
 pub(crate) async fn add(at: &At<Sqlite>, amount: i64) -> Result<(), DtxError> {
     at.branch(async |mut tx| {
-        sqlx::query("update account set balance = balance + ? where id = 1")
-            .bind(amount)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query("update account set balance = balance + ? where id = 1").bind(amount).execute(&mut *tx).await?;
         Ok(())
     })
     .await

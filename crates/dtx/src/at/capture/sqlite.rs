@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow};
-use sqlx::{Arguments, Either, Executor, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Either, Executor, Row as _, Sqlite, SqliteConnection, SqlitePool};
 
-use super::{AtDb, Captured, Prepared};
+use super::{AtDb, Captured, Prepared, Room};
 use crate::DtxError;
 use crate::at::call::{Call, safe};
 use crate::at::catalog::{Collation, Table};
@@ -49,14 +49,8 @@ impl AtDb for Sqlite {
         write: &Write,
         prepared: &Prepared,
         call: Call<Self>,
-        max_rows: usize,
-    ) -> Result<Captured<Self>, DtxError> {
-        let given = call.args.as_ref().map_or(0, Arguments::len);
-        if given < write.arguments {
-            // The driver would bind NULL.
-            let part = format!("{given} arguments for {} placeholders", write.arguments);
-            return Err(DtxError::refused(part, "bind them all"));
-        }
+        room: Room,
+    ) -> Result<Captured<Self>, sqlx::Error> {
         let mut step = Step {
             kind: write.kind,
             table: table.name.clone(),
@@ -68,9 +62,7 @@ impl AtDb for Sqlite {
         if let Some(text) = &prepared.before {
             let mut rows = conn.fetch(call.with_text(text));
             while let Some(row) = rows.try_next().await? {
-                if before.len() >= max_rows {
-                    return Err(DtxError::TooLarge { what: "rows", limit: max_rows });
-                }
+                room.for_one_more(before.len())?;
                 let row = image(&row, 0, table.columns.len())?;
                 before.insert(step.key_of(&row), row);
             }
@@ -81,9 +73,7 @@ impl AtDb for Sqlite {
         while let Some(result) = results.try_next().await? {
             match result {
                 Either::Right(row) => {
-                    if keys.len() >= max_rows {
-                        return Err(DtxError::TooLarge { what: "rows", limit: max_rows });
-                    }
+                    room.for_one_more(keys.len())?;
                     keys.push(image(&row, row.len() - 2 * table.key.len(), table.key.len())?);
                     if write.returning {
                         answer.push(Either::Right(row));
@@ -96,22 +86,20 @@ impl AtDb for Sqlite {
         for key in keys {
             if key.iter().any(Cell::is_null) {
                 let part = format!("a row of {} whose primary key is NULL", table.name);
-                return Err(DtxError::refused(part, "declare the key NOT NULL"));
+                return Err(DtxError::refused(part, "declare the key NOT NULL").into());
             }
             let before = before.remove(&key);
             if before.is_some() == (write.kind == Kind::Insert) {
-                return Err(differs());
+                return Err(differs().into());
             }
             let after = match write.kind {
                 Kind::Delete => None,
-                Kind::Insert | Kind::Update => {
-                    Some(Self::current(conn, &step, &key).await?.ok_or_else(differs)?)
-                }
+                Kind::Insert | Kind::Update => Some(Self::current(conn, &step, &key).await?.ok_or_else(differs)?),
             };
             step.changes.push(Change { before, after });
         }
         if !before.is_empty() {
-            return Err(differs());
+            return Err(differs().into());
         }
         Ok(Captured { answer, step })
     }
@@ -130,25 +118,16 @@ impl AtDb for Sqlite {
         Ok(())
     }
 
-    async fn current(
-        conn: &mut SqliteConnection,
-        step: &Step,
-        key: &[Cell],
-    ) -> Result<Option<Row>, DtxError> {
+    async fn current(conn: &mut SqliteConnection, step: &Step, key: &[Cell]) -> Result<Option<Row>, DtxError> {
         let mut args = SqliteArguments::default();
         let by_key = condition(&mut args, step, key)?;
         let table = quoted(&step.table);
-        let text =
-            format!("select {} from main.{table} where {by_key}", pairs(step.columns.iter()));
+        let text = format!("select {} from main.{table} where {by_key}", pairs(step.columns.iter()));
         let row = conn.fetch_optional(Call::own(safe(text), args)).await?;
         row.map(|row| image(&row, 0, step.columns.len())).transpose()
     }
 
-    async fn take_back(
-        conn: &mut SqliteConnection,
-        step: &Step,
-        change: &Change,
-    ) -> Result<bool, DtxError> {
+    async fn take_back(conn: &mut SqliteConnection, step: &Step, change: &Change) -> Result<bool, DtxError> {
         let mut args = SqliteArguments::default();
         let table = quoted(&step.table);
         let text = match (&change.before, &change.after) {
@@ -161,11 +140,7 @@ impl AtDb for Sqlite {
                 let columns: Vec<_> = step.columns.iter().map(|column| quoted(column)).collect();
                 let values: Vec<_> = before.iter().map(holder).collect();
                 before.iter().try_for_each(|cell| bind(&mut args, cell))?;
-                format!(
-                    "insert into main.{table} ({}) values ({})",
-                    columns.join(", "),
-                    values.join(", ")
-                )
+                format!("insert into main.{table} ({}) values ({})", columns.join(", "), values.join(", "))
             }
             (Some(before), Some(after)) => {
                 let mut sets = Vec::new();
@@ -187,9 +162,7 @@ impl AtDb for Sqlite {
     }
 
     fn undo_pool(users: &SqlitePool) -> SqlitePool {
-        SqlitePoolOptions::new()
-            .max_connections(2)
-            .connect_lazy_with((*users.connect_options()).clone())
+        SqlitePoolOptions::new().max_connections(2).connect_lazy_with((*users.connect_options()).clone())
     }
 }
 
@@ -203,11 +176,7 @@ fn condition(args: &mut SqliteArguments, step: &Step, key: &[Cell]) -> Result<St
     let mut parts = Vec::new();
     for (&at, cell) in step.key.iter().zip(key) {
         let column = step.columns.get(at).map(|column| quoted(column)).unwrap_or_default();
-        parts.push(format!(
-            "{column} = {} and typeof({column}) = '{}'",
-            holder(cell),
-            cell::class(cell)
-        ));
+        parts.push(format!("{column} = {} and typeof({column}) = '{}'", holder(cell), cell::class(cell)));
         bind(args, cell)?;
     }
     Ok(parts.join(" and "))

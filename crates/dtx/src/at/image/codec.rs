@@ -91,10 +91,7 @@ impl Input<'_> {
         for shift in (0..usize::BITS).step_by(7) {
             let byte = self.byte()?;
             let part = usize::from(byte & 0x7f);
-            value |= part
-                .checked_shl(shift)
-                .filter(|shifted| shifted >> shift == part)
-                .ok_or(TOO_LARGE)?;
+            value |= part.checked_shl(shift).filter(|shifted| shifted >> shift == part).ok_or(TOO_LARGE)?;
             if byte & 0x80 == 0 {
                 return Ok(value);
             }
@@ -143,9 +140,8 @@ impl Input<'_> {
         if key.is_empty() || key.iter().any(|&at| at >= columns.len()) {
             return Err(DtxError::Corrupt("a key outside of the columns"));
         }
-        let change = |input: &mut Self| {
-            Ok(Change { before: input.image(columns.len())?, after: input.image(columns.len())? })
-        };
+        let change =
+            |input: &mut Self| Ok(Change { before: input.image(columns.len())?, after: input.image(columns.len())? });
         let changes = (0..self.count()?).map(|_| change(self)).collect::<Result<_, DtxError>>()?;
         Ok(Step { kind, table, columns, key, changes })
     }

@@ -6,8 +6,7 @@ use crate::DtxError;
 fn cell() -> impl Strategy<Value = Cell> {
     prop_oneof![
         Just(Cell::NULL),
-        (1..=4_u32, prop::collection::vec(any::<u8>(), 0..40))
-            .prop_map(|(kind, bytes)| Cell { kind, bytes }),
+        (1..=4_u32, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(kind, bytes)| Cell { kind, bytes }),
     ]
 }
 

@@ -17,8 +17,7 @@ pub(super) struct Scan<'a> {
 impl<'a> Scan<'a> {
     pub(super) fn new(text: &'a str) -> Result<Self, DtxError> {
         let unread = |_| refused("a text that is not SQL", "check quotes and comments");
-        let spanned =
-            Tokenizer::new(&SQLiteDialect {}, text).tokenize_with_location().map_err(unread)?;
+        let spanned = Tokenizer::new(&SQLiteDialect {}, text).tokenize_with_location().map_err(unread)?;
         let mut cursor = Cursor { rest: text.char_indices(), line: 1, column: 1, offset: 0 };
         let mut depth = 0_usize;
         let mut tokens = Vec::with_capacity(spanned.len());
@@ -37,10 +36,8 @@ impl<'a> Scan<'a> {
 
     /// The first word in capitals; empty if the text has none.
     pub(super) fn first_word(&self) -> String {
-        let mut solid = self
-            .tokens
-            .iter()
-            .filter(|(token, ..)| !matches!(token, Token::Whitespace(_) | Token::SemiColon));
+        let mut solid =
+            self.tokens.iter().filter(|(token, ..)| !matches!(token, Token::Whitespace(_) | Token::SemiColon));
         match solid.next() {
             Some((Token::Word(word), ..)) => word.value.to_uppercase(),
             Some((other, ..)) => other.to_string(),
@@ -54,21 +51,15 @@ impl<'a> Scan<'a> {
     }
 
     fn end(&self) -> usize {
-        let semicolon =
-            self.tokens.iter().find(|(token, _, depth)| *token == Token::SemiColon && *depth == 0);
+        let semicolon = self.tokens.iter().find(|(token, _, depth)| *token == Token::SemiColon && *depth == 0);
         semicolon.map_or(self.text.len(), |(_, offset, _)| *offset)
     }
 
     /// ` where …` of the outermost level, up to RETURNING or the end.
     pub(super) fn filter(&self, returning: bool) -> Result<String, DtxError> {
-        let lost =
-            || refused("a WHERE that is not found again in the text", "write it in a plainer form");
+        let lost = || refused("a WHERE that is not found again in the text", "write it in a plainer form");
         let start = self.keyword(Keyword::WHERE).next().ok_or_else(lost)?;
-        let end = if returning {
-            self.keyword(Keyword::RETURNING).last().ok_or_else(lost)?
-        } else {
-            self.end()
-        };
+        let end = if returning { self.keyword(Keyword::RETURNING).last().ok_or_else(lost)? } else { self.end() };
         let mut filter = String::from(" ");
         let mut copied = start;
         for (number, offset, length) in self.placeholders()? {
@@ -87,11 +78,7 @@ impl<'a> Scan<'a> {
     /// Where a keyword stands on the outermost level.
     pub(super) fn keyword(&self, keyword: Keyword) -> impl Iterator<Item = usize> {
         self.tokens.iter().filter_map(move |(token, offset, depth)| match token {
-            Token::Word(word)
-                if word.keyword == keyword && word.quote_style.is_none() && *depth == 0 =>
-            {
-                Some(*offset)
-            }
+            Token::Word(word) if word.keyword == keyword && word.quote_style.is_none() && *depth == 0 => Some(*offset),
             _ => None,
         })
     }
@@ -125,10 +112,7 @@ impl<'a> Scan<'a> {
             }
         }
         if plain > 0 && numbered {
-            return Err(refused(
-                "placeholders with and without numbers together",
-                "number all of them or none",
-            ));
+            return Err(refused("placeholders with and without numbers together", "number all of them or none"));
         }
         Ok(found)
     }

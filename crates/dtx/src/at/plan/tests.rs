@@ -23,21 +23,12 @@ fn covered_writes() {
         ("insert into t (a) values ((select max(b) from u))", Kind::Insert),
         ("update t set a = 1", Kind::Update),
         ("update t set a = a + ?, b = ? where id = ? and a >= ?", Kind::Update),
-        (
-            "update t as x set a = x.a + 1 where x.id in (select id from u where u.id = x.id)",
-            Kind::Update,
-        ),
+        ("update t as x set a = x.a + 1 where x.id in (select id from u where u.id = x.id)", Kind::Update),
         ("update t set (a, b) = (1, 2) where id = 1", Kind::Update),
-        (
-            "update t set a = (select max(b) from u where b < 9) where id = 1 returning a",
-            Kind::Update,
-        ),
+        ("update t set a = (select max(b) from u where b < 9) where id = 1 returning a", Kind::Update),
         ("update t set a = random() where id = ?1", Kind::Update),
         ("update \"my table\" set \"a b\" = 1 where \"where\" = 2;", Kind::Update),
-        (
-            "update t set a = case when b then 1 else 2 end where c is not distinct from d",
-            Kind::Update,
-        ),
+        ("update t set a = case when b then 1 else 2 end where c is not distinct from d", Kind::Update),
         ("-- why\nupdate t set a = 1 -- because\nwhere id = 2 -- end", Kind::Update),
         ("/* why */ delete from t where id = 1 /* ; */ ;  ", Kind::Delete),
         ("delete from t", Kind::Delete),
@@ -135,11 +126,7 @@ fn refused_with_the_part_and_the_way_out() {
 #[test]
 fn the_condition_is_cut_out_with_its_placeholders_numbered() {
     let table = [
-        (
-            "update t set a = ?, b = ? where id = ? and é = ? returning a",
-            " where id = ?3 and é = ?4 \n",
-            4,
-        ),
+        ("update t set a = ?, b = ? where id = ? and é = ? returning a", " where id = ?3 and é = ?4 \n", 4),
         ("update t set a = ?2 where id = ?1;", " where id = ?1\n", 2),
         ("update t set a = $2 where id = $1", " where id = ?1\n", 2),
         (
@@ -147,11 +134,7 @@ fn the_condition_is_cut_out_with_its_placeholders_numbered() {
             " where a = '?' and b in (select ?1 from u where c = ?2)\n",
             2,
         ),
-        (
-            "update t set a = (select b from u where c = ?)\nWHERE id = ? -- ?",
-            " WHERE id = ?2 -- ?\n",
-            2,
-        ),
+        ("update t set a = (select b from u where c = ?)\nWHERE id = ? -- ?", " WHERE id = ?2 -- ?\n", 2),
         ("update t set a = ?", "", 1),
     ];
     for (text, filter, arguments) in table {
@@ -162,9 +145,7 @@ fn the_condition_is_cut_out_with_its_placeholders_numbered() {
 
 #[test]
 fn names_and_set_columns_come_without_quotes() {
-    let write = written(
-        "update \"T x\" as \"y z\" set \"a b\" = 1, [c] = 2, (`d`, e) = (3, 4) where id = 5",
-    );
+    let write = written("update \"T x\" as \"y z\" set \"a b\" = 1, [c] = 2, (`d`, e) = (3, 4) where id = 5");
     assert_eq!((write.table.as_str(), write.alias.as_str()), ("T x", " as \"y z\""));
     assert_eq!(write.set, ["a b", "c", "d", "e"]);
 }
@@ -203,8 +184,7 @@ fn no_text_makes_it_panic() {
         "insert into",
         "values",
     ];
-    let text = prop::collection::vec(prop::sample::select(words.to_vec()), 0..24)
-        .prop_map(|parts| parts.join(" "));
+    let text = prop::collection::vec(prop::sample::select(words.to_vec()), 0..24).prop_map(|parts| parts.join(" "));
     TestRunner::default()
         .run(&text, |text| {
             let _ = plan(&text);

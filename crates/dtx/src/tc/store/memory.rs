@@ -71,8 +71,7 @@ impl State {
             .collect();
         held.sort_by_key(|lock| lock.key.id());
         let lock = held.first()?;
-        let status =
-            self.globals.get(&lock.xid).map_or(GlobalStatus::Parked, |global| global.status);
+        let status = self.globals.get(&lock.xid).map_or(GlobalStatus::Parked, |global| global.status);
         Some(Conflict { lock: lock.key.clone(), holder: lock.xid.clone(), status })
     }
 
@@ -155,12 +154,7 @@ impl TcStore for MemoryStore {
         Ok(Registration::Registered)
     }
 
-    async fn decide(
-        &self,
-        xid: &str,
-        decision: Decision,
-        due: Duration,
-    ) -> Result<Option<Decided>, BackendError> {
+    async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Option<Decided>, BackendError> {
         let mut state = self.state();
         let Some(global) = state.globals.get_mut(xid) else { return Ok(None) };
         let mut free = false;
@@ -181,18 +175,11 @@ impl TcStore for MemoryStore {
 
     async fn branches(&self, xid: &str) -> Result<Vec<BranchInfo>, BackendError> {
         let state = self.state();
-        let branches = state
-            .globals
-            .get(xid)
-            .map(|global| global.branches.iter().map(|branch| branch.info.clone()));
+        let branches = state.globals.get(xid).map(|global| global.branches.iter().map(|branch| branch.info.clone()));
         Ok(branches.map(Iterator::collect).unwrap_or_default())
     }
 
-    async fn settle(
-        &self,
-        xid: &str,
-        ends: &[(i64, BranchStatus)],
-    ) -> Result<Option<Decided>, BackendError> {
+    async fn settle(&self, xid: &str, ends: &[(i64, BranchStatus)]) -> Result<Option<Decided>, BackendError> {
         let mut state = self.state();
         let Some(global) = state.globals.get_mut(xid) else { return Ok(None) };
         for branch in &mut global.branches {
@@ -208,8 +195,7 @@ impl TcStore for MemoryStore {
             global.status = after;
             global.ended = Some(Instant::now());
             global.branches.retain(|branch| branch.info.status == BranchStatus::Parked);
-            let kept: Vec<_> =
-                global.branches.iter().flat_map(|branch| branch.locks.clone()).collect();
+            let kept: Vec<_> = global.branches.iter().flat_map(|branch| branch.locks.clone()).collect();
             freed = state.free(xid, &kept);
         }
         Ok(state.globals.get(xid).map(|global| Decided { standing: global.standing(), freed }))
@@ -235,8 +221,7 @@ impl TcStore for MemoryStore {
 
     async fn unfinished(&self) -> Result<Vec<Due>, BackendError> {
         let state = self.state();
-        let mut open: Vec<_> =
-            state.globals.iter().filter(|(_, global)| !global.status.is_over()).collect();
+        let mut open: Vec<_> = state.globals.iter().filter(|(_, global)| !global.status.is_over()).collect();
         open.sort_by_key(|(_, global)| global.number);
         Ok(open.into_iter().map(|(xid, global)| global.due(xid)).collect())
     }
@@ -276,10 +261,7 @@ impl TcStore for MemoryStore {
             key: lock.key.key.clone(),
             xid: lock.xid.clone(),
             age: lock.since.elapsed(),
-            parked: state
-                .globals
-                .get(&lock.xid)
-                .is_none_or(|global| global.status == GlobalStatus::Parked),
+            parked: state.globals.get(&lock.xid).is_none_or(|global| global.status == GlobalStatus::Parked),
         };
         Ok(state.locks.values().map(info).collect())
     }
@@ -288,8 +270,7 @@ impl TcStore for MemoryStore {
         let mut state = self.state();
         let before = state.globals.len();
         state.globals.retain(|_, global| {
-            global.status == GlobalStatus::Parked
-                || global.ended.is_none_or(|ended| ended.elapsed() < older)
+            global.status == GlobalStatus::Parked || global.ended.is_none_or(|ended| ended.elapsed() < older)
         });
         Ok((before - state.globals.len()) as u64)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use onceward_backend::internal::{Sql, begin, commit};
-use onceward_backend::{BackendError, Conn, Db, Migrations};
+use onceward_backend::{BackendError, Db, Migrations};
 use sqlx::Pool;
 
 use super::{Conflict, Decided, Due, Registration, Standing, TcStore};
@@ -14,8 +14,11 @@ use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo};
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, settled};
 
-const MIGRATIONS: Migrations =
-    Migrations::new("dtx", &[(1, include_str!("../../../sql/0001_init.sql"))]);
+mod rows;
+
+use rows::{micros, status_of};
+
+const MIGRATIONS: Migrations = Migrations::new("dtx", &[(1, include_str!("../../../sql/0001_init.sql"))]);
 
 /// A [`TcStore`] in a SQL database. On SQLite it is the embedded default and wants a file of its own: a resource in the
 /// same file would hold the write lock while it asks the coordinator.
@@ -49,105 +52,6 @@ impl<D: Db> SqlStore<D> {
         MIGRATIONS.run(&pool).await?;
         let home = crate::place::file::<D>(&mut pool.acquire().await?).await?;
         Ok(Self { pool, sql: Arc::new(Sql::new()), home })
-    }
-
-    async fn standing(
-        &self,
-        conn: &mut impl Conn<D>,
-        xid: &str,
-    ) -> Result<Option<Standing>, BackendError> {
-        let row: Option<(i64, Option<i64>)> = self
-            .sql
-            .sql("select status, reason from dtx_global where xid = ?")
-            .bind(xid)
-            .fetch_optional(conn)
-            .await?;
-        row.map(|(status, reason)| {
-            Ok(Standing { status: status_of(status)?, reason: reason.and_then(Reason::from_code) })
-        })
-        .transpose()
-    }
-
-    async fn branches_of(
-        &self,
-        conn: &mut impl Conn<D>,
-        xid: &str,
-    ) -> Result<Vec<(BranchInfo, String)>, BackendError> {
-        let rows: Vec<(i64, String, i64, String)> = self
-            .sql
-            .sql("select branch_id, resource_id, status, locks from dtx_branch where xid = ? order by number")
-            .bind(xid)
-            .fetch_all(conn)
-            .await?;
-        rows.into_iter()
-            .map(|(branch_id, resource_id, status, locks)| {
-                let status =
-                    BranchStatus::from_code(status).ok_or_else(|| corrupt("branch status"))?;
-                Ok((BranchInfo { branch_id, resource_id, status }, locks))
-            })
-            .collect()
-    }
-
-    /// The holder of a lock that could not be taken; none if it was freed meanwhile.
-    async fn holder(
-        &self,
-        conn: &mut impl Conn<D>,
-        lock: &LockKey,
-    ) -> Result<Option<Conflict>, BackendError> {
-        let row: Option<(String, Option<i64>)> = self
-            .sql
-            .sql("select l.xid, g.status from dtx_lock l left join dtx_global g on g.xid = l.xid where l.lock_id = ?")
-            .bind(&lock.id())
-            .fetch_optional(conn)
-            .await?;
-        let Some((holder, status)) = row else { return Ok(None) };
-        let status = status.map_or(Ok(GlobalStatus::Parked), status_of)?;
-        Ok(Some(Conflict { lock: lock.clone(), holder, status }))
-    }
-
-    /// Frees the locks of a transaction but the kept ones.
-    async fn free(
-        &self,
-        conn: &mut impl Conn<D>,
-        xid: &str,
-        kept: &[String],
-    ) -> Result<Vec<String>, BackendError> {
-        let held: Vec<(String,)> = self
-            .sql
-            .sql("select lock_id from dtx_lock where xid = ?")
-            .bind(xid)
-            .fetch_all(conn)
-            .await?;
-        let freed: Vec<_> =
-            held.into_iter().map(|(id,)| id).filter(|id| !kept.contains(id)).collect();
-        if kept.is_empty() && !freed.is_empty() {
-            self.sql.sql("delete from dtx_lock where xid = ?").bind(xid).execute(conn).await?;
-            return Ok(freed);
-        }
-        for id in &freed {
-            self.sql
-                .sql("delete from dtx_lock where lock_id = ? and xid = ?")
-                .bind(id)
-                .bind(xid)
-                .execute(conn)
-                .await?;
-        }
-        Ok(freed)
-    }
-
-    async fn dues(&self, template: &'static str, limit: i64) -> Result<Vec<Due>, BackendError> {
-        let mut conn = self.pool.acquire().await?;
-        let rows: Vec<(String, i64, i64)> =
-            self.sql.sql(template).bind(limit).fetch_all(&mut conn).await?;
-        rows.into_iter()
-            .map(|(xid, status, tries)| {
-                Ok(Due {
-                    xid,
-                    status: status_of(status)?,
-                    tries: u32::try_from(tries).unwrap_or(u32::MAX),
-                })
-            })
-            .collect()
     }
 }
 
@@ -236,18 +140,12 @@ impl<D: Db> TcStore for SqlStore<D> {
         Ok(Registration::Registered)
     }
 
-    async fn decide(
-        &self,
-        xid: &str,
-        decision: Decision,
-        due: Duration,
-    ) -> Result<Option<Decided>, BackendError> {
+    async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Option<Decided>, BackendError> {
         let reason = match decision {
             Decision::Commit => None,
             Decision::Rollback(reason) => Some(reason.code()),
         };
-        let [with, without] =
-            [true, false].map(|has| decided(GlobalStatus::Active, decision, has).code());
+        let [with, without] = [true, false].map(|has| decided(GlobalStatus::Active, decision, has).code());
         let mut tx = begin(&self.pool).await?;
         let moved = self
             .sql
@@ -276,18 +174,10 @@ impl<D: Db> TcStore for SqlStore<D> {
         Ok(self.branches_of(&mut conn, xid).await?.into_iter().map(|(info, _)| info).collect())
     }
 
-    async fn settle(
-        &self,
-        xid: &str,
-        ends: &[(i64, BranchStatus)],
-    ) -> Result<Option<Decided>, BackendError> {
+    async fn settle(&self, xid: &str, ends: &[(i64, BranchStatus)]) -> Result<Option<Decided>, BackendError> {
         let mut tx = begin(&self.pool).await?;
         // The row of the transaction first: settling, deciding and registering follow each other.
-        self.sql
-            .sql("update dtx_global set tries = tries where xid = ?")
-            .bind(xid)
-            .execute(&mut tx)
-            .await?;
+        self.sql.sql("update dtx_global set tries = tries where xid = ?").bind(xid).execute(&mut tx).await?;
         let Some(mut standing) = self.standing(&mut tx, xid).await? else { return Ok(None) };
         for (branch_id, status) in ends {
             self.sql
@@ -310,14 +200,9 @@ impl<D: Db> TcStore for SqlStore<D> {
                 .bind(standing.status.code())
                 .execute(&mut tx)
                 .await?;
-            self.sql
-                .sql("delete from dtx_branch where xid = ? and status = 2")
-                .bind(xid)
-                .execute(&mut tx)
-                .await?;
+            self.sql.sql("delete from dtx_branch where xid = ? and status = 2").bind(xid).execute(&mut tx).await?;
             let parked = branches.iter().filter(|(info, _)| info.status == BranchStatus::Parked);
-            let kept: Vec<_> =
-                parked.flat_map(|(_, locks)| locks.split(';').map(str::to_owned)).collect();
+            let kept: Vec<_> = parked.flat_map(|(_, locks)| locks.split(';').map(str::to_owned)).collect();
             freed = self.free(&mut tx, xid, &kept).await?;
             standing.status = after;
         }
@@ -346,8 +231,11 @@ impl<D: Db> TcStore for SqlStore<D> {
     }
 
     async fn unfinished(&self) -> Result<Vec<Due>, BackendError> {
-        self.dues("select xid, status, tries from dtx_global where status in (1, 4, 8) order by began, xid limit ?", i64::MAX)
-            .await
+        self.dues(
+            "select xid, status, tries from dtx_global where status in (1, 4, 8) order by began, xid limit ?",
+            i64::MAX,
+        )
+        .await
     }
 
     async fn held(&self, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError> {
@@ -376,21 +264,9 @@ impl<D: Db> TcStore for SqlStore<D> {
             .await?;
         let mut shown = Vec::with_capacity(rows.len());
         for (xid, name, status, reason, age) in rows {
-            let branches = self
-                .branches_of(&mut conn, &xid)
-                .await?
-                .into_iter()
-                .map(|(info, _)| info)
-                .collect();
+            let branches = self.branches_of(&mut conn, &xid).await?.into_iter().map(|(info, _)| info).collect();
             let (status, reason) = (status_of(status)?, reason.and_then(Reason::from_code));
-            shown.push(TransactionInfo {
-                xid,
-                name,
-                status,
-                reason,
-                age: crate::place::age(age),
-                branches,
-            });
+            shown.push(TransactionInfo { xid, name, status, reason, age: crate::place::age(age), branches });
         }
         Ok(shown)
     }
@@ -405,15 +281,13 @@ impl<D: Db> TcStore for SqlStore<D> {
             )
             .fetch_all(&mut conn)
             .await?;
-        let info = |(resource_id, table, key, xid, age, status): (_, _, _, _, i64, Option<i64>)| {
-            LockInfo {
-                resource_id,
-                table,
-                key,
-                xid,
-                age: crate::place::age(age),
-                parked: status.is_none_or(|status| status == GlobalStatus::Parked.code()),
-            }
+        let info = |(resource_id, table, key, xid, age, status): (_, _, _, _, i64, Option<i64>)| LockInfo {
+            resource_id,
+            table,
+            key,
+            xid,
+            age: crate::place::age(age),
+            parked: status.is_none_or(|status| status == GlobalStatus::Parked.code()),
         };
         Ok(rows.into_iter().map(info).collect())
     }
@@ -443,16 +317,4 @@ impl SqlStore<sqlx::Sqlite> {
         pool.close().await;
         Self::new(SqlitePoolOptions::new().max_connections(4).connect_with(options).await?).await
     }
-}
-
-fn status_of(code: i64) -> Result<GlobalStatus, BackendError> {
-    GlobalStatus::from_code(code).ok_or_else(|| corrupt("status of a global transaction"))
-}
-
-fn corrupt(what: &'static str) -> BackendError {
-    BackendError::corrupt("dtx", what)
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
 }

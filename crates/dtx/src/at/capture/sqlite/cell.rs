@@ -26,9 +26,7 @@ pub(super) fn quoted(name: &str) -> String {
 pub(super) fn pairs<'a>(columns: impl Iterator<Item = &'a String>) -> String {
     let pair = |column: &String| {
         let column = quoted(column);
-        format!(
-            "typeof({column}), case typeof({column}) when 'text' then cast({column} as blob) else {column} end"
-        )
+        format!("typeof({column}), case typeof({column}) when 'text' then cast({column} as blob) else {column} end")
     };
     columns.map(pair).collect::<Vec<_>>().join(", ")
 }
@@ -39,14 +37,8 @@ pub(super) fn read(row: &SqliteRow, at: usize) -> Result<Cell, DtxError> {
     let at = at + 1;
     Ok(match class.as_str() {
         "null" => Cell::NULL,
-        "integer" => Cell {
-            kind: INTEGER,
-            bytes: row.try_get_unchecked::<i64, _>(at)?.to_be_bytes().to_vec(),
-        },
-        "real" => Cell {
-            kind: REAL,
-            bytes: row.try_get_unchecked::<f64, _>(at)?.to_bits().to_be_bytes().to_vec(),
-        },
+        "integer" => Cell { kind: INTEGER, bytes: row.try_get_unchecked::<i64, _>(at)?.to_be_bytes().to_vec() },
+        "real" => Cell { kind: REAL, bytes: row.try_get_unchecked::<f64, _>(at)?.to_bits().to_be_bytes().to_vec() },
         "text" => Cell { kind: TEXT, bytes: row.try_get_unchecked(at)? },
         "blob" => Cell { kind: BLOB, bytes: row.try_get_unchecked(at)? },
         _ => return Err(DtxError::Corrupt("unknown storage class")),
@@ -71,10 +63,8 @@ pub(super) fn class(cell: &Cell) -> &'static str {
 
 /// Binds a value.
 pub(super) fn bind(args: &mut SqliteArguments, cell: &Cell) -> Result<(), DtxError> {
-    let number = || {
-        <[u8; 8]>::try_from(cell.bytes.as_slice())
-            .map_err(|_| DtxError::Corrupt("a number of another length"))
-    };
+    let number =
+        || <[u8; 8]>::try_from(cell.bytes.as_slice()).map_err(|_| DtxError::Corrupt("a number of another length"));
     let bound = match cell.kind {
         0 => args.add(None::<i64>),
         INTEGER => args.add(i64::from_be_bytes(number()?)),
@@ -95,8 +85,8 @@ pub(super) fn part(cell: &Cell) -> Part {
                 clippy::cast_possible_truncation,
                 reason = "exact within the bounds, which are those of exact integers"
             )]
-            let whole = (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0)
-                .then_some(Part::Int(value as i64));
+            let whole =
+                (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(Part::Int(value as i64));
             whole.unwrap_or_else(|| Part::Other(cell.clone()))
         }
         (TEXT, _) => match std::str::from_utf8(&cell.bytes) {
@@ -115,8 +105,7 @@ pub(super) fn fold(cell: &Cell, collation: Collation) -> Part {
             Collation::Binary => {}
             Collation::NoCase => folded.bytes.make_ascii_lowercase(),
             Collation::RightTrim => {
-                let end =
-                    folded.bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |at| at + 1);
+                let end = folded.bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |at| at + 1);
                 folded.bytes.truncate(end);
             }
         }

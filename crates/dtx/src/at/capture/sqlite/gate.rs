@@ -14,47 +14,25 @@ const OWN: [&str; 4] = ["undo_log", "dtx_", "onceward_", "sqlite_"];
 pub(super) async fn table(conn: &mut SqliteConnection, asked: &str) -> Result<Table, DtxError> {
     let lower = asked.to_lowercase();
     if OWN.iter().any(|own| lower == *own || (own.ends_with('_') && lower.starts_with(own))) {
-        return Err(DtxError::refused(
-            format!("the table {asked}"),
-            "it belongs to the bookkeeping; leave it alone",
-        ));
+        return Err(DtxError::refused(format!("the bookkeeping table {asked}"), "leave it alone"));
     }
-    let shadow =
-        rows(conn, "select name from temp.sqlite_schema where name = ?1 collate nocase", asked)
-            .await?;
+    let shadow = rows(conn, "select name from temp.sqlite_schema where name = ?1 collate nocase", asked).await?;
     if !shadow.is_empty() {
-        return Err(DtxError::refused(
-            format!("the temporary table {asked}"),
-            "use a table of the database file",
-        ));
+        return Err(DtxError::refused(format!("the temporary table {asked}"), "use a table of the database file"));
     }
-    let found = rows(
-        conn,
-        "select type, name, sql from main.sqlite_schema where name = ?1 collate nocase",
-        asked,
-    )
-    .await?;
+    let found =
+        rows(conn, "select type, name, sql from main.sqlite_schema where name = ?1 collate nocase", asked).await?;
     let Some(row) = found.first() else {
-        return Err(DtxError::refused(
-            format!("the unknown table {asked}"),
-            "create it before the branch begins",
-        ));
+        return Err(DtxError::refused(format!("the unknown table {asked}"), "create it before the branch begins"));
     };
-    let (kind, name, sql): (String, String, Option<String>) =
-        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let (kind, name, sql): (String, String, Option<String>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let sql = sql.unwrap_or_default();
     if kind != "table" || words(&sql).starts_with(&["CREATE".to_owned(), "VIRTUAL".to_owned()]) {
-        return Err(DtxError::refused(
-            format!("{name}, which is no ordinary table"),
-            "change the tables behind it",
-        ));
+        return Err(DtxError::refused(format!("{name}, which is no ordinary table"), "change the tables behind it"));
     }
     if words(&sql).windows(2).any(|pair| pair == ["ON", "CONFLICT"]) {
         let instead = "declare the constraint without it: it may delete rows without a trace";
-        return Err(DtxError::refused(
-            format!("{name}, whose definition has ON CONFLICT"),
-            instead,
-        ));
+        return Err(DtxError::refused(format!("{name}, whose definition has ON CONFLICT"), instead));
     }
     let text = "select name from main.sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase \
                 union all select name from temp.sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase";
@@ -73,12 +51,9 @@ async fn columns(conn: &mut SqliteConnection, name: String) -> Result<Table, Dtx
     let mut table = Table { name, ..Table::default() };
     let mut key = Vec::new();
     // hidden: 2 and 3 are generated columns, which follow the others by themselves.
-    let found = rows(
-        conn,
-        "select name, pk from pragma_table_xinfo(?1, 'main') where hidden = 0 order by cid",
-        &table.name,
-    )
-    .await?;
+    let found =
+        rows(conn, "select name, pk from pragma_table_xinfo(?1, 'main') where hidden = 0 order by cid", &table.name)
+            .await?;
     for row in found {
         let (column, place): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
         if place > 0 {
@@ -89,31 +64,20 @@ async fn columns(conn: &mut SqliteConnection, name: String) -> Result<Table, Dtx
     key.sort_unstable();
     table.key = key.into_iter().map(|(_, at)| at).collect();
     if table.key.is_empty() {
-        return Err(DtxError::refused(
-            format!("{}, which has no primary key", table.name),
-            "give it one",
-        ));
+        return Err(DtxError::refused(format!("{}, which has no primary key", table.name), "give it one"));
     }
     Ok(table)
 }
 
 async fn uniques(conn: &mut SqliteConnection, table: &Table) -> Result<Vec<Unique>, DtxError> {
     let mut uniques = Vec::new();
-    let indexes = rows(
-        conn,
-        "select name, origin from pragma_index_list(?1, 'main') where \"unique\" = 1",
-        &table.name,
-    )
-    .await?;
+    let indexes =
+        rows(conn, "select name, origin from pragma_index_list(?1, 'main') where \"unique\" = 1", &table.name).await?;
     for index in indexes {
         let (name, origin): (String, String) = (index.try_get(0)?, index.try_get(1)?);
         let mut columns = Vec::new();
-        for row in
-            rows(conn, "select name, coll from pragma_index_xinfo(?1, 'main') where key = 1", &name)
-                .await?
-        {
-            let (column, collation): (Option<String>, Option<String>) =
-                (row.try_get(0)?, row.try_get(1)?);
+        for row in rows(conn, "select name, coll from pragma_index_xinfo(?1, 'main') where key = 1", &name).await? {
+            let (column, collation): (Option<String>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
             let at = column.and_then(|column| table.position(&column));
             let collation = match collation.unwrap_or_default().to_uppercase().as_str() {
                 "BINARY" => Some(Collation::Binary),
@@ -122,10 +86,7 @@ async fn uniques(conn: &mut SqliteConnection, table: &Table) -> Result<Vec<Uniqu
                 _ => None,
             };
             let (Some(at), Some(collation)) = (at, collation) else {
-                let part = format!(
-                    "{}, whose unique index {name} is on an expression or an own collation",
-                    table.name
-                );
+                let part = format!("{}, whose unique index {name} is on an expression or an own collation", table.name);
                 return Err(DtxError::refused(part, "make it unique on plain columns"));
             };
             columns.push((at, collation));
@@ -148,12 +109,9 @@ async fn incoming(conn: &mut SqliteConnection, table: &Table) -> Result<Vec<Inco
     for row in rows(conn, text, &table.name).await? {
         let (child, id): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
         let column: Option<String> = row.try_get(2)?;
-        let changes =
-            |action: String| !matches!(action.to_uppercase().as_str(), "NO ACTION" | "RESTRICT");
+        let changes = |action: String| !matches!(action.to_uppercase().as_str(), "NO ACTION" | "RESTRICT");
         match found.last_mut() {
-            Some((last, incoming)) if *last == id && incoming.child == child => {
-                incoming.columns.extend(column)
-            }
+            Some((last, incoming)) if *last == id && incoming.child == child => incoming.columns.extend(column),
             _ => {
                 let (on_delete, on_update) = (changes(row.try_get(3)?), changes(row.try_get(4)?));
                 let columns = column.into_iter().collect();
@@ -164,11 +122,7 @@ async fn incoming(conn: &mut SqliteConnection, table: &Table) -> Result<Vec<Inco
     Ok(found.into_iter().map(|(_, incoming)| incoming).collect())
 }
 
-async fn rows(
-    conn: &mut SqliteConnection,
-    text: &str,
-    name: &str,
-) -> Result<Vec<SqliteRow>, DtxError> {
+async fn rows(conn: &mut SqliteConnection, text: &str, name: &str) -> Result<Vec<SqliteRow>, DtxError> {
     let mut args = sqlx::sqlite::SqliteArguments::default();
     sqlx::Arguments::add(&mut args, name).map_err(sqlx::Error::Encode)?;
     let call: Call<Sqlite> = Call::own(safe(text.to_owned()), args);

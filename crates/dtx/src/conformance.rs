@@ -1,0 +1,49 @@
+//! What every [`TcStore`](crate::tc::store::TcStore) must do, as a suite that also a store written elsewhere can run.
+
+#[doc(hidden)]
+pub mod cases;
+
+/// Stamps one `#[test]` per case. `make` gives a future of an empty store and of whatever must live as long as the case.
+///
+/// ```
+/// mod mine {
+///     use onceward_dtx::MemoryStore;
+///
+///     async fn make() -> (MemoryStore, ()) {
+///         (MemoryStore::new(), ())
+///     }
+///     onceward_dtx::conformance!(make);
+/// }
+/// ```
+#[macro_export]
+macro_rules! conformance {
+    ($make:expr) => {
+        $crate::conformance!(@each $make;
+            begins_and_is_found,
+            the_first_decision_stands,
+            an_empty_transaction_ends_with_its_decision,
+            registers_once,
+            takes_all_locks_or_none,
+            a_lock_of_the_same_transaction_is_no_conflict,
+            a_commit_frees_the_locks,
+            a_rollback_keeps_the_locks_until_it_is_done,
+            a_parked_branch_keeps_its_own_locks,
+            takes_no_branch_after_the_decision_or_the_deadline,
+            branches_come_in_the_order_of_registration,
+            what_is_due_is_found_and_put_off,
+            forgets_old_outcomes_but_nothing_open_or_parked,
+            thirty_two_registrations_of_one_row_have_one_winner,
+            a_decision_races_registrations_and_loses_none,
+            awkward_texts_come_back,
+        );
+    };
+    (@each $make:expr; $($case:ident),* $(,)?) => {
+        $(#[test]
+        fn $case() {
+            $crate::conformance::cases::on_runtime(async {
+                let (store, _guard) = ($make)().await;
+                $crate::conformance::cases::$case(::std::sync::Arc::new(store)).await;
+            });
+        })*
+    };
+}
