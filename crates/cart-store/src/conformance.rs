@@ -141,7 +141,7 @@ macro_rules! conformance {
             races: parallel_adds_all_count, parallel_adds_through_the_service_all_count,
                 one_operation_sent_by_many_counts_once, one_of_many_wins_an_expected_version,
                 lost_replies_count_once, lost_replies_of_many_processes_never_count_twice;
-            merging: quantities_add_up, a_merge_is_cut_down_to_the_limits, a_repeated_merge_counts_once,
+            merging: quantities_add_up, a_line_is_checked_if_one_of_the_two_was, a_step_of_another_merge_changes_nothing, a_merge_is_cut_down_to_the_limits, a_repeated_merge_counts_once,
                 many_merges_at_once_count_once, a_merge_that_dies_after_any_step_is_finished,
                 a_merge_into_another_member_is_refused, a_sealed_cart_refuses_writes,
                 a_guest_without_a_cart_is_merged_at_once, no_add_is_lost_beside_a_merge,

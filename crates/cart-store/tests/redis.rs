@@ -197,6 +197,54 @@ fn an_add_whose_answer_the_wire_lost_counts_once() {
     });
 }
 
+/// Without an operation nobody could tell a repeat from a second add.
+#[test]
+fn an_unnamed_add_whose_answer_the_wire_lost_is_not_sent_again() {
+    block_on(async {
+        let prefix = testkit::redis::prefix();
+        let proxy = testkit::Proxy::in_front_of(prefix.url()).await;
+        let redis = Redis::connect(proxy.url()).await.unwrap().with_prefix(prefix.as_str());
+        let store = RedisStore::new(redis);
+        let owner = Owner::from(GuestId::random());
+        store.apply(&owner, &[priced(1)], &Change::default()).await.unwrap();
+        proxy.set(testkit::Mode::DropReplyTo(b"EVALSHA".to_vec()));
+        let lost = store.apply(&owner, &[priced(1)], &Change::default()).await.unwrap_err();
+        assert!(lost.is_outcome_unknown() && !lost.is_retryable(), "{lost:?}");
+        assert_eq!(store.get(&owner).await.unwrap().unwrap().version, 2);
+    });
+}
+
+#[test]
+fn marks_are_kept_as_long_as_they_live_and_no_longer() {
+    block_on(async {
+        let prefix = testkit::redis::prefix();
+        let (store, redis) = store(&prefix).await;
+        let owner = Owner::from(GuestId::random());
+        let tea = [Bought::new(LineKey::new("tea").unwrap(), 1)];
+        let (short, long) = (Duration::from_millis(50), Duration::from_hours(1));
+        let take = async |n: u32, ttl| {
+            store
+                .take(&owner, &OrderId::new(n.to_string()).unwrap(), &tea, ttl)
+                .await
+                .unwrap()
+                .replayed
+        };
+        for n in 0..40 {
+            assert!(!take(n, if n % 2 == 0 { long } else { short }).await);
+        }
+        let marks = keys(&redis, "cartmark:*").await;
+        assert_eq!(ask::<u64>(&redis, &["HLEN", &marks[0]]).await, 40);
+        tokio::time::sleep(2 * short).await;
+        // The next one clears what has expired; the rest is remembered.
+        assert!(!take(40, short).await);
+        assert_eq!(ask::<u64>(&redis, &["HLEN", &marks[0]]).await, 21);
+        assert!((3_500..=3_600).contains(&ask::<i64>(&redis, &["TTL", &marks[0]]).await));
+        for n in (0..40).step_by(2) {
+            assert!(take(n, long).await, "{n}");
+        }
+    });
+}
+
 #[test]
 fn a_change_is_one_round_trip() {
     block_on(async {

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use crate::conformance::{Faulty, Fixture, Step, add, apply, item, key, lines, member, quantity};
 use crate::{
-    CartOptions, Carts, Change, Clamped, Command, Error, GuestId, Limits, MergeReport, OnExcess,
-    Owner, PriceHint, Stage,
+    CartOptions, Carts, Change, Clamped, Command, Error, GuestId, Limits, MergeId, MergeReport,
+    MergeTtl, OnExcess, Owner, PriceHint, Stage,
 };
 
 fn skipped(fixture: &Fixture) -> bool {
@@ -62,6 +62,52 @@ pub async fn quantities_add_up(fixture: &Fixture) {
     assert_eq!(cart.line(&key("pot")), before.line(&key("pot")));
     assert_eq!(cart.line(&key("cup")), before.line(&key("cup")));
     assert_eq!(lines(&*store, &guest.into()).await, []);
+}
+
+pub async fn a_line_is_checked_if_one_of_the_two_was(fixture: &Fixture) {
+    if skipped(fixture) {
+        return;
+    }
+    let (store, guest, owner) = (fixture.store(), GuestId::random(), Owner::Member(member("ann")));
+    let uncheck = |sku| Command::Check { key: key(sku), checked: false };
+    apply(
+        &*store,
+        &guest.into(),
+        &[add("a", 1), add("b", 1), add("c", 1), uncheck("b"), uncheck("c")],
+    )
+    .await;
+    apply(&*store, &owner, &[add("a", 1), add("b", 1), add("c", 1), uncheck("a"), uncheck("c")])
+        .await;
+    fixture.carts().merge(&guest, &member("ann")).await.unwrap();
+    let line = |sku: &str, checked| (sku.to_owned(), 2, checked);
+    assert_eq!(lines(&*store, &owner).await, [line("a", true), line("b", true), line("c", false)]);
+}
+
+pub async fn a_step_of_another_merge_changes_nothing(fixture: &Fixture) {
+    if skipped(fixture) {
+        return;
+    }
+    let store = fixture.store();
+    let (guest, _) = two_carts(fixture, "ann").await;
+    let (merge, day) = (MergeId::random(), Duration::from_hours(24));
+    let stage =
+        async || store.get(&guest.into()).await.unwrap().unwrap().sealed.map(|seal| seal.stage);
+    // Nothing is tombstoned that was not sealed, and nothing settled that was not tombstoned.
+    store.tombstone(&guest, merge, day).await.unwrap();
+    assert_eq!(stage().await, None);
+    store.seal(&guest, &member("ann"), merge, MergeTtl::default()).await.unwrap();
+    store.tombstone(&guest, MergeId::random(), day).await.unwrap();
+    store.settle(&guest, merge).await.unwrap();
+    assert_eq!(stage().await, Some(Stage::Sealed));
+    for _ in 0..2 {
+        store.tombstone(&guest, merge, day).await.unwrap();
+        store.settle(&guest, MergeId::random()).await.unwrap();
+        assert_eq!(stage().await, Some(Stage::Tombstoned));
+    }
+    store.settle(&guest, merge).await.unwrap();
+    store.tombstone(&guest, merge, day).await.unwrap();
+    assert_eq!(stage().await, Some(Stage::Settled));
+    assert!(store.unfinished(Duration::ZERO, Duration::ZERO, 10).await.unwrap().is_empty());
 }
 
 pub async fn a_merge_is_cut_down_to_the_limits(fixture: &Fixture) {

@@ -78,9 +78,7 @@ pub async fn random_merges_give_what_the_model_gives(fixture: &Fixture) {
         let mut model = Record::default();
         for step in 0..6 {
             let place = format!("seed {seed}, merge {step}");
-            let own: Vec<_> = (0..random.below(4))
-                .map(|_| add(pick(&mut random), 1 + small(&mut random)))
-                .collect();
+            let own: Vec<_> = (0..random.below(6)).map(|_| command(&mut random)).collect();
             let change = Change::default();
             same(&store.apply(&owner, &own, &change).await, &model.apply(&own, &change, 0), &place);
 

@@ -42,7 +42,7 @@ function commands.a(name, delta, price)
     end
   end
   local most, kept = math.max(most_pieces, held), total
-  if delta > 0 and total > most then
+  if total > most then
     if reject then return { 'limit', 'q', most_pieces, total } end
     note(name, total, most)
     kept = most
