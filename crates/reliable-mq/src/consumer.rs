@@ -12,6 +12,7 @@ use onceward_backend::{
 };
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use self::handler::{After, BoxHandler, after_failure};
 pub use self::{handler::HandlerError, options::ConsumerOptions};
@@ -78,12 +79,7 @@ impl<D: Db> Consumer<D> {
     ///
     /// The handler may run again for a message whose transaction did not commit, so what it does outside the transaction
     /// must bear repetition.
-    pub fn new<F, Fut>(
-        broker: Arc<dyn Broker>,
-        subscription: Subscription,
-        inbox: Inbox<D>,
-        handler: F,
-    ) -> Self
+    pub fn new<F, Fut>(broker: Arc<dyn Broker>, subscription: Subscription, inbox: Inbox<D>, handler: F) -> Self
     where
         F: Fn(Tx<D>, Envelope) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
@@ -182,14 +178,17 @@ impl<D: Db> Consumer<D> {
     }
 
     async fn consume(&self, delivery: Box<dyn Delivery>) -> Result<Consumed, Error> {
-        let consumed = match self.handle(delivery.envelope()).await {
+        let span = tracing::info_span!(
+            "onceward.reliable_mq.handle",
+            queue = self.shared.subscription.queue(),
+            message_id = %delivery.envelope().id,
+        );
+        let consumed = match self.handle(delivery.envelope()).instrument(span).await {
             Ok(Handled::First) => {
                 mark("mq.consumer_before_ack");
                 (delivery.ack().await, Consumed { first: 1, ..Consumed::default() })
             }
-            Ok(Handled::Duplicate) => {
-                (delivery.ack().await, Consumed { duplicates: 1, ..Consumed::default() })
-            }
+            Ok(Handled::Duplicate) => (delivery.ack().await, Consumed { duplicates: 1, ..Consumed::default() }),
             Ok(Handled::Failed(error)) => self.put_back(delivery, &error).await,
             Err(error) => {
                 // Not the message's fault, so it spends nothing.
@@ -218,12 +217,7 @@ impl<D: Db> Consumer<D> {
         let (tx, home) = lend(tx);
         // A handler that panics before its first await does so in the call itself.
         let call = async { handler(tx, envelope.clone()).await };
-        let answer = match tokio::time::timeout(
-            options.timeout,
-            AssertUnwindSafe(call).catch_unwind(),
-        )
-        .await
-        {
+        let answer = match tokio::time::timeout(options.timeout, AssertUnwindSafe(call).catch_unwind()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panic)) => Err(HandlerError::retry("the handler panicked")),
             Err(_elapsed) => Err(HandlerError::retry("the handler took too long")),
@@ -241,25 +235,17 @@ impl<D: Db> Consumer<D> {
         }
     }
 
-    async fn put_back(
-        &self,
-        delivery: Box<dyn Delivery>,
-        error: &HandlerError,
-    ) -> (Result<(), Error>, Consumed) {
+    async fn put_back(&self, delivery: Box<dyn Delivery>, error: &HandlerError) -> (Result<(), Error>, Consumed) {
         let retry = &self.shared.options.retry;
-        let after =
-            after_failure(error, delivery.failures(), delivery.deliveries(), retry, random_unit());
+        let after = after_failure(error, delivery.failures(), delivery.deliveries(), retry, random_unit());
         let id = &delivery.envelope().id;
         tracing::warn!(message_id = %id, failures = delivery.failures() + 1, %error, ?after, "a handler failed");
         let reason = error.to_string();
         match after {
-            After::Retry(pause) => (
-                delivery.retry(pause, &reason).await,
-                Consumed { retried: 1, ..Consumed::default() },
-            ),
-            After::Dead => {
-                (delivery.reject(&reason).await, Consumed { dead: 1, ..Consumed::default() })
+            After::Retry(pause) => {
+                (delivery.retry(pause, &reason).await, Consumed { retried: 1, ..Consumed::default() })
             }
+            After::Dead => (delivery.reject(&reason).await, Consumed { dead: 1, ..Consumed::default() }),
         }
     }
 
@@ -302,8 +288,6 @@ impl<D: Db> Clone for Consumer<D> {
 
 impl<D: Db> fmt::Debug for Consumer<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consumer")
-            .field("queue", &self.shared.subscription.queue())
-            .finish_non_exhaustive()
+        f.debug_struct("Consumer").field("queue", &self.shared.subscription.queue()).finish_non_exhaustive()
     }
 }

@@ -55,16 +55,10 @@ impl<D: Db> Inbox<D> {
     ///
     /// # Errors
     /// [`Error::Message`] for a consumer name that is none; [`Error::Backend`].
-    pub async fn first_tx(
-        &self,
-        conn: &mut impl Conn<D>,
-        consumer: &str,
-        id: &MessageId,
-    ) -> Result<bool, Error> {
+    pub async fn first_tx(&self, conn: &mut impl Conn<D>, consumer: &str, id: &MessageId) -> Result<bool, Error> {
         check_name("the consumer name", consumer, MAX_NAME)?;
-        let insert = self.sql.sql(
-            "{insert_ignore} mq_inbox (consumer, message_id, at) values (?, ?, {now}) {or_ignore}",
-        );
+        let insert =
+            self.sql.sql("{insert_ignore} mq_inbox (consumer, message_id, at) values (?, ?, {now}) {or_ignore}");
         Ok(insert.bind(consumer).bind(id.as_str()).insert_once(conn).await?)
     }
 

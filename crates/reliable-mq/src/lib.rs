@@ -20,8 +20,7 @@ mod tx;
 pub use async_trait::async_trait;
 
 pub use broker::{
-    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, MemoryBroker,
-    Outcome, Subscription,
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, MemoryBroker, Outcome, Subscription,
 };
 #[cfg(feature = "sqlite")]
 pub use broker::{SqliteBroker, SqliteBrokerOptions};

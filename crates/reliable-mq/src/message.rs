@@ -296,9 +296,10 @@ impl Deref for Envelope {
 /// The lane that a key belongs to; without a key, the message id spreads the load.
 pub(crate) fn lane(key: Option<&str>, id: &MessageId, lanes: u32) -> u32 {
     // FNV-1a: the lane is stored, so the hash must never change with a release of a library.
-    let hash = key.unwrap_or(id.as_str()).bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = key
+        .unwrap_or(id.as_str())
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     u32::try_from((hash ^ (hash >> 32)) % u64::from(lanes.max(1))).unwrap_or(0)
 }
 
@@ -315,8 +316,7 @@ mod tests {
 
     #[test]
     fn a_message_keeps_what_it_was_given() {
-        let message =
-            Message::to("t").key("k").header("a", "1").header("a", "2").json(&[1, 2]).unwrap();
+        let message = Message::to("t").key("k").header("a", "1").header("a", "2").json(&[1, 2]).unwrap();
         assert_eq!(message.key(), Some("k"));
         assert_eq!(message.header("a"), Some("2"));
         assert_eq!(message.json::<Vec<i32>>().unwrap(), [1, 2]);
@@ -326,45 +326,31 @@ mod tests {
     #[test]
     fn limits_are_refused_with_a_reason() {
         for topic in ["", "a b", "ü", "line\n", &"x".repeat(MAX_NAME + 1)] {
-            assert!(
-                matches!(Message::to(topic).text(""), Err(MessageError::Name { .. })),
-                "{topic:?}"
-            );
+            assert!(matches!(Message::to(topic).text(""), Err(MessageError::Name { .. })), "{topic:?}");
         }
         assert!(matches!(Message::to("t").key("").text(""), Err(MessageError::Name { .. })));
-        assert!(matches!(
-            Message::to("t").payload(vec![0; MAX_PAYLOAD + 1]),
-            Err(MessageError::Payload(_))
-        ));
+        assert!(matches!(Message::to("t").payload(vec![0; MAX_PAYLOAD + 1]), Err(MessageError::Payload(_))));
         assert!(Message::to("t").payload(vec![0; MAX_PAYLOAD]).is_ok());
-        assert!(matches!(
-            Message::to("t").header("onceward-x", "").text(""),
-            Err(MessageError::HeaderName)
-        ));
+        assert!(matches!(Message::to("t").header("onceward-x", "").text(""), Err(MessageError::HeaderName)));
         assert!(matches!(
             Message::to("t").header("x", "y".repeat(MAX_HEADER_BYTES)).text(""),
             Err(MessageError::Headers)
         ));
-        let many =
-            (0..=MAX_HEADERS).fold(Message::to("t"), |draft, n| draft.header(format!("h{n}"), ""));
+        let many = (0..=MAX_HEADERS).fold(Message::to("t"), |draft, n| draft.header(format!("h{n}"), ""));
         assert!(matches!(many.text(""), Err(MessageError::Headers)));
         assert!(MessageId::parse("x".repeat(MAX_ID + 1)).is_err());
     }
 
     #[test]
     fn debug_shows_neither_payload_nor_header_values() {
-        let message =
-            Message::to("t").header("token", "hidden-value").text("hidden-payload").unwrap();
+        let message = Message::to("t").header("token", "hidden-value").text("hidden-payload").unwrap();
         assert!(!format!("{message:?}").contains("hidden"));
     }
 
     #[test]
     fn the_lane_of_a_key_never_changes() {
         let id = MessageId::parse("any").unwrap();
-        let lanes: Vec<u32> = ["a", "b", "order-7", "customer/42"]
-            .iter()
-            .map(|key| lane(Some(key), &id, 8))
-            .collect();
+        let lanes: Vec<u32> = ["a", "b", "order-7", "customer/42"].iter().map(|key| lane(Some(key), &id, 8)).collect();
         assert_eq!(lanes, LANES_OF_RELEASED_VERSIONS);
         assert!((0..1000).all(|n| lane(Some(&n.to_string()), &id, 1) == 0));
     }

@@ -60,11 +60,7 @@ impl<D: Db> Outbox<D> {
     ///
     /// # Errors
     /// [`Error::Backend`]; the transaction is then for the caller to roll back.
-    pub async fn enqueue(
-        &self,
-        conn: &mut impl Conn<D>,
-        message: &Message,
-    ) -> Result<MessageId, Error> {
+    pub async fn enqueue(&self, conn: &mut impl Conn<D>, message: &Message) -> Result<MessageId, Error> {
         self.store.enqueue_tx(conn, message).await
     }
 
@@ -124,12 +120,7 @@ impl<D: Db> Outbox<D> {
     ///
     /// # Errors
     /// [`Error::Backend`].
-    pub async fn release_held(
-        &self,
-        conn: &mut D::Connection,
-        xid: &str,
-        hold_id: &str,
-    ) -> Result<u64, Error> {
+    pub async fn release_held(&self, conn: &mut D::Connection, xid: &str, hold_id: &str) -> Result<u64, Error> {
         self.store.release_held(conn, xid, hold_id).await
     }
 
@@ -137,12 +128,7 @@ impl<D: Db> Outbox<D> {
     ///
     /// # Errors
     /// [`Error::Backend`].
-    pub async fn discard_held(
-        &self,
-        conn: &mut D::Connection,
-        xid: &str,
-        hold_id: &str,
-    ) -> Result<u64, Error> {
+    pub async fn discard_held(&self, conn: &mut D::Connection, xid: &str, hold_id: &str) -> Result<u64, Error> {
         self.store.discard_held(conn, xid, hold_id).await
     }
 

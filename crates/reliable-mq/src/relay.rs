@@ -63,11 +63,7 @@ impl Relay {
     ///
     /// # Errors
     /// [`Error::Volatile`] if the broker forgets what it accepted and the options do not allow that.
-    pub fn new(
-        store: Arc<dyn Store>,
-        broker: Arc<dyn Broker>,
-        options: RelayOptions,
-    ) -> Result<Self, Error> {
+    pub fn new(store: Arc<dyn Store>, broker: Arc<dyn Broker>, options: RelayOptions) -> Result<Self, Error> {
         if broker.capabilities().durability == Durability::Volatile && !options.allow_volatile {
             return Err(Error::Volatile);
         }
@@ -133,11 +129,7 @@ impl Relay {
                 return Ok(counts);
             }
             if !step.more {
-                let pause = step
-                    .next
-                    .unwrap_or(self.shared.options.poll)
-                    .min(self.shared.options.poll)
-                    .min(left);
+                let pause = step.next.unwrap_or(self.shared.options.poll).min(self.shared.options.poll).min(left);
                 let _ = tokio::time::timeout(pause, arrivals.notified()).await;
             }
         }

@@ -262,12 +262,7 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Writes down what became of messages, all in one transaction, and logs it. `Sent` is right whoever holds the lease;
     /// `Retry` and `Dead` are written only under it. A message is matched by lane, sequence *and* id.
-    async fn settle(
-        &self,
-        lease: &Lease,
-        history: History,
-        settled: &[(Queued, Verdict)],
-    ) -> Result<Settled, Error>;
+    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error>;
 
     /// How many messages wait where.
     async fn counts(&self) -> Result<Counts, Error> {

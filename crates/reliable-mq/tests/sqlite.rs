@@ -16,8 +16,7 @@ mod store {
 
     async fn make() -> (Arc<dyn Store>, TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let outbox =
-            Outbox::<Sqlite>::new(sqlite::open(folder.path().join("service.db")).await.unwrap());
+        let outbox = Outbox::<Sqlite>::new(sqlite::open(folder.path().join("service.db")).await.unwrap());
         outbox.migrate().await.unwrap();
         outbox.migrate().await.unwrap();
         (outbox.store(), folder)
@@ -53,8 +52,7 @@ mod outbox {
 
     async fn make() -> (Outbox<Sqlite>, TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let outbox =
-            Outbox::<Sqlite>::new(sqlite::open(folder.path().join("service.db")).await.unwrap());
+        let outbox = Outbox::<Sqlite>::new(sqlite::open(folder.path().join("service.db")).await.unwrap());
         outbox.migrate().await.unwrap();
         (outbox, folder)
     }

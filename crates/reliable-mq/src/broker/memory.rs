@@ -10,10 +10,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{
-    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome,
-    Subscription,
-};
+use super::{Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription};
 use crate::{
     Error,
     message::{Envelope, MessageId},
@@ -114,9 +111,7 @@ impl Broker for MemoryBroker {
             state.last += 1;
             let number = state.last;
             let mut routed = false;
-            for queue in
-                state.queues.values_mut().filter(|queue| queue.topics.contains(envelope.topic()))
-            {
+            for queue in state.queues.values_mut().filter(|queue| queue.topics.contains(envelope.topic())) {
                 queue.items.insert(number, Item::new(envelope.clone()));
                 queue.arrivals.notify_one();
                 routed = true;
@@ -145,8 +140,7 @@ impl Broker for MemoryBroker {
     async fn receive(&self, queue: &str, max: usize) -> Result<Vec<Box<dyn Delivery>>, Error> {
         let now = Instant::now();
         let mut state = self.state();
-        let ready =
-            state.queue(queue)?.items.iter_mut().filter(|(_, item)| item.ready <= now).take(max);
+        let ready = state.queue(queue)?.items.iter_mut().filter(|(_, item)| item.ready <= now).take(max);
         let deliveries = ready.map(|(&number, item)| {
             item.ready = now + self.shared.visibility;
             item.leased = true;
@@ -216,8 +210,7 @@ impl MemoryDelivery {
     fn settle(&self, change: impl FnOnce(&mut Queue, Item)) -> Result<(), Error> {
         let mut state = self.shared.state();
         let queue = state.queue(&self.queue)?;
-        let mine =
-            queue.items.get(&self.number).is_some_and(|item| item.deliveries == self.deliveries);
+        let mine = queue.items.get(&self.number).is_some_and(|item| item.deliveries == self.deliveries);
         let item = if mine { queue.items.remove(&self.number) } else { None };
         change(queue, item.ok_or(Error::LeaseLost)?);
         Ok(())

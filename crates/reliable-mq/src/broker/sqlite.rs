@@ -19,10 +19,7 @@ use tokio::sync::Notify;
 
 use self::delivery::{ItemRow, SqliteDelivery, read_origin, write_origin};
 pub use self::options::SqliteBrokerOptions;
-use super::{
-    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome,
-    Subscription,
-};
+use super::{Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription};
 use crate::{
     Error, ident,
     message::{Envelope, MessageId},
@@ -58,8 +55,7 @@ impl SqliteBroker {
     pub async fn open(pool: SqlitePool, options: SqliteBrokerOptions) -> Result<Self, Error> {
         MIGRATIONS.run(&pool).await?;
         let instance = options.instance.clone().unwrap_or_else(ident::instance);
-        let shared =
-            Shared { pool, sql: Sql::new(), options, instance, arrivals: Mutex::default() };
+        let shared = Shared { pool, sql: Sql::new(), options, instance, arrivals: Mutex::default() };
         let mut tx = begin(&shared.pool).await?;
         let orphans = shared
             .sql
@@ -122,9 +118,7 @@ impl SqliteBroker {
 
 impl fmt::Debug for SqliteBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteBroker")
-            .field("options", &self.shared.options)
-            .finish_non_exhaustive()
+        f.debug_struct("SqliteBroker").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
 
@@ -206,7 +200,9 @@ impl Broker for SqliteBroker {
         for (id, ..) in &rows {
             shared
                 .sql
-                .sql("update mq_queue set ready_at = {now} + ?, leased_by = ?, deliveries = deliveries + 1 where id = ?")
+                .sql(
+                    "update mq_queue set ready_at = {now} + ?, leased_by = ?, deliveries = deliveries + 1 where id = ?",
+                )
                 .bind(ident::micros(shared.options.visibility))
                 .bind(&shared.instance)
                 .bind(*id)
@@ -247,8 +243,7 @@ impl Broker for SqliteBroker {
 
     async fn dead(&self, queue: &str, limit: usize) -> Result<Vec<DeadDelivery>, Error> {
         self.check_queue(queue).await?;
-        type Row =
-            (String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, String);
+        type Row = (String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, String);
         let rows: Vec<Row> = self
             .shared
             .sql
@@ -260,13 +255,11 @@ impl Broker for SqliteBroker {
             .bind(row::limit(limit))
             .fetch_all(&mut self.shared.pool.acquire().await.map_err(BackendError::from)?)
             .await?;
-        let dead = rows.into_iter().map(
-            |(id, topic, key, headers, payload, origin, at, failures, reason)| {
-                let mut envelope = row::envelope("sqlite", id, topic, key, &headers, payload, at)?;
-                envelope.origin = origin.as_deref().and_then(read_origin);
-                Ok(DeadDelivery::new(envelope, row::attempts(failures), reason))
-            },
-        );
+        let dead = rows.into_iter().map(|(id, topic, key, headers, payload, origin, at, failures, reason)| {
+            let mut envelope = row::envelope("sqlite", id, topic, key, &headers, payload, at)?;
+            envelope.origin = origin.as_deref().and_then(read_origin);
+            Ok(DeadDelivery::new(envelope, row::attempts(failures), reason))
+        });
         dead.collect()
     }
 
@@ -293,12 +286,7 @@ impl Broker for SqliteBroker {
             .bind(row)
             .execute(&mut tx)
             .await?;
-        self.shared
-            .sql
-            .sql("delete from mq_queue_dead where id = ?")
-            .bind(row)
-            .execute(&mut tx)
-            .await?;
+        self.shared.sql.sql("delete from mq_queue_dead where id = ?").bind(row).execute(&mut tx).await?;
         commit(tx).await?;
         self.ring_all();
         Ok(true)

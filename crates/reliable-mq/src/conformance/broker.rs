@@ -6,9 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 use super::{eventually, message, ok, text};
-use crate::{
-    Broker, Delivery, Envelope, Error, Message, MessageId, Origin, Outcome, Subscription, ident,
-};
+use crate::{Broker, Delivery, Envelope, Error, Message, MessageId, Origin, Outcome, Subscription, ident};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
@@ -43,12 +41,7 @@ async fn next(broker: &Arc<dyn Broker>) -> Box<dyn Delivery> {
 pub async fn each_message_has_its_own_outcome_in_order<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, LONG).await;
     let batch: Vec<Envelope> = (0..10)
-        .map(|n| {
-            ident::envelope(
-                &message(if n % 3 == 0 { "nobody" } else { "topic" }, &n.to_string()),
-                1,
-            )
-        })
+        .map(|n| ident::envelope(&message(if n % 3 == 0 { "nobody" } else { "topic" }, &n.to_string()), 1))
         .collect();
     let outcomes = broker.publish(&batch).await;
     assert_eq!(outcomes.len(), batch.len());
@@ -69,8 +62,7 @@ pub async fn a_message_arrives_as_it_was_published<G>(make: impl AsyncFn(Duratio
     let bytes: Vec<u8> = (0..=255).collect();
     let full = ok(Message::to("topic").key("k/1").header("ünï", "wört 🦀").payload(bytes));
     let origin = Origin { lane: 3, sequence: 42, epoch: 7 };
-    let sent = Envelope::new(ok(MessageId::parse("my-own")), full, 1_795_000_000_000_001)
-        .with_origin(origin);
+    let sent = Envelope::new(ok(MessageId::parse("my-own")), full, 1_795_000_000_000_001).with_origin(origin);
     assert_eq!(broker.publish(std::slice::from_ref(&sent)).await, [Outcome::Accepted]);
     let delivery = next(&broker).await;
     assert_eq!(*delivery.envelope(), sent);
@@ -127,9 +119,7 @@ pub async fn a_queue_that_nobody_declared_is_an_error<G>(make: impl AsyncFn(Dura
     assert!(matches!(broker.depth("nobody").await, Err(Error::UnknownQueue(_))));
 }
 
-pub async fn deliveries_keep_the_order_of_the_publishes<G>(
-    make: impl AsyncFn(Duration) -> Made<G>,
-) {
+pub async fn deliveries_keep_the_order_of_the_publishes<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, LONG).await;
     publish(&broker, &["0", "1", "2"]).await;
     publish(&broker, &["3", "4"]).await;
@@ -156,8 +146,7 @@ pub async fn of_32_consumers_one_gets_each_message<G>(make: impl AsyncFn(Duratio
             mine
         });
     }
-    let mut all: Vec<usize> =
-        consumers.join_all().await.concat().iter().map(|text| ok(text.parse())).collect();
+    let mut all: Vec<usize> = consumers.join_all().await.concat().iter().map(|text| ok(text.parse())).collect();
     all.sort_unstable();
     assert_eq!(all, (0..100).collect::<Vec<_>>());
 }
@@ -185,9 +174,7 @@ pub async fn an_unsettled_delivery_comes_back<G>(make: impl AsyncFn(Duration) ->
     assert!(again.deliveries() >= 2);
 }
 
-pub async fn a_late_settle_cannot_touch_the_next_delivery<G>(
-    make: impl AsyncFn(Duration) -> Made<G>,
-) {
+pub async fn a_late_settle_cannot_touch_the_next_delivery<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, SHORT).await;
     if !broker.capabilities().redelivers {
         println!("skipped: this broker redelivers only after a restart");
@@ -221,10 +208,7 @@ pub async fn a_retry_waits_and_counts<G>(make: impl AsyncFn(Duration) -> Made<G>
     assert_eq!(text(good.envelope()), "good", "a failing message is not in the way of others");
     ok(good.retry(SHORT, "on purpose").await);
     let again = next(&broker).await;
-    assert_eq!(
-        (text(again.envelope()).as_str(), again.failures(), again.deliveries()),
-        ("good", 1, 2)
-    );
+    assert_eq!((text(again.envelope()).as_str(), again.failures(), again.deliveries()), ("good", 1, 2));
 }
 
 pub async fn a_release_spends_nothing<G>(make: impl AsyncFn(Duration) -> Made<G>) {
@@ -235,9 +219,7 @@ pub async fn a_release_spends_nothing<G>(make: impl AsyncFn(Duration) -> Made<G>
     assert_eq!((again.failures(), again.deliveries()), (0, 2));
 }
 
-pub async fn a_rejected_delivery_is_listed_and_replayed<G>(
-    make: impl AsyncFn(Duration) -> Made<G>,
-) {
+pub async fn a_rejected_delivery_is_listed_and_replayed<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, LONG).await;
     if !broker.capabilities().dead_letters {
         println!("skipped: this broker keeps no dead letters");
@@ -248,19 +230,12 @@ pub async fn a_rejected_delivery_is_listed_and_replayed<G>(
     ok(next(&broker).await.ack().await);
     let dead = ok(broker.dead("queue", 10).await);
     assert_eq!(dead.len(), 1);
-    assert_eq!(
-        (&dead[0].envelope.id, dead[0].failures, dead[0].reason.as_str()),
-        (&ids[0], 1, "no good")
-    );
+    assert_eq!((&dead[0].envelope.id, dead[0].failures, dead[0].reason.as_str()), (&ids[0], 1, "no good"));
     assert!(one(&broker).await.is_none());
     assert!(!ok(broker.replay("queue", &ids[1]).await), "it was acknowledged");
     assert!(ok(broker.replay("queue", &ids[0]).await));
     assert!(!ok(broker.replay("queue", &ids[0]).await), "once");
     let again = next(&broker).await;
-    assert_eq!(
-        (again.envelope().id.clone(), again.failures()),
-        (ids[0].clone(), 0),
-        "with a fresh budget"
-    );
+    assert_eq!((again.envelope().id.clone(), again.failures()), (ids[0].clone(), 0), "with a fresh budget");
     assert_eq!(ok(broker.depth("queue").await).dead, 0);
 }

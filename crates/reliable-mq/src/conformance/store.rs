@@ -60,11 +60,7 @@ impl Relay {
         all
     }
 
-    async fn settle(
-        &self,
-        (lease, queued): &(Lease, Queued),
-        verdict: Verdict,
-    ) -> crate::store::Settled {
+    async fn settle(&self, (lease, queued): &(Lease, Queued), verdict: Verdict) -> crate::store::Settled {
         ok(self.store.settle(lease, History::Rows, &[(queued.clone(), verdict)]).await)
     }
 
@@ -95,11 +91,7 @@ async fn status(store: &Arc<dyn Store>, id: &MessageId) -> Option<(Status, u32, 
 pub async fn a_message_is_fetched_as_it_was_enqueued<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
     let bytes: Vec<u8> = (0..=255).collect();
-    let full = ok(Message::to("a.topic")
-        .key("k/1")
-        .header("ünï", "wört 🦀")
-        .header("b", "")
-        .payload(bytes.clone()));
+    let full = ok(Message::to("a.topic").key("k/1").header("ünï", "wört 🦀").header("b", "").payload(bytes.clone()));
     let empty = ok(Message::to("a.topic").payload(Vec::new()));
     let ids = ok(store.enqueue(&[full.clone(), empty]).await);
     let mut fetched = Relay::of(&store).await.fetch().await;
@@ -109,10 +101,7 @@ pub async fn a_message_is_fetched_as_it_was_enqueued<G>(make: impl AsyncFn() -> 
     assert_eq!((&first.envelope.id, first.place, first.attempts), (&ids[0], Place::Hot, 0));
     assert_eq!(first.envelope.origin.map(|origin| origin.sequence), Some(first.sequence));
     assert!(first.envelope.enqueued_at > 1_700_000_000_000_000, "microseconds since the epoch");
-    assert_eq!(
-        (second.envelope.key(), second.envelope.headers().len(), second.envelope.payload().len()),
-        (None, 0, 0)
-    );
+    assert_eq!((second.envelope.key(), second.envelope.headers().len(), second.envelope.payload().len()), (None, 0, 0));
 }
 
 pub async fn a_batch_keeps_its_order<G>(make: impl AsyncFn() -> Made<G>) {
@@ -126,14 +115,11 @@ pub async fn a_batch_keeps_its_order<G>(make: impl AsyncFn() -> Made<G>) {
     assert_eq!(page.iter().map(|queued| text(&queued.envelope)).collect::<Vec<_>>(), ["3", "4"]);
 }
 
-pub async fn a_message_without_its_id_gets_one_and_a_given_id_is_kept<G>(
-    make: impl AsyncFn() -> Made<G>,
-) {
+pub async fn a_message_without_its_id_gets_one_and_a_given_id_is_kept<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
     let mine = ok(MessageId::parse("my-own"));
     let given = enqueue(&store, ok(Message::to("topic").id(mine.clone()).text(""))).await;
-    let (a, b) =
-        (enqueue(&store, message("topic", "")).await, enqueue(&store, message("topic", "")).await);
+    let (a, b) = (enqueue(&store, message("topic", "")).await, enqueue(&store, message("topic", "")).await);
     assert_eq!(given, mine);
     assert!(a != b);
 }
@@ -152,10 +138,9 @@ pub async fn of_32_relays_one_gets_the_lane<G>(make: impl AsyncFn() -> Made<G>) 
 
 pub async fn a_lease_ends_by_itself_and_its_epoch_grows<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
-    let first = ok(store.lease(0, "first", Duration::from_millis(20)).await)
-        .unwrap_or_else(|| panic!("the lane is free"));
-    let second =
-        eventually("the lease ends", async || ok(store.lease(0, "second", LONG).await)).await;
+    let first =
+        ok(store.lease(0, "first", Duration::from_millis(20)).await).unwrap_or_else(|| panic!("the lane is free"));
+    let second = eventually("the lease ends", async || ok(store.lease(0, "second", LONG).await)).await;
     assert!(second.epoch > first.epoch);
     assert!(!ok(store.renew(&first, LONG).await), "a lost lease is not renewed");
     ok(store.release(&first).await);
@@ -164,19 +149,16 @@ pub async fn a_lease_ends_by_itself_and_its_epoch_grows<G>(make: impl AsyncFn() 
 
 pub async fn a_process_of_the_same_name_takes_over_at_once<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
-    let killed =
-        ok(store.lease(0, "shop", LONG).await).unwrap_or_else(|| panic!("the lane is free"));
+    let killed = ok(store.lease(0, "shop", LONG).await).unwrap_or_else(|| panic!("the lane is free"));
     assert!(ok(store.lease(0, "other", LONG).await).is_none());
-    let restarted =
-        ok(store.lease(0, "shop", LONG).await).unwrap_or_else(|| panic!("its own lane"));
+    let restarted = ok(store.lease(0, "shop", LONG).await).unwrap_or_else(|| panic!("its own lane"));
     assert!(restarted.epoch > killed.epoch);
     assert!(!ok(store.renew(&killed, LONG).await));
 }
 
 pub async fn a_released_lane_is_free<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
-    let lease =
-        ok(store.lease(0, "first", LONG).await).unwrap_or_else(|| panic!("the lane is free"));
+    let lease = ok(store.lease(0, "first", LONG).await).unwrap_or_else(|| panic!("the lane is free"));
     ok(store.release(&lease).await);
     assert!(!ok(store.renew(&lease, LONG).await));
     assert!(ok(store.lease(0, "second", LONG).await).is_some());
@@ -202,8 +184,7 @@ pub async fn history_off_logs_failures_only<G>(make: impl AsyncFn() -> Made<G>) 
     ok(store.settle(&lease, History::Off, &[(queued, retry(Duration::ZERO))]).await);
     let (lease, queued) = eventually("it is due", async || relay.due().await.pop()).await;
     ok(store.settle(&lease, History::Off, &[(queued, Verdict::Sent)]).await);
-    let attempts: Vec<Status> =
-        ok(store.attempts(&id).await).iter().map(|attempt| attempt.status).collect();
+    let attempts: Vec<Status> = ok(store.attempts(&id).await).iter().map(|attempt| attempt.status).collect();
     assert_eq!(attempts, [Status::Failed]);
     assert_eq!(status(&store, &id).await, None);
 }
@@ -230,8 +211,7 @@ pub async fn a_settle_twice_counts_once<G>(make: impl AsyncFn() -> Made<G>) {
     let id = enqueue(&store, message("topic", "")).await;
     let relay = Relay::of(&store).await;
     let queued = relay.fetch().await.remove(0);
-    let (first, second) =
-        (relay.settle(&queued, Verdict::Sent).await, relay.settle(&queued, Verdict::Sent).await);
+    let (first, second) = (relay.settle(&queued, Verdict::Sent).await, relay.settle(&queued, Verdict::Sent).await);
     assert_eq!((first.done, first.gone, second.done, second.gone), (1, 0, 0, 1));
     assert_eq!(ok(store.attempts(&id).await).len(), 1, "logged once");
 }
@@ -245,10 +225,7 @@ pub async fn a_delayed_message_waits_for_its_time<G>(make: impl AsyncFn() -> Mad
     assert_eq!(relay.texts().await, ["now"], "a delayed message blocks nobody");
     assert_eq!(status(&store, &id).await, Some((Status::Delayed, 0, None)));
     let queued = eventually("it is due", async || relay.due().await.pop()).await;
-    assert_eq!(
-        (&queued.1.envelope.id, queued.1.attempts, queued.1.envelope.origin),
-        (&id, 0, None)
-    );
+    assert_eq!((&queued.1.envelope.id, queued.1.attempts, queued.1.envelope.origin), (&id, 0, None));
     relay.settle(&queued, Verdict::Sent).await;
     assert!(relay.due().await.is_empty());
 }
@@ -264,9 +241,7 @@ pub async fn the_same_id_twice_never_stops_a_lane<G>(make: impl AsyncFn() -> Mad
         relay.settle(&queued, retry(Duration::ZERO)).await;
     }
     assert!(relay.fetch().await.is_empty());
-    relay
-        .settle(&eventually("it is due", async || relay.due().await.pop()).await, Verdict::Sent)
-        .await;
+    relay.settle(&eventually("it is due", async || relay.due().await.pop()).await, Verdict::Sent).await;
     assert!(ok(store.counts().await).is_empty());
 }
 
@@ -281,16 +256,11 @@ pub async fn counts_tell_what_waits_where<G>(make: impl AsyncFn() -> Made<G>) {
     relay.settle(&fetched.remove(0), retry(LONG)).await;
     relay.settle(&fetched.remove(0), dead()).await;
     let counts = ok(store.counts().await);
-    assert_eq!(
-        (counts.hot, counts.delayed, counts.failed, counts.held, counts.dead),
-        (1, 2, 1, 0, 1)
-    );
+    assert_eq!((counts.hot, counts.delayed, counts.failed, counts.held, counts.dead), (1, 2, 1, 0, 1));
     assert!(counts.oldest.is_some() && !counts.is_empty());
 }
 
-pub async fn nothing_of_32_producers_is_lost_and_keys_keep_their_order<G>(
-    make: impl AsyncFn() -> Made<G>,
-) {
+pub async fn nothing_of_32_producers_is_lost_and_keys_keep_their_order<G>(make: impl AsyncFn() -> Made<G>) {
     const EACH: usize = 20;
     let (store, _guard) = make().await;
     let mut producers = JoinSet::new();
@@ -333,10 +303,9 @@ pub async fn the_log_is_purged_in_bounds<G>(make: impl AsyncFn() -> Made<G>) {
         relay.settle(&relay.fetch().await.remove(0), Verdict::Sent).await;
     }
     assert_eq!(ok(store.purge_history(LONG, 10).await), 0, "they are younger than that");
-    let purged = eventually("they are old", async || {
-        Some(ok(store.purge_history(Duration::ZERO, 2).await)).filter(|n| *n > 0)
-    })
-    .await;
+    let purged =
+        eventually("they are old", async || Some(ok(store.purge_history(Duration::ZERO, 2).await)).filter(|n| *n > 0))
+            .await;
     assert!(purged <= 2, "{purged}");
     let mut rest = 5 - purged;
     while rest > 0 {

@@ -10,11 +10,8 @@ use crate::{
     tx::Tx,
 };
 
-pub(super) type BoxHandler<D> = Arc<
-    dyn Fn(Tx<D>, Envelope) -> Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>
-        + Send
-        + Sync,
->;
+pub(super) type BoxHandler<D> =
+    Arc<dyn Fn(Tx<D>, Envelope) -> Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>> + Send + Sync>;
 
 /// Why a handler did not do its work. Every error converts with `?` into one that is retried; a payload that cannot be
 /// read is parked at once, since no repeat mends it.

@@ -4,6 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use onceward_backend::internal::{mark, random_unit};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{Shared, Step, plan};
 use crate::{
@@ -27,9 +28,7 @@ impl Lane {
     }
 
     pub(super) async fn step(&mut self, relay: &Shared, step: &mut Step) -> Result<(), Error> {
-        let rest = self
-            .rest_until
-            .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        let rest = self.rest_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if !rest.is_zero() {
             step.wait(rest);
             return Ok(());
@@ -108,13 +107,7 @@ impl Lane {
             }
             let (outcomes, outage) = self.publish_wave(relay, &wave).await;
             for (&queued, outcome) in wave.iter().zip(&outcomes) {
-                let verdict = plan::verdict(
-                    outcome,
-                    outage,
-                    queued.attempts,
-                    &relay.options.retry,
-                    random_unit(),
-                );
+                let verdict = plan::verdict(outcome, outage, queued.attempts, &relay.options.retry, random_unit());
                 let Some(verdict) = verdict else { continue };
                 if verdict != Verdict::Sent {
                     failed.extend(queued.envelope.key());
@@ -142,20 +135,18 @@ impl Lane {
     async fn publish_wave(&mut self, relay: &Shared, wave: &[&Queued]) -> (Vec<Outcome>, bool) {
         let envelopes: Vec<Envelope> = wave.iter().map(|queued| queued.envelope.clone()).collect();
         let started = Instant::now();
-        let publish = relay.broker.publish(&envelopes);
-        let outcomes =
-            tokio::time::timeout(relay.options.publish_timeout, publish).await.unwrap_or_default();
+        let span = tracing::info_span!("onceward.reliable_mq.publish", lane = self.number, messages = wave.len());
+        let publish = relay.broker.publish(&envelopes).instrument(span);
+        let outcomes = tokio::time::timeout(relay.options.publish_timeout, publish).await.unwrap_or_default();
         let outcomes = plan::complete(outcomes, envelopes.len());
-        metrics::histogram!("onceward_reliable_mq_publish_seconds")
-            .record(started.elapsed().as_secs_f64());
+        metrics::histogram!("onceward_reliable_mq_publish_seconds").record(started.elapsed().as_secs_f64());
         if !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. })) {
             self.silent = 0;
             return (outcomes, false);
         }
         let all_silent = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. }));
         self.silent = if all_silent { self.silent.saturating_add(1) } else { 0 };
-        let probe =
-            tokio::time::timeout(relay.options.publish_timeout, relay.broker.health()).await;
+        let probe = tokio::time::timeout(relay.options.publish_timeout, relay.broker.health()).await;
         let health = probe.unwrap_or_else(|_| Health::Down("no answer to the probe".to_owned()));
         let outage = plan::is_outage(&outcomes, &health, self.silent);
         (outcomes, outage)
@@ -163,12 +154,7 @@ impl Lane {
 
     fn rest(&mut self, relay: &Shared, step: &mut Step) {
         let pause = relay.options.outage.delay(self.silent, 0.5 + random_unit() / 2.0);
-        tracing::warn!(
-            lane = self.number,
-            silent = self.silent,
-            ?pause,
-            "the broker does not answer"
-        );
+        tracing::warn!(lane = self.number, silent = self.silent, ?pause, "the broker does not answer");
         metrics::counter!("onceward_reliable_mq_outages_total").increment(1);
         self.rest_until = Some(Instant::now() + pause);
         step.wait(pause);

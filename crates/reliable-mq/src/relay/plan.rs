@@ -67,9 +67,7 @@ pub(crate) fn verdict(
 /// Fills up what a broker left out: an outcome that is missing is unknown.
 pub(crate) fn complete(mut outcomes: Vec<Outcome>, expected: usize) -> Vec<Outcome> {
     outcomes.truncate(expected);
-    outcomes.resize_with(expected, || Outcome::Unknown {
-        reason: "the broker gave no outcome".to_owned(),
-    });
+    outcomes.resize_with(expected, || Outcome::Unknown { reason: "the broker gave no outcome".to_owned() });
     outcomes
 }
 

@@ -14,8 +14,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::tables::{Delayed, Held, Tables};
 use super::{
-    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Place, Queued, Settled, Status,
-    Store, StoreCapabilities, Verdict,
+    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Place, Queued, Settled, Status, Store, StoreCapabilities,
+    Verdict,
 };
 use crate::{
     Error, ident,
@@ -132,16 +132,10 @@ impl Store for MemoryStore {
     async fn fetch(&self, lease: &Lease, after: i64, limit: usize) -> Result<Vec<Queued>, Error> {
         let tables = self.tables();
         let in_lane = |delayed: &&Delayed| delayed.lane == lease.lane && delayed.blocks;
-        let blocked: HashSet<&str> = tables
-            .delayed
-            .values()
-            .filter(in_lane)
-            .filter_map(|delayed| delayed.envelope.key())
-            .collect();
-        let range =
-            tables.hot.range((lease.lane, after.saturating_add(1))..=(lease.lane, i64::MAX));
-        let free =
-            range.filter(|(_, envelope)| envelope.key().is_none_or(|key| !blocked.contains(key)));
+        let blocked: HashSet<&str> =
+            tables.delayed.values().filter(in_lane).filter_map(|delayed| delayed.envelope.key()).collect();
+        let range = tables.hot.range((lease.lane, after.saturating_add(1))..=(lease.lane, i64::MAX));
+        let free = range.filter(|(_, envelope)| envelope.key().is_none_or(|key| !blocked.contains(key)));
         let queued = free.take(limit).map(|(&(lane, sequence), envelope)| Queued {
             envelope: envelope.clone().with_origin(Origin { lane, sequence, epoch: lease.epoch }),
             place: Place::Hot,
@@ -153,8 +147,7 @@ impl Store for MemoryStore {
 
     async fn due(&self, lease: &Lease, limit: usize) -> Result<Due, Error> {
         let (now, tables) = (Instant::now(), self.tables());
-        let mut waiting: Vec<&Delayed> =
-            tables.delayed.values().filter(|row| row.lane == lease.lane).collect();
+        let mut waiting: Vec<&Delayed> = tables.delayed.values().filter(|row| row.lane == lease.lane).collect();
         waiting.sort_by_key(|row| (row.due, row.sequence));
         let next = waiting.first().filter(|row| row.due > now).map(|row| row.due - now);
         let ready = waiting.into_iter().take_while(|row| row.due <= now).take(limit).map(|row| {
@@ -170,12 +163,7 @@ impl Store for MemoryStore {
         Ok(Due { ready: ready.collect(), next })
     }
 
-    async fn settle(
-        &self,
-        lease: &Lease,
-        history: History,
-        settled: &[(Queued, Verdict)],
-    ) -> Result<Settled, Error> {
+    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error> {
         let mut tables = self.tables();
         let failures = settled.iter().any(|(_, verdict)| *verdict != Verdict::Sent);
         let mut report = Settled { fenced: failures && !tables.holds(lease), ..Settled::default() };
@@ -203,8 +191,7 @@ impl Store for MemoryStore {
 
     async fn counts(&self) -> Result<Counts, Error> {
         let tables = self.tables();
-        let waiting =
-            tables.hot.values().chain(tables.delayed.values().map(|delayed| &delayed.envelope));
+        let waiting = tables.hot.values().chain(tables.delayed.values().map(|delayed| &delayed.envelope));
         let oldest = waiting.map(|envelope| envelope.enqueued_at).min();
         Ok(Counts {
             hot: tables.hot.len() as u64,
@@ -212,50 +199,35 @@ impl Store for MemoryStore {
             failed: tables.delayed.values().filter(|delayed| delayed.attempts > 0).count() as u64,
             held: 0,
             dead: tables.dead.len() as u64,
-            oldest: oldest.map(|at| {
-                Duration::from_micros(u64::try_from(ident::wall_micros() - at).unwrap_or(0))
-            }),
+            oldest: oldest.map(|at| Duration::from_micros(u64::try_from(ident::wall_micros() - at).unwrap_or(0))),
         })
     }
 
     async fn log(&self, limit: usize) -> Result<Vec<LogRow>, Error> {
         let tables = self.tables();
-        let row =
-            |id: &MessageId, topic: &str, status, attempts, last_error: Option<&String>, at| {
-                LogRow {
-                    message_id: id.clone(),
-                    topic: topic.to_owned(),
-                    status,
-                    attempts,
-                    last_error: last_error.cloned(),
-                    at,
-                }
-            };
+        let row = |id: &MessageId, topic: &str, status, attempts, last_error: Option<&String>, at| LogRow {
+            message_id: id.clone(),
+            topic: topic.to_owned(),
+            status,
+            attempts,
+            last_error: last_error.cloned(),
+            at,
+        };
         let mut rows: Vec<LogRow> = Vec::new();
         rows.extend(
-            tables
-                .hot
-                .values()
-                .map(|hot| row(&hot.id, hot.topic(), Status::Pending, 0, None, hot.enqueued_at)),
+            tables.hot.values().map(|hot| row(&hot.id, hot.topic(), Status::Pending, 0, None, hot.enqueued_at)),
         );
         rows.extend(tables.delayed.iter().map(|(id, delayed)| {
             let status = if delayed.attempts == 0 { Status::Delayed } else { Status::Failed };
-            row(
-                id,
-                delayed.envelope.topic(),
-                status,
-                delayed.attempts,
-                delayed.error.as_ref(),
-                delayed.since,
-            )
+            row(id, delayed.envelope.topic(), status, delayed.attempts, delayed.error.as_ref(), delayed.since)
         }));
-        rows.extend(tables.dead.iter().map(|(id, dead)| {
-            row(id, dead.envelope.topic(), Status::Dead, dead.attempts, Some(&dead.error), dead.at)
-        }));
-        let sent = tables.history.iter().filter(|(.., attempt)| attempt.status == Status::Sent);
         rows.extend(
-            sent.map(|(id, topic, sent)| row(id, topic, sent.status, sent.attempt, None, sent.at)),
+            tables.dead.iter().map(|(id, dead)| {
+                row(id, dead.envelope.topic(), Status::Dead, dead.attempts, Some(&dead.error), dead.at)
+            }),
         );
+        let sent = tables.history.iter().filter(|(.., attempt)| attempt.status == Status::Sent);
+        rows.extend(sent.map(|(id, topic, sent)| row(id, topic, sent.status, sent.attempt, None, sent.at)));
         rows.sort_by_key(|row| std::cmp::Reverse(row.at));
         rows.truncate(limit);
         Ok(rows)

@@ -20,8 +20,7 @@ use tokio::sync::Notify;
 
 use self::row::{HotRow, queued_hot};
 use super::{
-    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Queued, Settled, Store,
-    StoreCapabilities, Verdict,
+    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Queued, Settled, Store, StoreCapabilities, Verdict,
 };
 use crate::{
     Error, ident,
@@ -69,12 +68,7 @@ impl<D: Db> SqlStore<D> {
         &self.sql
     }
 
-    async fn try_lease(
-        &self,
-        lane: u32,
-        owner: &str,
-        ttl: Duration,
-    ) -> Result<Option<Lease>, BackendError> {
+    async fn try_lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, BackendError> {
         let lane_id = i64::from(lane);
         // Looked up first: a lane that somebody else has must cost its other watchers no write lock per poll.
         let free = self
@@ -103,12 +97,8 @@ impl<D: Db> SqlStore<D> {
         if taken == 0 {
             return Ok(None);
         }
-        let (epoch,) = self
-            .sql
-            .sql("select epoch from mq_shard where shard = ?")
-            .bind(lane_id)
-            .fetch_one(&mut tx)
-            .await?;
+        let (epoch,) =
+            self.sql.sql("select epoch from mq_shard where shard = ?").bind(lane_id).fetch_one(&mut tx).await?;
         commit(tx).await?;
         Ok(Some(Lease { lane, owner: owner.to_owned(), epoch }))
     }
@@ -116,11 +106,7 @@ impl<D: Db> SqlStore<D> {
 
 impl<D: Db> Clone for SqlStore<D> {
     fn clone(&self) -> Self {
-        Self {
-            pool: self.pool.clone(),
-            sql: Arc::clone(&self.sql),
-            arrivals: Arc::clone(&self.arrivals),
-        }
+        Self { pool: self.pool.clone(), sql: Arc::clone(&self.sql), arrivals: Arc::clone(&self.arrivals) }
     }
 }
 
@@ -199,12 +185,7 @@ impl<D: Db> Store for SqlStore<D> {
         self.find_due(lease, limit).await
     }
 
-    async fn settle(
-        &self,
-        lease: &Lease,
-        history: History,
-        settled: &[(Queued, Verdict)],
-    ) -> Result<Settled, Error> {
+    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error> {
         self.settle_all(lease, history, settled).await
     }
 
@@ -229,12 +210,8 @@ impl<D: Db> Store for SqlStore<D> {
     }
 
     async fn release_key(&self, key: &str) -> Result<u64, Error> {
-        let release = self
-            .sql
-            .sql("update mq_delayed set blocks = 0 where msg_key = ? and blocks = 1")
-            .bind(key);
-        let released =
-            release.execute(&mut self.pool.acquire().await.map_err(BackendError::from)?).await?;
+        let release = self.sql.sql("update mq_delayed set blocks = 0 where msg_key = ? and blocks = 1").bind(key);
+        let released = release.execute(&mut self.pool.acquire().await.map_err(BackendError::from)?).await?;
         self.arrivals.notify_one();
         Ok(released)
     }
@@ -272,28 +249,13 @@ pub(crate) fn migrations<D: Db>() -> Migrations {
     const NAME: &str = "reliable-mq";
     match D::DIALECT {
         Dialect::Postgres => {
-            const {
-                Migrations::new(
-                    NAME,
-                    &[(1, INIT), (2, include_str!("../../sql/0002_hot_postgres.sql")), (3, LOG)],
-                )
-            }
+            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_postgres.sql")), (3, LOG)]) }
         }
         Dialect::MySql => {
-            const {
-                Migrations::new(
-                    NAME,
-                    &[(1, INIT), (2, include_str!("../../sql/0002_hot_mysql.sql")), (3, LOG)],
-                )
-            }
+            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_mysql.sql")), (3, LOG)]) }
         }
         _ => {
-            const {
-                Migrations::new(
-                    NAME,
-                    &[(1, INIT), (2, include_str!("../../sql/0002_hot_sqlite.sql")), (3, LOG)],
-                )
-            }
+            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_sqlite.sql")), (3, LOG)]) }
         }
     }
 }

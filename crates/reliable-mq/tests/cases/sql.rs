@@ -63,12 +63,7 @@ fn message(text: &str) -> Message {
     Message::to("topic").key("k").text(text).unwrap()
 }
 
-async fn branch<D: Db>(
-    outbox: &Outbox<D>,
-    pool: &Pool<D>,
-    hold_id: &'static str,
-    texts: &[&str],
-) -> Branch<D> {
+async fn branch<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &'static str, texts: &[&str]) -> Branch<D> {
     let mut branch = Branch { tx: begin(pool).await.unwrap(), hold_id };
     for text in texts {
         outbox.enqueue(&mut branch, &message(text)).await.unwrap();
@@ -83,10 +78,7 @@ async fn hot<D: Db>(outbox: &Outbox<D>) -> Vec<String> {
         let lease = store.lease(lane, "test", Duration::from_secs(60)).await.unwrap().unwrap();
         queued.extend(store.fetch(&lease, 0, 100).await.unwrap());
     }
-    queued
-        .iter()
-        .map(|queued| String::from_utf8(queued.envelope.payload().to_vec()).unwrap())
-        .collect()
+    queued.iter().map(|queued| String::from_utf8(queued.envelope.payload().to_vec()).unwrap()).collect()
 }
 
 async fn release<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &str) -> u64 {
@@ -96,9 +88,7 @@ async fn release<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &str) -> u6
     released
 }
 
-pub async fn nothing_is_published_before_the_global_decision<D: Db, G>(
-    make: impl AsyncFn() -> (Outbox<D>, G),
-) {
+pub async fn nothing_is_published_before_the_global_decision<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
     let (outbox, _guard) = make().await;
     let pool = outbox.pool().clone();
     branch(&outbox, &pool, "a", &["1"]).await.tx.commit().await.unwrap();
@@ -120,9 +110,7 @@ pub async fn a_commit_publishes_once_and_in_order_however_often_it_is_told<D: Db
     assert_eq!(outbox.store().counts().await.unwrap().held, 1);
 }
 
-pub async fn of_32_releases_at_once_one_publishes<D: Db, G>(
-    make: impl AsyncFn() -> (Outbox<D>, G),
-) {
+pub async fn of_32_releases_at_once_one_publishes<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
     let (outbox, _guard) = make().await;
     let pool = outbox.pool().clone();
     // Several rounds: the first warms the connections, which is where the others meet.
@@ -184,9 +172,7 @@ pub async fn a_delay_survives_being_held<D: Db, G>(make: impl AsyncFn() -> (Outb
     assert_eq!((counts.hot, counts.delayed, counts.held), (1, 1, 0));
 }
 
-pub async fn what_the_caller_rolls_back_was_never_said<D: Db, G>(
-    make: impl AsyncFn() -> (Outbox<D>, G),
-) {
+pub async fn what_the_caller_rolls_back_was_never_said<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
     let (outbox, _guard) = make().await;
     let pool = outbox.pool().clone();
     let mut tx = begin(&pool).await.unwrap();
@@ -204,18 +190,14 @@ pub async fn what_the_caller_rolls_back_was_never_said<D: Db, G>(
     assert_eq!(hot(&outbox).await, ["3"]);
 }
 
-pub async fn a_closure_that_keeps_its_transaction_is_told_so<D: Db, G>(
-    make: impl AsyncFn() -> (Outbox<D>, G),
-) {
+pub async fn a_closure_that_keeps_its_transaction_is_told_so<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
     let (outbox, _guard) = make().await;
     let kept = outbox.transaction(async |tx| Ok::<_, Error>(tx)).await;
     assert!(matches!(kept, Err(Error::TransactionKept)));
     outbox.health().await.unwrap();
 }
 
-pub async fn of_32_deliveries_at_once_one_is_the_first<D: Db, G>(
-    make: impl AsyncFn() -> (Outbox<D>, G),
-) {
+pub async fn of_32_deliveries_at_once_one_is_the_first<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
     let (outbox, _guard) = make().await;
     let inbox = Inbox::<D>::new(outbox.pool().clone());
     let mut tasks = JoinSet::new();
@@ -223,10 +205,7 @@ pub async fn of_32_deliveries_at_once_one_is_the_first<D: Db, G>(
         let inbox = inbox.clone();
         tasks.spawn(async move {
             let mut tx = begin(inbox.pool()).await.unwrap();
-            let first = inbox
-                .first_tx(&mut tx, "consumer", &MessageId::parse("id").unwrap())
-                .await
-                .unwrap();
+            let first = inbox.first_tx(&mut tx, "consumer", &MessageId::parse("id").unwrap()).await.unwrap();
             // Some of the winners fail: then it is another's turn.
             if first && n % 2 == 0 {
                 tx.rollback().await.unwrap();

@@ -18,8 +18,8 @@ use onceward_backend::{
     sqlx::{self, Sqlite, SqlitePool},
 };
 use onceward_reliable_mq::{
-    Broker, Consumer, ConsumerOptions, Envelope, HandlerError, Inbox, MemoryBroker, Message,
-    MessageId, Outbox, Outcome, Subscription, Tx,
+    Broker, Consumer, ConsumerOptions, Envelope, HandlerError, Inbox, MemoryBroker, Message, MessageId, Outbox,
+    Outcome, Subscription, Tx,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -51,8 +51,7 @@ impl Fixture {
         F: Fn(Tx<Sqlite>, Envelope) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
     {
-        Consumer::new(Arc::clone(&self.broker), subscription(), self.inbox.clone(), handler)
-            .with_options(options(3))
+        Consumer::new(Arc::clone(&self.broker), subscription(), self.inbox.clone(), handler).with_options(options(3))
     }
 
     async fn publish(&self, id: &str, text: &str) {
@@ -60,10 +59,7 @@ impl Fixture {
     }
 
     async fn effects(&self) -> Vec<String> {
-        sqlx::query_scalar("select what from effect order by what")
-            .fetch_all(&self.pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar("select what from effect order by what").fetch_all(&self.pool).await.unwrap()
     }
 }
 
@@ -94,9 +90,8 @@ async fn note(mut tx: Tx<Sqlite>, message: Envelope) -> Result<(), HandlerError>
 fn repeats_have_one_effect_however_many_consumers_race() {
     block_on(async {
         let fixture = Fixture::new().await;
-        let consumers: Vec<_> = (0..4)
-            .map(|_| fixture.consumer(note).with_options(options(3).with_concurrency(8)))
-            .collect();
+        let consumers: Vec<_> =
+            (0..4).map(|_| fixture.consumer(note).with_options(options(3).with_concurrency(8))).collect();
         for n in 0..20 {
             for _ in 0..4 {
                 fixture.publish(&format!("id-{n}"), &format!("{n:02}")).await;
@@ -191,9 +186,7 @@ fn poison_is_parked_does_not_block_others_and_can_be_replayed() {
         assert_eq!(find("hangs"), (2, "the handler took too long"));
         assert_eq!(find("unreadable").0, 1, "no repeat makes it readable");
         mended.store(1, Ordering::SeqCst);
-        assert!(
-            fixture.broker.replay("notify", &MessageId::parse("fails").unwrap()).await.unwrap()
-        );
+        assert!(fixture.broker.replay("notify", &MessageId::parse("fails").unwrap()).await.unwrap());
         consumer.drain(WHILE).await.unwrap();
         assert_eq!(fixture.effects().await, ["fails", "good"]);
     });
@@ -209,14 +202,8 @@ fn what_a_handler_says_is_said_if_its_transaction_commits() {
             move |mut tx, message| {
                 let outbox = outbox.clone();
                 async move {
-                    outbox
-                        .enqueue(&mut tx, &Message::to("next").payload(message.payload().clone())?)
-                        .await?;
-                    if message.deref_text() == "bad" {
-                        Err(HandlerError::reject("no"))
-                    } else {
-                        Ok(())
-                    }
+                    outbox.enqueue(&mut tx, &Message::to("next").payload(message.payload().clone())?).await?;
+                    if message.deref_text() == "bad" { Err(HandlerError::reject("no")) } else { Ok(()) }
                 }
             }
         });
@@ -273,10 +260,7 @@ fn a_handler_that_keeps_its_transaction_commits_nothing() {
         assert!(matches!(error, onceward_reliable_mq::Error::TransactionKept), "{error:?}");
         kept.lock().unwrap().clear();
         assert_eq!(fixture.broker.depth("notify").await.unwrap().ready, 1);
-        let handled: i64 = sqlx::query_scalar("select count(*) from mq_inbox")
-            .fetch_one(&fixture.pool)
-            .await
-            .unwrap();
+        let handled: i64 = sqlx::query_scalar("select count(*) from mq_inbox").fetch_one(&fixture.pool).await.unwrap();
         assert_eq!(handled, 0);
     });
 }
@@ -289,10 +273,8 @@ fn the_inbox_forgets_after_its_retention_and_not_before() {
         fixture.consumer(note).drain(WHILE).await.unwrap();
         assert_eq!(fixture.inbox.purge(10).await.unwrap(), 0);
         let brief = fixture.inbox.clone().with_retention(Duration::ZERO);
-        testkit::eventually(WHILE, async || {
-            if brief.purge(10).await.unwrap() == 1 { Ok(()) } else { Err("not yet") }
-        })
-        .await;
+        testkit::eventually(WHILE, async || if brief.purge(10).await.unwrap() == 1 { Ok(()) } else { Err("not yet") })
+            .await;
     });
 }
 
@@ -300,8 +282,7 @@ fn the_inbox_forgets_after_its_retention_and_not_before() {
 fn a_running_consumer_is_woken_and_ends_after_the_handler_in_flight() {
     block_on(async {
         let fixture = Fixture::new().await;
-        let (entered, leave) =
-            (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+        let (entered, leave) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
         let consumer = fixture.consumer({
             let (entered, leave) = (Arc::clone(&entered), Arc::clone(&leave));
             move |tx, message| {
@@ -328,10 +309,6 @@ fn a_running_consumer_is_woken_and_ends_after_the_handler_in_flight() {
         leave.notify_one();
         running.await.unwrap();
         assert_eq!(fixture.effects().await, ["a"]);
-        assert_eq!(
-            fixture.broker.depth("notify").await.unwrap().open(),
-            0,
-            "acknowledged before it ended"
-        );
+        assert_eq!(fixture.broker.depth("notify").await.unwrap().open(), 0, "acknowledged before it ended");
     });
 }

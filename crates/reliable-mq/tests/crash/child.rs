@@ -12,8 +12,8 @@ use onceward_backend::{
     sqlx::{self, Sqlite, SqlitePool},
 };
 use onceward_reliable_mq::{
-    Broker, Consumer, Envelope, HandlerError, Inbox, Message, Outbox, Relay, RelayOptions,
-    SqliteBroker, SqliteBrokerOptions, Subscription, Tx,
+    Broker, Consumer, Envelope, HandlerError, Inbox, Message, Outbox, Relay, RelayOptions, SqliteBroker,
+    SqliteBrokerOptions, Subscription, Tx,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -41,8 +41,7 @@ pub async fn broker(folder: &Path, instance: &str) -> SqliteBroker {
 pub async fn prepare(folder: &Path) -> Outbox<Sqlite> {
     let pool = service(folder).await;
     for table in ["orders", "effect"] {
-        let create =
-            sqlx::AssertSqlSafe(format!("create table if not exists {table} (id text not null)"));
+        let create = sqlx::AssertSqlSafe(format!("create table if not exists {table} (id text not null)"));
         sqlx::query(create).execute(&pool).await.unwrap();
     }
     let outbox = Outbox::<Sqlite>::new(pool);
@@ -59,8 +58,7 @@ pub async fn run(folder: &Path, stop_at: &str, producers: usize) {
     broker.subscribe(&subscription).await.unwrap();
     let options = RelayOptions::default().with_owner("child").with_lease(Duration::from_secs(3600));
     let relay = Relay::new(outbox.store(), Arc::clone(&broker), options).unwrap();
-    let consumer =
-        Consumer::new(broker, subscription, Inbox::<Sqlite>::new(outbox.pool().clone()), note);
+    let consumer = Consumer::new(broker, subscription, Inbox::<Sqlite>::new(outbox.pool().clone()), note);
     let stop = CancellationToken::new();
     tokio::spawn({
         let stop = stop.clone();
@@ -73,10 +71,7 @@ pub async fn run(folder: &Path, stop_at: &str, producers: usize) {
 }
 
 async fn note(mut tx: Tx<Sqlite>, message: Envelope) -> Result<(), HandlerError> {
-    sqlx::query("insert into effect (id) values (?)")
-        .bind(message.id.as_str())
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query("insert into effect (id) values (?)").bind(message.id.as_str()).execute(&mut *tx).await?;
     Ok(())
 }
 
@@ -86,10 +81,7 @@ async fn produce(outbox: Outbox<Sqlite>, producer: usize) {
             .transaction(async |mut tx| {
                 let message = Message::to("orders").key(format!("customer-{producer}")).text("")?;
                 let id = outbox.enqueue(&mut tx, &message).await?;
-                sqlx::query("insert into orders (id) values (?)")
-                    .bind(id.as_str())
-                    .execute(&mut *tx)
-                    .await?;
+                sqlx::query("insert into orders (id) values (?)").bind(id.as_str()).execute(&mut *tx).await?;
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(id)
             })
             .await

@@ -22,9 +22,7 @@ pub async fn run() {
 
 fn start(folder: &Path, stop_at: &str, producers: usize) -> Child {
     let program = std::env::current_exe().unwrap();
-    Child::of(program)
-        .args(["child", folder.to_str().unwrap(), stop_at, &producers.to_string()])
-        .start()
+    Child::of(program).args(["child", folder.to_str().unwrap(), stop_at, &producers.to_string()]).start()
 }
 
 async fn count(folder: &Path, what: &'static str) -> i64 {
@@ -46,8 +44,7 @@ async fn killed_at(mark: &str) {
     match mark {
         // The consumer goes on while the relay stands still, so it may have it already.
         "mq.published" => {
-            let arrived =
-                queued.open() > 0 || count(folder.path(), "select count(*) from effect").await > 0;
+            let arrived = queued.open() > 0 || count(folder.path(), "select count(*) from effect").await > 0;
             assert!(waiting > 0 && arrived, "published and not yet written down");
         }
         _ => assert!(queued.leased > 0, "handled and not yet acknowledged"),
@@ -87,25 +84,13 @@ async fn finish(folder: &Path) {
     // Sooner than any lease: the successor has the name of the dead process.
     testkit::eventually(SOON, async || {
         let open = child::broker(folder, "parent").await.depth("notify").await.unwrap().open();
-        let waiting = count(
-            folder,
-            "select (select count(*) from mq_hot) + (select count(*) from mq_delayed)",
-        )
-        .await;
-        if open == 0 && waiting == 0 {
-            Ok(())
-        } else {
-            Err(format!("{open} queued, {waiting} waiting"))
-        }
+        let waiting = count(folder, "select (select count(*) from mq_hot) + (select count(*) from mq_delayed)").await;
+        if open == 0 && waiting == 0 { Ok(()) } else { Err(format!("{open} queued, {waiting} waiting")) }
     })
     .await;
     successor.kill();
     let orders = count(folder, "select count(*) from orders").await;
     assert!(orders > 0);
     assert_eq!(count(folder, "select count(*) from effect").await, orders, "one effect per order");
-    assert_eq!(
-        count(folder, "select count(distinct id) from effect").await,
-        orders,
-        "of each order"
-    );
+    assert_eq!(count(folder, "select count(distinct id) from effect").await, orders, "of each order");
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use onceward_reliable_mq::{
-    Broker, BrokerCapabilities, Delivery, Durability, Envelope, Error, Health, MessageId, Outcome,
-    Subscription, async_trait,
+    Broker, BrokerCapabilities, Delivery, Durability, Envelope, Error, Health, MessageId, Outcome, Subscription,
+    async_trait,
 };
 
 type Script = dyn Fn(&Envelope, usize) -> Outcome + Send + Sync;
@@ -31,11 +31,7 @@ struct Seen {
 impl Double {
     /// `script` answers for a message and the number of its try, from 1.
     pub fn new(script: impl Fn(&Envelope, usize) -> Outcome + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self {
-            script: Box::new(script),
-            down: AtomicBool::new(false),
-            seen: Mutex::default(),
-        })
+        Arc::new(Self { script: Box::new(script), down: AtomicBool::new(false), seen: Mutex::default() })
     }
 
     pub fn accepting() -> Arc<Self> {
@@ -100,11 +96,7 @@ impl Broker for Double {
     }
 
     async fn health(&self) -> Health {
-        if self.down.load(Ordering::SeqCst) {
-            Health::Down("told so".to_owned())
-        } else {
-            Health::Up
-        }
+        if self.down.load(Ordering::SeqCst) { Health::Down("told so".to_owned()) } else { Health::Up }
     }
 
     async fn subscribe(&self, _: &Subscription) -> Result<(), Error> {

@@ -20,8 +20,7 @@ fn a_failed_row_in_the_log_is_found_by_the_scanner_and_sent_again() {
         let pool = sqlite::memory().await.unwrap();
         let outbox = Outbox::<Sqlite>::new(pool.clone());
         outbox.migrate().await.unwrap();
-        let broker =
-            Double::new(|_, tries| if tries <= 2 { rejected() } else { Outcome::Accepted });
+        let broker = Double::new(|_, tries| if tries <= 2 { rejected() } else { Outcome::Accepted });
         let relay = Relay::new(outbox.store(), broker.clone(), options(12)).unwrap();
         let id = outbox
             .transaction(async |mut tx| outbox.enqueue(&mut tx, &message(Some("k"), "hello")).await)
@@ -30,12 +29,11 @@ fn a_failed_row_in_the_log_is_found_by_the_scanner_and_sent_again() {
 
         // As the service's own operators see it: with plain SQL, in their own database.
         let row = async || {
-            let row: (String, String, String, i64, Option<String>) = sqlx::query_as(
-                "select message_id, topic, status, attempts, last_error from mq_log",
-            )
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+            let row: (String, String, String, i64, Option<String>) =
+                sqlx::query_as("select message_id, topic, status, attempts, last_error from mq_log")
+                    .fetch_one(&pool)
+                    .await
+                    .unwrap();
             assert_eq!((row.0.as_str(), row.1.as_str()), (id.as_str(), "topic"));
             (row.2, row.3, row.4)
         };
@@ -46,14 +44,8 @@ fn a_failed_row_in_the_log_is_found_by_the_scanner_and_sent_again() {
         assert!(left.is_empty());
         assert_eq!(row().await, ("sent".to_owned(), 3, None));
         assert_eq!(broker.texts(), ["hello"]);
-        let attempts: Vec<Status> = outbox
-            .store()
-            .attempts(&id)
-            .await
-            .unwrap()
-            .iter()
-            .map(|attempt| attempt.status)
-            .collect();
+        let attempts: Vec<Status> =
+            outbox.store().attempts(&id).await.unwrap().iter().map(|attempt| attempt.status).collect();
         assert_eq!(attempts, [Status::Failed, Status::Failed, Status::Sent]);
     });
 }
@@ -62,14 +54,9 @@ fn a_failed_row_in_the_log_is_found_by_the_scanner_and_sent_again() {
 fn after_the_budget_a_message_is_dead_and_can_be_replayed() {
     block_on(async {
         for (store, _guard) in stores().await {
-            let broker =
-                Double::new(|_, tries| if tries <= 3 { rejected() } else { Outcome::Accepted });
+            let broker = Double::new(|_, tries| if tries <= 3 { rejected() } else { Outcome::Accepted });
             let relay = Relay::new(Arc::clone(&store), broker.clone(), options(3)).unwrap();
-            let id = store
-                .enqueue(&[message(Some("k"), "a"), message(Some("k"), "b")])
-                .await
-                .unwrap()
-                .remove(0);
+            let id = store.enqueue(&[message(Some("k"), "a"), message(Some("k"), "b")]).await.unwrap().remove(0);
             relay.drain(Duration::from_secs(10)).await.unwrap();
             let dead = store.dead(10).await.unwrap();
             assert_eq!(
@@ -89,10 +76,7 @@ fn after_the_budget_a_message_is_dead_and_can_be_replayed() {
 fn what_no_repeat_mends_is_dead_at_once() {
     block_on(async {
         for (store, _guard) in stores().await {
-            let broker = Double::new(|_, _| Outcome::Rejected {
-                reason: "too large".to_owned(),
-                permanent: true,
-            });
+            let broker = Double::new(|_, _| Outcome::Rejected { reason: "too large".to_owned(), permanent: true });
             let relay = Relay::new(Arc::clone(&store), broker, options(12)).unwrap();
             store.enqueue(&[message(None, "a")]).await.unwrap();
             let step = relay.step().await.unwrap();
@@ -106,10 +90,7 @@ fn what_no_repeat_mends_is_dead_at_once() {
 fn an_unroutable_message_waits_for_its_queue_and_does_not_count_as_sent() {
     block_on(async {
         for (store, _guard) in stores().await {
-            let broker =
-                Double::new(
-                    |_, tries| if tries == 1 { Outcome::Unroutable } else { Outcome::Accepted },
-                );
+            let broker = Double::new(|_, tries| if tries == 1 { Outcome::Unroutable } else { Outcome::Accepted });
             let relay = Relay::new(Arc::clone(&store), broker.clone(), options(12)).unwrap();
             store.enqueue(&[message(None, "a")]).await.unwrap();
             relay.step().await.unwrap();
@@ -125,19 +106,13 @@ fn one_message_without_an_answer_among_answered_ones_is_repeated_with_its_id() {
     block_on(async {
         for (store, _guard) in stores().await {
             let broker = Double::new(|envelope, tries| {
-                if envelope.header("lost").is_some() && tries == 1 {
-                    unknown()
-                } else {
-                    Outcome::Accepted
-                }
+                if envelope.header("lost").is_some() && tries == 1 { unknown() } else { Outcome::Accepted }
             });
             let relay = Relay::new(Arc::clone(&store), broker.clone(), options(12)).unwrap();
-            let lost =
-                onceward_reliable_mq::Message::to("topic").header("lost", "").text("b").unwrap();
+            let lost = onceward_reliable_mq::Message::to("topic").header("lost", "").text("b").unwrap();
             let ids = store.enqueue(&[message(None, "a"), lost, message(None, "c")]).await.unwrap();
             relay.drain(Duration::from_secs(10)).await.unwrap();
-            let mut accepted: Vec<_> =
-                broker.accepted().into_iter().map(|envelope| envelope.id).collect();
+            let mut accepted: Vec<_> = broker.accepted().into_iter().map(|envelope| envelope.id).collect();
             accepted.sort();
             let mut expected = ids;
             expected.sort();
@@ -153,9 +128,7 @@ fn a_volatile_broker_is_refused_unless_allowed() {
         let volatile = Arc::new(onceward_reliable_mq::MemoryBroker::new());
         let refused = Relay::new(Arc::clone(&store), volatile.clone(), RelayOptions::default());
         assert!(matches!(refused, Err(onceward_reliable_mq::Error::Volatile)));
-        assert!(
-            Relay::new(store, volatile, RelayOptions::default().with_allow_volatile(true)).is_ok()
-        );
+        assert!(Relay::new(store, volatile, RelayOptions::default().with_allow_volatile(true)).is_ok());
     });
 }
 
@@ -166,8 +139,6 @@ fn topics_can_be_checked_at_the_start() {
         let relay = Relay::new(store, Double::accepting(), options(1)).unwrap();
         relay.check_topics(&["topic"]).await.unwrap();
         let missing = relay.check_topics(&["topic", "other"]).await;
-        assert!(
-            matches!(missing, Err(onceward_reliable_mq::Error::UnknownTopic(topic)) if topic == "other")
-        );
+        assert!(matches!(missing, Err(onceward_reliable_mq::Error::UnknownTopic(topic)) if topic == "other"));
     });
 }

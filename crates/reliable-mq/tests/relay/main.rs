@@ -23,11 +23,9 @@ use tempfile::TempDir;
 /// The stores that every promise is tested on.
 async fn stores() -> Vec<(Arc<dyn Store>, Option<TempDir>)> {
     let folder = tempfile::tempdir().unwrap();
-    let outbox =
-        Outbox::<Sqlite>::new(sqlite::open(folder.path().join("service.db")).await.unwrap());
+    let outbox = Outbox::<Sqlite>::new(sqlite::open(folder.path().join("service.db")).await.unwrap());
     outbox.migrate().await.unwrap();
-    let memory: [Arc<dyn Store>; 2] =
-        [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::with_lanes(4))];
+    let memory: [Arc<dyn Store>; 2] = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::with_lanes(4))];
     let mut stores: Vec<_> = memory.into_iter().map(|store| (store, None)).collect();
     stores.push((outbox.store(), Some(folder)));
     stores

@@ -10,8 +10,8 @@ use std::{
 
 use onceward_backend::conformance::block_on;
 use onceward_reliable_mq::{
-    Broker, BrokerCapabilities, Delivery, Durability, Envelope, Error, Health, Outcome, Relay,
-    Status, Subscription, async_trait,
+    Broker, BrokerCapabilities, Delivery, Durability, Envelope, Error, Health, Outcome, Relay, Status, Subscription,
+    async_trait,
 };
 
 use crate::{
@@ -25,10 +25,7 @@ fn an_outage_longer_than_the_budget_loses_nothing_and_spends_nothing() {
         for (store, _guard) in stores().await {
             let broker = Double::accepting();
             let relay = Relay::new(Arc::clone(&store), broker.clone(), options(3)).unwrap();
-            store
-                .enqueue(&[message(Some("k"), "a"), message(Some("k"), "b"), message(None, "c")])
-                .await
-                .unwrap();
+            store.enqueue(&[message(Some("k"), "a"), message(Some("k"), "b"), message(None, "c")]).await.unwrap();
             broker.set_down(true);
             for _ in 0..20 {
                 relay.step().await.unwrap();
@@ -46,12 +43,7 @@ fn an_outage_longer_than_the_budget_loses_nothing_and_spends_nothing() {
 fn an_outage_in_the_middle_of_retries_spends_nothing_either() {
     block_on(async {
         for (store, _guard) in stores().await {
-            let broker =
-                Double::new(
-                    |_, tries| {
-                        if tries == 1 { crate::double::rejected() } else { Outcome::Accepted }
-                    },
-                );
+            let broker = Double::new(|_, tries| if tries == 1 { crate::double::rejected() } else { Outcome::Accepted });
             let relay = Relay::new(Arc::clone(&store), broker.clone(), options(3)).unwrap();
             store.enqueue(&[message(Some("k"), "a")]).await.unwrap();
             relay.step().await.unwrap();
@@ -71,17 +63,13 @@ fn an_outage_in_the_middle_of_retries_spends_nothing_either() {
 fn a_message_that_never_gets_an_answer_ends_among_the_dead_and_lets_others_pass() {
     block_on(async {
         for (store, _guard) in stores().await {
-            let broker = Double::new(|envelope, _| {
-                if envelope.key() == Some("mute") { unknown() } else { Outcome::Accepted }
-            });
+            let broker =
+                Double::new(|envelope, _| if envelope.key() == Some("mute") { unknown() } else { Outcome::Accepted });
             let relay = Relay::new(Arc::clone(&store), broker.clone(), options(3)).unwrap();
             store.enqueue(&[message(Some("mute"), "a")]).await.unwrap();
             relay.drain(Duration::from_secs(10)).await.unwrap();
             assert_eq!(store.dead(10).await.unwrap().len(), 1);
-            store
-                .enqueue(&[message(Some("mute"), "b"), message(Some("other"), "c")])
-                .await
-                .unwrap();
+            store.enqueue(&[message(Some("mute"), "b"), message(Some("other"), "c")]).await.unwrap();
             relay.drain(Duration::from_secs(10)).await.unwrap();
             assert_eq!(broker.texts(), ["c"]);
         }
@@ -133,8 +121,7 @@ impl Broker for Taciturn {
 fn an_outcome_that_is_missing_is_never_taken_for_accepted() {
     block_on(async {
         let (store, _guard) = stores().await.remove(0);
-        let relay =
-            Relay::new(Arc::clone(&store), Arc::new(Taciturn::default()), options(12)).unwrap();
+        let relay = Relay::new(Arc::clone(&store), Arc::new(Taciturn::default()), options(12)).unwrap();
         store.enqueue(&[message(None, "a"), message(None, "b"), message(None, "c")]).await.unwrap();
         let step = relay.step().await.unwrap();
         assert_eq!((step.sent, step.retried), (1, 2));

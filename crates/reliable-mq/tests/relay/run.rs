@@ -13,8 +13,7 @@ use crate::{double::Double, message, options, statuses, stores};
 async fn a_message_is_sent_when_it_arrives_not_at_the_next_poll() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let broker = Double::accepting();
-    let options =
-        options(12).with_poll(Duration::from_secs(1)).with_lease(Duration::from_secs(3600));
+    let options = options(12).with_poll(Duration::from_secs(1)).with_lease(Duration::from_secs(3600));
     let relay = Relay::new(Arc::clone(&store), broker.clone(), options).unwrap();
     let stop = CancellationToken::new();
     let running = tokio::spawn({
@@ -39,10 +38,7 @@ async fn a_delayed_message_is_sent_at_its_time() {
     let broker = Double::accepting();
     let relay = Relay::new(Arc::clone(&store), broker.clone(), options(12)).unwrap();
     let begun = Instant::now();
-    store
-        .enqueue(&[Message::to("topic").delay(Duration::from_secs(30)).text("later").unwrap()])
-        .await
-        .unwrap();
+    store.enqueue(&[Message::to("topic").delay(Duration::from_secs(30)).text("later").unwrap()]).await.unwrap();
     let left = relay.drain(Duration::from_secs(29)).await.unwrap();
     assert_eq!((left.delayed, broker.accepted().len()), (1, 0));
     relay.drain(Duration::from_secs(60)).await.unwrap();
@@ -80,8 +76,7 @@ fn a_running_relay_keeps_the_log_from_growing_for_ever() {
             let brief = options(12).with_history_retention(Duration::ZERO);
             testkit::eventually(Duration::from_secs(10), async || {
                 // A relay purges as it begins, so a new one each time.
-                let relay =
-                    Relay::new(Arc::clone(&store), Double::accepting(), brief.clone()).unwrap();
+                let relay = Relay::new(Arc::clone(&store), Double::accepting(), brief.clone()).unwrap();
                 let stop = CancellationToken::new();
                 let (log, ()) = tokio::join!(
                     async {

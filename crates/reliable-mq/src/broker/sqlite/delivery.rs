@@ -18,8 +18,7 @@ use crate::{
 };
 
 /// `id, message_id, topic, msg_key, headers, payload, origin, enqueued_at, deliveries, failures`
-pub(super) type ItemRow =
-    (i64, String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, i64);
+pub(super) type ItemRow = (i64, String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, i64);
 
 pub(super) struct SqliteDelivery {
     shared: Arc<Shared>,
@@ -120,12 +119,7 @@ impl Delivery for SqliteDelivery {
         if parked == 0 {
             return Err(Error::LeaseLost);
         }
-        self.shared
-            .sql
-            .sql("delete from mq_queue where id = ?")
-            .bind(self.item)
-            .execute(&mut tx)
-            .await?;
+        self.shared.sql.sql("delete from mq_queue where id = ?").bind(self.item).execute(&mut tx).await?;
         Ok(commit(tx).await?)
     }
 }

@@ -24,39 +24,25 @@ pub async fn a_failed_row_is_in_the_log_and_is_sent_again<G>(make: impl AsyncFn(
     relay.settle(&again, Verdict::Sent).await;
     assert_eq!(status(&store, &id).await, Some((Status::Sent, 3, None)));
     let attempts = ok(store.attempts(&id).await);
-    let words: Vec<(Status, u32)> =
-        attempts.iter().map(|attempt| (attempt.status, attempt.attempt)).collect();
+    let words: Vec<(Status, u32)> = attempts.iter().map(|attempt| (attempt.status, attempt.attempt)).collect();
     assert_eq!(words, [(Status::Failed, 1), (Status::Failed, 2), (Status::Sent, 3)]);
     assert_eq!(attempts[0].error.as_deref(), Some("on purpose"));
 }
 
 pub async fn a_failing_key_blocks_only_itself<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
-    ok(store
-        .enqueue(&[
-            keyed("bad", "1"),
-            keyed("good", "1"),
-            keyed("bad", "2"),
-            message("topic", "none"),
-        ])
-        .await);
+    ok(store.enqueue(&[keyed("bad", "1"), keyed("good", "1"), keyed("bad", "2"), message("topic", "none")]).await);
     let relay = Relay::of(&store).await;
     let mut fetched = relay.fetch().await;
-    let at = fetched
-        .iter()
-        .position(|(_, queued)| queued.envelope.key() == Some("bad"))
-        .unwrap_or_default();
+    let at = fetched.iter().position(|(_, queued)| queued.envelope.key() == Some("bad")).unwrap_or_default();
     relay.settle(&fetched.remove(at), retry(Duration::ZERO)).await;
     let mut free = relay.texts().await;
     free.sort();
     assert_eq!(free, ["1", "none"], "the second of the failing key waits");
     enqueue(&store, keyed("bad", "3")).await;
     assert_eq!(relay.texts().await.len(), 2);
-    relay
-        .settle(&eventually("it is due", async || relay.due().await.pop()).await, Verdict::Sent)
-        .await;
-    let bad =
-        relay.fetch().await.into_iter().filter(|(_, queued)| queued.envelope.key() == Some("bad"));
+    relay.settle(&eventually("it is due", async || relay.due().await.pop()).await, Verdict::Sent).await;
+    let bad = relay.fetch().await.into_iter().filter(|(_, queued)| queued.envelope.key() == Some("bad"));
     assert_eq!(bad.map(|(_, queued)| text(&queued.envelope)).collect::<Vec<_>>(), ["2", "3"]);
 }
 
@@ -98,21 +84,14 @@ pub async fn a_dead_letter_is_listed_and_replayed_under_its_id<G>(make: impl Asy
     relay.settle(&eventually("it is due", async || relay.due().await.pop()).await, dead()).await;
     let letters = ok(store.dead(10).await);
     assert_eq!(letters.len(), 1);
-    assert_eq!(
-        (&letters[0].envelope.id, letters[0].attempts, letters[0].error.as_str()),
-        (&id, 2, "on purpose")
-    );
+    assert_eq!((&letters[0].envelope.id, letters[0].attempts, letters[0].error.as_str()), (&id, 2, "on purpose"));
     assert_eq!(text(&letters[0].envelope), "payload");
     assert_eq!(status(&store, &id).await.map(|row| row.0), Some(Status::Dead));
     assert!(!ok(store.replay(&ok(MessageId::parse("unknown")), None).await));
     assert!(ok(store.replay(&id, None).await));
     assert!(!ok(store.replay(&id, None).await), "once");
     let again = relay.fetch().await.remove(0);
-    assert_eq!(
-        (&again.1.envelope.id, again.1.attempts),
-        (&id, 0),
-        "with its id and a fresh budget"
-    );
+    assert_eq!((&again.1.envelope.id, again.1.attempts), (&id, 0), "with its id and a fresh budget");
     assert!(ok(store.dead(10).await).is_empty());
 }
 

@@ -65,10 +65,7 @@ fn the_budget_ends_in_the_dead_letters() {
         verdict(&refused, false, 2, &policy(3), 0.5),
         Some(Verdict::Dead { error: "rejected: full".to_owned() })
     );
-    assert!(matches!(
-        verdict(&Outcome::Unroutable, false, 0, &policy(3), 0.5),
-        Some(Verdict::Retry { .. })
-    ));
+    assert!(matches!(verdict(&Outcome::Unroutable, false, 0, &policy(3), 0.5), Some(Verdict::Retry { .. })));
 }
 
 #[test]
@@ -80,10 +77,7 @@ fn what_no_repeat_can_mend_is_dead_at_once() {
 #[test]
 fn an_outcome_that_the_broker_left_out_is_never_taken_for_accepted() {
     assert_eq!(
-        complete(vec![Outcome::Accepted], 3)[1..]
-            .iter()
-            .filter(|o| matches!(o, Outcome::Unknown { .. }))
-            .count(),
+        complete(vec![Outcome::Accepted], 3)[1..].iter().filter(|o| matches!(o, Outcome::Unknown { .. })).count(),
         2
     );
     assert_eq!(complete(vec![Outcome::Accepted; 5], 3).len(), 3);

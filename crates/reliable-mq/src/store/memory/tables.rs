@@ -58,13 +58,7 @@ impl Tables {
         }
     }
 
-    pub(super) fn postpone(
-        &mut self,
-        lease: &Lease,
-        queued: &Queued,
-        after: Duration,
-        error: &str,
-    ) -> bool {
+    pub(super) fn postpone(&mut self, lease: &Lease, queued: &Queued, after: Duration, error: &str) -> bool {
         let released = self.delayed.get(&queued.envelope.id).is_some_and(|delayed| !delayed.blocks);
         let Some(envelope) = self.remove(lease, queued) else { return false };
         let delayed = Delayed {
@@ -83,28 +77,16 @@ impl Tables {
 
     pub(super) fn bury(&mut self, lease: &Lease, queued: &Queued, error: &str) -> bool {
         let Some(envelope) = self.remove(lease, queued) else { return false };
-        let letter = DeadLetter {
-            envelope,
-            attempts: queued.attempts + 1,
-            error: error.to_owned(),
-            at: ident::wall_micros(),
-        };
+        let letter =
+            DeadLetter { envelope, attempts: queued.attempts + 1, error: error.to_owned(), at: ident::wall_micros() };
         self.dead.entry(queued.envelope.id.clone()).or_insert(letter);
         true
     }
 
     pub(super) fn log(&mut self, queued: &Queued, status: Status, error: Option<&str>) {
-        let attempt = Attempt {
-            status,
-            attempt: queued.attempts + 1,
-            error: error.map(str::to_owned),
-            at: ident::wall_micros(),
-        };
-        self.history.push((
-            queued.envelope.id.clone(),
-            queued.envelope.topic().to_owned(),
-            attempt,
-        ));
+        let attempt =
+            Attempt { status, attempt: queued.attempts + 1, error: error.map(str::to_owned), at: ident::wall_micros() };
+        self.history.push((queued.envelope.id.clone(), queued.envelope.topic().to_owned(), attempt));
     }
 
     pub(super) fn holds(&self, lease: &Lease) -> bool {

@@ -10,11 +10,7 @@ use crate::{
 
 impl<D: Db> SqlStore<D> {
     /// Enqueues on this connection, in whatever transaction it is in.
-    pub(crate) async fn enqueue_tx(
-        &self,
-        conn: &mut impl Conn<D>,
-        message: &Message,
-    ) -> Result<MessageId, Error> {
+    pub(crate) async fn enqueue_tx(&self, conn: &mut impl Conn<D>, message: &Message) -> Result<MessageId, Error> {
         let id = ident::message_id(message);
         let lane = i64::from(lane(message.key(), &id, lanes::<D>()));
         let headers = row::write_headers(message)?;
@@ -72,12 +68,7 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// Moves held messages to where the relay finds them; answers how many.
-    pub(crate) async fn release_held(
-        &self,
-        conn: &mut D::Connection,
-        xid: &str,
-        hold: &str,
-    ) -> Result<u64, Error> {
+    pub(crate) async fn release_held(&self, conn: &mut D::Connection, xid: &str, hold: &str) -> Result<u64, Error> {
         let conn = &mut Uncaptured(conn);
         // The row locks make a second release at the same time wait, and then find nothing to move.
         let held: Vec<(i64,)> = self
@@ -116,21 +107,11 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// Deletes held messages; answers how many.
-    pub(crate) async fn discard_held(
-        &self,
-        conn: &mut D::Connection,
-        xid: &str,
-        hold: &str,
-    ) -> Result<u64, Error> {
+    pub(crate) async fn discard_held(&self, conn: &mut D::Connection, xid: &str, hold: &str) -> Result<u64, Error> {
         self.discard(&mut Uncaptured(conn), xid, hold).await
     }
 
-    async fn discard(
-        &self,
-        conn: &mut Uncaptured<'_, D>,
-        xid: &str,
-        hold: &str,
-    ) -> Result<u64, Error> {
+    async fn discard(&self, conn: &mut Uncaptured<'_, D>, xid: &str, hold: &str) -> Result<u64, Error> {
         let delete = self.sql.sql("delete from mq_held where xid = ? and hold_id = ?");
         Ok(delete.bind(xid).bind(hold).execute(conn).await?)
     }

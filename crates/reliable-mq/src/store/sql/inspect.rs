@@ -89,21 +89,14 @@ impl<D: Db> SqlStore<D> {
             .bind(limit(most))
             .fetch_all(&mut self.pool.acquire().await.map_err(BackendError::from)?)
             .await?;
-        let rows = rows.into_iter().map(
-            |(id, topic, key, headers, payload, enqueued_at, spent, error, at)| {
-                let envelope =
-                    envelope(D::DIALECT.name(), id, topic, key, &headers, payload, enqueued_at)?;
-                Ok(DeadLetter { envelope, attempts: attempts(spent), error, at })
-            },
-        );
+        let rows = rows.into_iter().map(|(id, topic, key, headers, payload, enqueued_at, spent, error, at)| {
+            let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, enqueued_at)?;
+            Ok(DeadLetter { envelope, attempts: attempts(spent), error, at })
+        });
         rows.collect()
     }
 
-    pub(super) async fn replay_dead(
-        &self,
-        id: &MessageId,
-        window: Option<Duration>,
-    ) -> Result<bool, Error> {
+    pub(super) async fn replay_dead(&self, id: &MessageId, window: Option<Duration>) -> Result<bool, Error> {
         let mut tx = begin(&self.pool).await?;
         let age: Option<(i64,)> = self
             .sql
@@ -123,11 +116,7 @@ impl<D: Db> SqlStore<D> {
             .bind(id.as_str())
             .execute(&mut tx)
             .await?;
-        self.sql
-            .sql("delete from mq_dead where message_id = ?")
-            .bind(id.as_str())
-            .execute(&mut tx)
-            .await?;
+        self.sql.sql("delete from mq_dead where message_id = ?").bind(id.as_str()).execute(&mut tx).await?;
         commit(tx).await?;
         self.arrivals.notify_one();
         Ok(true)
@@ -150,7 +139,6 @@ impl<D: Db> SqlStore<D> {
 }
 
 fn status_of<D: Db>(word: &str) -> Result<Status, BackendError> {
-    Status::parse(word).ok_or_else(|| {
-        BackendError::corrupt(D::DIALECT.name(), "a status that this version does not know")
-    })
+    Status::parse(word)
+        .ok_or_else(|| BackendError::corrupt(D::DIALECT.name(), "a status that this version does not know"))
 }

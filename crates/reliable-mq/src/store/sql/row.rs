@@ -17,12 +17,7 @@ pub(super) type HotRow = (i64, String, String, Option<String>, String, Vec<u8>, 
 pub(super) fn queued_hot<D: Db>(lease: &Lease, row: HotRow) -> Result<Queued, Error> {
     let (sequence, id, topic, key, headers, payload, at) = row;
     let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
-    Ok(Queued {
-        envelope: with_origin(envelope, lease, sequence),
-        place: Place::Hot,
-        sequence,
-        attempts: 0,
-    })
+    Ok(Queued { envelope: with_origin(envelope, lease, sequence), place: Place::Hot, sequence, attempts: 0 })
 }
 
 pub(super) fn with_origin(envelope: Envelope, lease: &Lease, sequence: i64) -> Envelope {
@@ -42,14 +37,8 @@ pub(crate) fn envelope(
     enqueued_at: i64,
 ) -> Result<Envelope, Error> {
     let headers = read_headers(backend, headers)?;
-    let message = Message {
-        id: None,
-        topic,
-        key,
-        headers,
-        payload: Bytes::from(payload),
-        delay: std::time::Duration::ZERO,
-    };
+    let message =
+        Message { id: None, topic, key, headers, payload: Bytes::from(payload), delay: std::time::Duration::ZERO };
     Ok(Envelope::new(MessageId::trusted(id), message, enqueued_at))
 }
 
@@ -57,10 +46,7 @@ pub(crate) fn write_headers(message: &Message) -> Result<String, Error> {
     Ok(serde_json::to_string(message.headers()).map_err(MessageError::Encode)?)
 }
 
-fn read_headers(
-    backend: &'static str,
-    text: &str,
-) -> Result<BTreeMap<String, String>, BackendError> {
+fn read_headers(backend: &'static str, text: &str) -> Result<BTreeMap<String, String>, BackendError> {
     serde_json::from_str(text).map_err(|error| BackendError::corrupt(backend, error))
 }
 

@@ -32,10 +32,7 @@ impl<D: Db> SqlStore<D> {
         match next {
             None => return Ok(Due::default()),
             Some((wait,)) if wait > 0 => {
-                return Ok(Due {
-                    ready: Vec::new(),
-                    next: Some(Duration::from_micros(wait.unsigned_abs())),
-                });
+                return Ok(Due { ready: Vec::new(), next: Some(Duration::from_micros(wait.unsigned_abs())) });
             }
             Some(_) => {}
         }
@@ -49,12 +46,11 @@ impl<D: Db> SqlStore<D> {
             .bind(limit(most))
             .fetch_all(&mut conn)
             .await?;
-        let ready =
-            rows.into_iter().map(|(sequence, id, topic, key, headers, payload, at, spent)| {
-                let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
-                let envelope = with_origin(envelope, lease, sequence);
-                Ok(Queued { envelope, place: Place::Delayed, sequence, attempts: attempts(spent) })
-            });
+        let ready = rows.into_iter().map(|(sequence, id, topic, key, headers, payload, at, spent)| {
+            let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
+            let envelope = with_origin(envelope, lease, sequence);
+            Ok(Queued { envelope, place: Place::Delayed, sequence, attempts: attempts(spent) })
+        });
         Ok(Due { ready: ready.collect::<Result<_, Error>>()?, next: None })
     }
 
@@ -84,9 +80,7 @@ impl<D: Db> SqlStore<D> {
             let moved = match verdict {
                 Verdict::Sent => self.forget(&mut tx, lease, queued).await?,
                 _ if report.fenced => continue,
-                Verdict::Retry { after, error } => {
-                    self.postpone(&mut tx, lease, queued, *after, error).await?
-                }
+                Verdict::Retry { after, error } => self.postpone(&mut tx, lease, queued, *after, error).await?,
                 Verdict::Dead { error } => self.bury(&mut tx, lease, queued, error).await?,
             };
             if !moved {
@@ -109,17 +103,10 @@ impl<D: Db> SqlStore<D> {
         Ok(report)
     }
 
-    async fn forget(
-        &self,
-        conn: &mut impl Conn<D>,
-        lease: &Lease,
-        queued: &Queued,
-    ) -> Result<bool, BackendError> {
+    async fn forget(&self, conn: &mut impl Conn<D>, lease: &Lease, queued: &Queued) -> Result<bool, BackendError> {
         let delete = match queued.place {
             Place::Hot => "delete from mq_hot where shard = ? and id = ? and message_id = ?",
-            Place::Delayed => {
-                "delete from mq_delayed where shard = ? and hot_id = ? and message_id = ?"
-            }
+            Place::Delayed => "delete from mq_delayed where shard = ? and hot_id = ? and message_id = ?",
         };
         let delete = self.sql.sql(delete).bind(i64::from(lease.lane)).bind(queued.sequence);
         Ok(delete.bind(queued.envelope.id.as_str()).execute(conn).await? == 1)
