@@ -61,14 +61,14 @@ pub fn router(app: &Arc<App>) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This address does not take that kind of request.")
         })
         .layer(from_fn_with_state(Arc::clone(app), visit::layer));
-    Router::new()
+    let plain = Router::new()
         .route("/static/shop.css", get(|| fixed(pages::STYLESHEET, "text/css; charset=utf-8")))
         .route("/static/mark.svg", get(|| fixed(pages::MARK, "image/svg+xml")))
         .route("/static/p/{file}", get(product_picture))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
-        .merge(pages)
-        .with_state(Arc::clone(app))
+        .route_layer(from_fn_with_state(Arc::clone(app), visit::plain_layer));
+    plain.merge(pages).with_state(Arc::clone(app))
 }
 
 async fn fixed(text: &'static str, kind: &'static str) -> Response {
@@ -81,14 +81,14 @@ async fn product_picture(State(app): State<Arc<App>>, Path(file): Path<String>) 
             let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=3600")];
             (headers, picture(&product.sku)).into_response()
         }
-        None => StatusCode::NOT_FOUND.into_response(),
+        None => Problem::not_found("There is no such picture.").into_response(),
     }
 }
 
 /// 200 while every store answers and the shop is not about to stop.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.draining.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
+        return Problem::busy("draining").into_response();
     }
     let mut down = Vec::new();
     for (name, pool) in [
@@ -110,6 +110,6 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     }
     match down.is_empty() {
         true => "ok".into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, format!("down: {}", down.join(", "))).into_response(),
+        false => Problem::busy(format!("down: {}", down.join(", "))).into_response(),
     }
 }

@@ -4,6 +4,7 @@
 //! [`notify`]. [`stores`] opens what they live in, [`app`] puts them behind HTTP.
 
 pub mod app;
+pub mod body;
 pub mod cart;
 pub mod catalog;
 pub mod checkout;

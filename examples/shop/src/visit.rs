@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -12,13 +12,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::body::{self, Arrival};
 use crate::form::Form;
 use crate::pages::{self, Chrome, ErrorPage};
 use crate::problem::Problem;
 use crate::session::{Member, Session, set_cookie};
 
-/// The longest form body.
-const MAX_BODY: usize = 64 * 1024;
 /// Where people wanted to go when they were sent to the login page.
 pub const RETURN_COOKIE: &str = "shop_return";
 
@@ -36,6 +35,13 @@ pub struct Visit {
 }
 
 impl Visit {
+    fn new(session: Session, request: &Request) -> Self {
+        let accept = request.headers().get_all(header::ACCEPT);
+        let json = accept.iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Self { session, json, path, headers: request.headers().clone() }
+    }
+
     /// The member who asks.
     ///
     /// # Errors
@@ -127,11 +133,12 @@ impl FromRequest<Arc<App>> for Post {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::from_request_parts(&mut parts, app).await?;
-        let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "A form is at most 64 KiB.");
-        let announced =
-            parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > MAX_BODY) {
-            return Err(too_large());
+        match parts.extensions.get::<Arrival>() {
+            Some(Arrival::Whole) => {}
+            Some(Arrival::TooLong) => {
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "A form is at most 64 KiB."));
+            }
+            _ => return Err(Problem::new(StatusCode::BAD_REQUEST, "The form did not arrive whole. Send it again.")),
         }
         let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
         let kind = kind.split(';').next().unwrap_or("").trim();
@@ -139,7 +146,7 @@ impl FromRequest<Arc<App>> for Post {
             let detail = "Send the form as application/x-www-form-urlencoded.";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        let form = Form::parse(&to_bytes(body, MAX_BODY).await.map_err(|_| too_large())?);
+        let form = Form::parse(&Bytes::from_request(Request::new(body), app).await.map_err(Problem::internal)?);
         if let Some(origin) = parts.headers.get(header::ORIGIN)
             && origin.as_bytes() != app.origin.as_bytes()
         {
@@ -154,10 +161,8 @@ impl FromRequest<Arc<App>> for Post {
 
 /// The layer around all pages: finds the session, renders problems (also the framework's), sends the cookie of a new
 /// guest, sets the headers that every page has.
-pub async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let accept = request.headers().get_all(header::ACCEPT);
-    let json = accept.iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut request = body::taken(request).await;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let found = app.sessions.find(request.headers()).await;
     let failed = found.as_ref().err().map(|_| Problem::busy("The shop is busy right now."));
@@ -165,7 +170,7 @@ pub async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next
         tracing::warn!(%error, "sessions cannot be read");
         Session::unreadable()
     });
-    let visit = Visit { session, json, path, headers: request.headers().clone() };
+    let visit = Visit::new(session, &request);
     request.extensions_mut().insert(visit.clone());
 
     let response = match failed {
@@ -189,13 +194,24 @@ pub async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next
     response
 }
 
+/// The layer around what needs no session: only renders problems.
+pub async fn plain_layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let request = body::taken(request).await;
+    let visit = Visit::new(Session::guest(), &request);
+    rendered(&app, &visit, next.run(request).await)
+}
+
 /// A problem, or an error of the framework's own, in the form that the visit accepts.
 fn rendered(app: &App, visit: &Visit, mut response: Response) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }
-    let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::new(status, ""));
+    let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| match status {
+        // The framework has only one: an address that cannot be decoded, so nothing is there.
+        StatusCode::BAD_REQUEST => Problem::not_found("There is nothing at this address."),
+        _ => Problem::new(status, ""),
+    });
     let mut shown = visit.render(app, &problem);
     for name in [header::ALLOW, header::RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {
