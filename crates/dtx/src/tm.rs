@@ -8,6 +8,7 @@ use onceward_backend::internal::{Progress, mark, work};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::DtxError;
 use crate::context::{self, Global};
@@ -123,7 +124,8 @@ impl Dtx {
         let xid = self.0.coordinator.begin(&options.name, options.timeout).await?;
         let open = Open { dtx: self, xid: Some(xid.clone()) };
         let global = Global::new(xid, options.name, deadline);
-        match context::scope(global.clone(), work(global.clone())).await {
+        let span = tracing::info_span!("onceward.dtx.run", name = global.name(), xid = global.xid());
+        match context::scope(global.clone(), work(global.clone())).instrument(span).await {
             Ok(value) => {
                 self.finish(&global, open).await?;
                 Ok(value)

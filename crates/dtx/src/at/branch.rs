@@ -9,6 +9,7 @@ use onceward_backend::internal::{begin, random_unit};
 use onceward_backend::{Conn, Hold};
 use sqlx::Executor;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::At;
 use super::capture::AtDb;
@@ -133,7 +134,8 @@ impl<D: AtDb> At<D> {
         F: Future<Output = Result<T, E>> + Send,
     {
         let global = context::current().ok_or(DtxError::NoTransaction)?;
-        self.repeat(Some(&global), work).await
+        let span = tracing::info_span!("onceward.dtx.branch", resource = self.resource_id(), xid = global.xid());
+        self.repeat(Some(&global), work).instrument(span).await
     }
 
     /// Runs `work` in a transaction of its own, outside of any global one, that does not overwrite what a global
@@ -146,7 +148,8 @@ impl<D: AtDb> At<D> {
         E: From<DtxError>,
         F: Future<Output = Result<T, E>> + Send,
     {
-        self.repeat(None, work).await
+        let span = tracing::info_span!("onceward.dtx.local", resource = self.resource_id());
+        self.repeat(None, work).instrument(span).await
     }
 
     /// Opens a branch of the current global transaction that you end yourself.

@@ -12,6 +12,7 @@ mod differential;
 mod executor;
 mod global;
 mod held;
+mod order;
 mod parked;
 mod refused;
 mod world;
