@@ -41,12 +41,7 @@ impl Record {
     /// # Errors
     /// As above, and [`UnknownLine`](Error::UnknownLine), [`Limit`](Error::Limit) or [`Invalid`](Error::Invalid) for the
     /// first command that cannot be carried out. The record is then as it was.
-    pub fn apply(
-        &mut self,
-        batch: &[Command],
-        change: &Change,
-        now: u64,
-    ) -> Result<Applied, Error> {
+    pub fn apply(&mut self, batch: &[Command], change: &Change, now: u64) -> Result<Applied, Error> {
         check_batch(batch)?;
         if let Some(operation) = change.operation {
             if let Some(version) = self.ring.version_of(operation.id) {

@@ -16,9 +16,7 @@ use turns::Turns;
 use crate::error::Error;
 use crate::merge::{Bought, Taken};
 use crate::store::Store;
-use crate::types::{
-    Applied, Cart, Change, Command, Item, LineKey, Operation, OperationId, OrderId, Owner,
-};
+use crate::types::{Applied, Cart, Change, Command, Item, LineKey, Operation, OperationId, OrderId, Owner};
 
 /// The carts of a shop. Cheap to clone; clones share everything.
 ///
@@ -68,14 +66,8 @@ impl Carts {
     ///
     /// # Errors
     /// [`Error::Invalid`] for 0 or more than `i32::MAX` pieces, and those of [`apply`](Self::apply).
-    pub async fn add(
-        &self,
-        owner: &Owner,
-        item: impl Into<Item>,
-        quantity: u32,
-    ) -> Result<Applied, Error> {
-        let delta = i32::try_from(quantity)
-            .map_err(|_| Error::Invalid("a quantity is at most 2147483647"))?;
+    pub async fn add(&self, owner: &Owner, item: impl Into<Item>, quantity: u32) -> Result<Applied, Error> {
+        let delta = i32::try_from(quantity).map_err(|_| Error::Invalid("a quantity is at most 2147483647"))?;
         self.apply(owner, &[Command::Add { item: item.into(), delta }]).await
     }
 
@@ -91,12 +83,7 @@ impl Carts {
     ///
     /// # Errors
     /// [`Error::UnknownLine`] if the cart does not hold it, and those of [`apply`](Self::apply).
-    pub async fn check(
-        &self,
-        owner: &Owner,
-        key: &LineKey,
-        checked: bool,
-    ) -> Result<Applied, Error> {
+    pub async fn check(&self, owner: &Owner, key: &LineKey, checked: bool) -> Result<Applied, Error> {
         self.apply(owner, &[Command::Check { key: key.clone(), checked }]).await
     }
 
@@ -145,8 +132,7 @@ impl Carts {
         let mut in_doubt = false;
         let (mut failures, mut overtaken) = (0, 0);
         let outcome = loop {
-            let change =
-                self.change(owner).with_operation(Some(Operation { id, seen_version: seen }));
+            let change = self.change(owner).with_operation(Some(Operation { id, seen_version: seen }));
             match self.store.apply(owner, batch, &change).await {
                 // Never sent with an unknown outcome: it was not applied, so the version read now is one seen before.
                 Err(Error::StaleOp { current }) if !in_doubt && overtaken < OVERTAKEN => {
@@ -160,11 +146,7 @@ impl Carts {
                     in_doubt |= error.is_outcome_unknown();
                     failures += 1;
                     if !self.options.retry.allows(failures) {
-                        break Err(if in_doubt && !error.is_outcome_unknown() {
-                            Error::OutcomeUnknown
-                        } else {
-                            error
-                        });
+                        break Err(if in_doubt && !error.is_outcome_unknown() { Error::OutcomeUnknown } else { error });
                     }
                     self.pause(failures).await;
                 }
@@ -202,12 +184,7 @@ impl Carts {
     /// # Errors
     /// [`Error::Sealed`] if the guest's cart was merged into a member's: take it out there.
     #[tracing::instrument(name = "onceward.cart.take", level = "debug", skip_all)]
-    pub async fn take(
-        &self,
-        owner: &Owner,
-        order: &OrderId,
-        lines: &[Bought],
-    ) -> Result<Taken, Error> {
+    pub async fn take(&self, owner: &Owner, order: &OrderId, lines: &[Bought]) -> Result<Taken, Error> {
         self.repeat(|| self.store.take(owner, order, lines, self.options.mark_ttl)).await
     }
 

@@ -7,11 +7,7 @@
 //!
 //! Each case gets a store of its own. What a store cannot do by its [`Capabilities`](crate::Capabilities) is skipped, and
 //! the output says so.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "these are tests: a panic is the report"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests: a panic is the report")]
 
 pub mod cases;
 mod faulty;
@@ -26,8 +22,8 @@ pub use faulty::{Faulty, Step};
 pub use random::Random;
 
 use crate::{
-    Applied, Bought, Carts, Change, Command, GuestId, Item, LineKey, MemberId, Operation,
-    OperationId, OrderId, Owner, Sku, Store,
+    Applied, Bought, Carts, Change, Command, GuestId, Item, LineKey, MemberId, Operation, OperationId, OrderId, Owner,
+    Sku, Store,
 };
 
 /// A store to test, and what must live as long.

@@ -17,6 +17,6 @@ pub use error::{Error, Exceeded, LimitKind};
 pub use merge::{Bought, MergeReport, MergeTtl, Seal, Sealing, Stage, Taken, Unfinished};
 pub use store::{Absorb, Capabilities, Durability, Store};
 pub use types::{
-    Applied, Cart, Change, Clamped, Command, GuestId, Item, Limits, Line, LineKey, MemberId,
-    MergeId, OnExcess, Operation, OperationId, OrderId, Owner, PriceHint, Sku,
+    Applied, Cart, Change, Clamped, Command, GuestId, Item, Limits, Line, LineKey, MemberId, MergeId, OnExcess,
+    Operation, OperationId, OrderId, Owner, PriceHint, Sku,
 };

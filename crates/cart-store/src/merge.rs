@@ -237,10 +237,7 @@ impl Record {
                 report.quantity += u64::from(kept - quantity);
                 changed = true;
             }
-            let line = self
-                .lines
-                .entry(guest.key.clone())
-                .or_insert_with(|| Line { quantity: 0, ..guest.clone() });
+            let line = self.lines.entry(guest.key.clone()).or_insert_with(|| Line { quantity: 0, ..guest.clone() });
             line.quantity = kept;
             changed |= guest.checked && !line.checked;
             line.checked |= guest.checked;

@@ -25,9 +25,7 @@ pub use sql::SqliteStore;
 
 use crate::error::Error;
 use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Taken, Unfinished};
-use crate::types::{
-    Applied, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, OrderId, Owner,
-};
+use crate::types::{Applied, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, OrderId, Owner};
 
 /// Where carts are kept. Every method is one atomic change of one cart, or none; the rules are those of
 /// [`Record`](crate::Record).
@@ -47,34 +45,18 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of `Record::apply`, and [`Error::Contended`].
-    async fn apply(
-        &self,
-        owner: &Owner,
-        batch: &[Command],
-        change: &Change,
-    ) -> Result<Applied, Error>;
+    async fn apply(&self, owner: &Owner, batch: &[Command], change: &Change) -> Result<Applied, Error>;
 
     /// Seals the guest's cart for a merge into the member's, or answers what it is sealed for already. Creates a settled
     /// record if there is no cart, so that a late write is not lost.
     ///
     /// # Errors
     /// [`Error::Sealed`] if it is sealed for another member.
-    async fn seal(
-        &self,
-        guest: &GuestId,
-        into: &MemberId,
-        merge: MergeId,
-        ttl: MergeTtl,
-    ) -> Result<Sealing, Error>;
+    async fn seal(&self, guest: &GuestId, into: &MemberId, merge: MergeId, ttl: MergeTtl) -> Result<Sealing, Error>;
 
     /// Adds `lines` to the member's cart once per merge, as [`Record::absorb`](crate::Record::absorb) says, and keeps the
     /// report for `absorb.mark_ttl`: a repeat is answered with it.
-    async fn absorb(
-        &self,
-        member: &MemberId,
-        lines: &[Line],
-        absorb: &Absorb,
-    ) -> Result<MergeReport, Error>;
+    async fn absorb(&self, member: &MemberId, lines: &[Line], absorb: &Absorb) -> Result<MergeReport, Error>;
 
     /// Ends the merge of a sealed guest cart. The record keeps its lines for `ttl`. Nothing to do if there is no cart, it is
     /// sealed for another merge or tombstoned already.
@@ -85,25 +67,14 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Guest carts that have been sealed for at least `sealed` or tombstoned for at least `tombstoned`, up to about `limit`
     /// of them.
-    async fn unfinished(
-        &self,
-        sealed: Duration,
-        tombstoned: Duration,
-        limit: u32,
-    ) -> Result<Vec<Unfinished>, Error>;
+    async fn unfinished(&self, sealed: Duration, tombstoned: Duration, limit: u32) -> Result<Vec<Unfinished>, Error>;
 
     /// Takes out what an order bought, once per order, as [`Record::take`](crate::Record::take) says, and keeps the answer
     /// for `mark_ttl`: a repeat is answered with it. Never creates a cart.
     ///
     /// # Errors
     /// [`Error::Sealed`] if the cart was merged into another.
-    async fn take(
-        &self,
-        owner: &Owner,
-        order: &OrderId,
-        lines: &[Bought],
-        mark_ttl: Duration,
-    ) -> Result<Taken, Error>;
+    async fn take(&self, owner: &Owner, order: &OrderId, lines: &[Bought], mark_ttl: Duration) -> Result<Taken, Error>;
 
     /// Removes the cart and all that is remembered about it: operations, merges, orders. False if there was no cart.
     async fn delete(&self, owner: &Owner) -> Result<bool, Error>;

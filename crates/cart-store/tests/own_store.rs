@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use onceward_cart_store::conformance::Fixture;
 use onceward_cart_store::{
-    Absorb, Applied, Bought, Capabilities, Cart, Change, Command, Durability, Error, GuestId, Line,
-    MemberId, MergeId, MergeReport, MergeTtl, OrderId, Owner, Record, Sealing, Stage, Store, Taken,
-    Unfinished, async_trait,
+    Absorb, Applied, Bought, Capabilities, Cart, Change, Command, Durability, Error, GuestId, Line, MemberId, MergeId,
+    MergeReport, MergeTtl, OrderId, Owner, Record, Sealing, Stage, Store, Taken, Unfinished, async_trait,
 };
 
 include!("own_store/one_lock.rs");

@@ -15,8 +15,8 @@ use onceward_cart_store::conformance::cases::races::many_processes;
 use onceward_cart_store::conformance::{Fixture, block_on};
 use onceward_cart_store::store::RedisStore;
 use onceward_cart_store::{
-    Bought, Carts, Change, Command, GuestId, Item, LineKey, MemberId, MergeId, MergeTtl, Operation,
-    OperationId, OrderId, Owner, PriceHint, Sku, Store,
+    Bought, Carts, Change, Command, GuestId, Item, LineKey, MemberId, MergeId, MergeTtl, Operation, OperationId,
+    OrderId, Owner, PriceHint, Sku, Store,
 };
 
 /// In few partitions, since listing merges asks each.
@@ -33,10 +33,7 @@ onceward_cart_store::conformance!(async || {
 
 fn priced(n: usize) -> Command {
     let hint = PriceHint { amount: 129_900, currency: *b"EUR" };
-    Command::Add {
-        item: Item::new(Sku::new(format!("sku-{n:04}")).unwrap()).with_price_hint(hint),
-        delta: 2,
-    }
+    Command::Add { item: Item::new(Sku::new(format!("sku-{n:04}")).unwrap()).with_price_hint(hint), delta: 2 }
 }
 
 async fn keys(redis: &Redis, pattern: &str) -> Vec<String> {
@@ -72,18 +69,14 @@ fn a_cart_of_five_lines_with_its_operations_takes_at_most_400_bytes() {
         let owner = Owner::from(GuestId::random());
         let ttl = Some(Duration::from_hours(24 * 30));
         for n in 0..10 {
-            let operation =
-                Operation { id: OperationId::random(), seen_version: u32::try_from(n).unwrap() };
+            let operation = Operation { id: OperationId::random(), seen_version: u32::try_from(n).unwrap() };
             let change = Change::default().with_operation(Some(operation)).with_ttl(ttl);
             store.apply(&owner, &[priced(n % 5)], &change).await.unwrap();
         }
         assert_eq!(store.get(&owner).await.unwrap().unwrap().lines.len(), 5);
         let found = keys(&redis, "cart:*").await;
         let bytes: u64 = ask(&redis, &["MEMORY", "USAGE", &found[0], "SAMPLES", "0"]).await;
-        println!(
-            "a cart of five priced lines with six operations: {bytes} bytes, key of {}",
-            found[0].len()
-        );
+        println!("a cart of five priced lines with six operations: {bytes} bytes, key of {}", found[0].len());
         assert_eq!(ask::<u64>(&redis, &["HLEN", &found[0]]).await, 6);
         assert_eq!(ask::<String>(&redis, &["OBJECT", "ENCODING", &found[0]]).await, "listpack");
         assert!(bytes <= 400, "{bytes}");
@@ -129,8 +122,7 @@ fn sealed_carts_live_seven_days_and_tombstones_one() {
     block_on(async {
         let prefix = testkit::redis::prefix();
         let (store, redis) = store(&prefix).await;
-        let (guest, member, merge) =
-            (GuestId::random(), MemberId::new("ann").unwrap(), MergeId::random());
+        let (guest, member, merge) = (GuestId::random(), MemberId::new("ann").unwrap(), MergeId::random());
         store.apply(&guest.into(), &[priced(1)], &Change::default()).await.unwrap();
         let found = keys(&redis, "cart:*").await;
         assert_eq!(ask::<i64>(&redis, &["TTL", &found[0]]).await, -1);
@@ -223,11 +215,7 @@ fn marks_are_kept_as_long_as_they_live_and_no_longer() {
         let tea = [Bought::new(LineKey::new("tea").unwrap(), 1)];
         let (short, long) = (Duration::from_millis(50), Duration::from_hours(1));
         let take = async |n: u32, ttl| {
-            store
-                .take(&owner, &OrderId::new(n.to_string()).unwrap(), &tea, ttl)
-                .await
-                .unwrap()
-                .replayed
+            store.take(&owner, &OrderId::new(n.to_string()).unwrap(), &tea, ttl).await.unwrap().replayed
         };
         for n in 0..40 {
             assert!(!take(n, if n % 2 == 0 { long } else { short }).await);

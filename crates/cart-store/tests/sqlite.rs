@@ -14,9 +14,7 @@ use onceward_cart_store::conformance::cases::model::against_the_model;
 use onceward_cart_store::conformance::cases::races::many_processes;
 use onceward_cart_store::conformance::{Fixture, block_on};
 use onceward_cart_store::store::SqliteStore;
-use onceward_cart_store::{
-    Carts, Change, Command, GuestId, Item, MemberId, Operation, OperationId, Owner, Sku, Store,
-};
+use onceward_cart_store::{Carts, Change, Command, GuestId, Item, MemberId, Operation, OperationId, Owner, Sku, Store};
 
 async fn open(path: &Path) -> SqliteStore {
     let store = SqliteStore::new(sqlite::open(path).await.unwrap());
@@ -37,8 +35,8 @@ fn operations_are_remembered_across_a_restart() {
         let path = folder.path().join("carts.db");
         let owner = Owner::from(GuestId::random());
         let tea = [Command::Add { item: Item::new(Sku::new("tea").unwrap()), delta: 1 }];
-        let change = Change::default()
-            .with_operation(Some(Operation { id: OperationId::of("first"), seen_version: 0 }));
+        let change =
+            Change::default().with_operation(Some(Operation { id: OperationId::of("first"), seen_version: 0 }));
         for restarted in [false, true] {
             let store = open(&path).await;
             assert_eq!(store.apply(&owner, &tea, &change).await.unwrap().replayed, restarted);

@@ -38,10 +38,7 @@ impl Run<'_> {
             Command::Add { item, delta } => self.add(item, i64::from(*delta)),
             Command::Set { key, quantity } => self.set(key, *quantity),
             Command::Check { key, checked } => {
-                let line = self
-                    .lines
-                    .get_mut(key)
-                    .ok_or_else(|| Error::UnknownLine { key: key.clone() })?;
+                let line = self.lines.get_mut(key).ok_or_else(|| Error::UnknownLine { key: key.clone() })?;
                 self.changed |= line.checked != *checked;
                 line.checked = *checked;
                 Ok(())
@@ -82,13 +79,8 @@ impl Run<'_> {
         }
         // A lowered limit does not take away what is there already.
         let most = self.limits.quantity().max(held);
-        let kept = if delta < 0 {
-            u32::try_from(total).unwrap_or(held)
-        } else {
-            self.bounded(&key, total, most)?
-        };
-        let line =
-            self.lines.entry(key).or_insert_with_key(|key| Line::new(key.clone(), 0, self.now));
+        let kept = if delta < 0 { u32::try_from(total).unwrap_or(held) } else { self.bounded(&key, total, most)? };
+        let line = self.lines.entry(key).or_insert_with_key(|key| Line::new(key.clone(), 0, self.now));
         self.changed |= line.quantity != kept;
         line.quantity = kept;
         if item.price_hint.is_some() {

@@ -110,8 +110,7 @@ pub(crate) fn read_meta(bytes: &[u8], record: &mut Record) -> Result<(), Unreada
     let mut version = record.version;
     for _ in 0..count {
         let [distance] = rest.array()?;
-        version =
-            version.checked_sub(u32::from(distance)).ok_or("operations older than the cart")?;
+        version = version.checked_sub(u32::from(distance)).ok_or("operations older than the cart")?;
         record.ring.entries.push((OperationId::from_bytes(rest.array()?), version));
     }
     if rest.0.is_empty() && count <= Ring::SIZE { Ok(()) } else { Err("the state of a cart") }
@@ -176,8 +175,7 @@ impl MergeReport {
     pub fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
         let mut rest = Reader(bytes);
         rest.format()?;
-        let (version, lines, quantity) =
-            (rest.u32()?, rest.u32()?, u64::from_be_bytes(rest.array()?));
+        let (version, lines, quantity) = (rest.u32()?, rest.u32()?, u64::from_be_bytes(rest.array()?));
         let mut clamped = Vec::new();
         while !rest.0.is_empty() {
             clamped.push(Clamped {
@@ -207,11 +205,7 @@ impl Taken {
         let mut rest = Reader(bytes);
         rest.format()?;
         let (version, quantity) = (rest.u32()?, u64::from_be_bytes(rest.array()?));
-        if rest.0.is_empty() {
-            Ok(Self { version, quantity, replayed: false })
-        } else {
-            Err("an order mark")
-        }
+        if rest.0.is_empty() { Ok(Self { version, quantity, replayed: false }) } else { Err("an order mark") }
     }
 }
 

@@ -10,11 +10,7 @@ use crate::types::{Item, Limits, OnExcess, Operation, OperationId, PriceHint, Sk
 
 /// What a sender does whose answer may be lost: it sends the same operation again until it hears something. Many senders,
 /// in random order. Answers how often each operation was counted, and how many ended without knowing.
-fn senders(
-    seed: u64,
-    mut send: impl FnMut(Operation) -> Option<bool>,
-    version: impl Fn() -> u32,
-) -> (u32, u32) {
+fn senders(seed: u64, mut send: impl FnMut(Operation) -> Option<bool>, version: impl Fn() -> u32) -> (u32, u32) {
     const SENDERS: u32 = 32;
     let mut random = Random::new(seed);
     let mut counted: HashMap<OperationId, u32> = HashMap::new();
@@ -24,13 +20,7 @@ fn senders(
         let sender = &mut pending[random.below(SENDERS) as usize];
         let (operation, repeated) = *sender.get_or_insert_with(|| {
             made += 1;
-            (
-                Operation {
-                    id: OperationId::from_bytes(made.to_be_bytes()),
-                    seen_version: version(),
-                },
-                false,
-            )
+            (Operation { id: OperationId::from_bytes(made.to_be_bytes()), seen_version: version() }, false)
         });
         match send(operation) {
             Some(fresh) => {
@@ -113,9 +103,7 @@ fn sku() -> impl Strategy<Value = Sku> {
 
 fn command() -> impl Strategy<Value = Command> {
     let key = || sku().prop_map(|sku| LineKey::of(&sku));
-    let hint = proptest::option::of(
-        any::<i64>().prop_map(|amount| PriceHint { amount, currency: *b"EUR" }),
-    );
+    let hint = proptest::option::of(any::<i64>().prop_map(|amount| PriceHint { amount, currency: *b"EUR" }));
     prop_oneof![
         4 => (sku(), hint, -3..9_i32).prop_map(|(sku, price_hint, delta)| Command::Add { item: Item { sku, price_hint }, delta }),
         2 => (key(), 0..14_u32).prop_map(|(key, quantity)| Command::Set { key, quantity }),

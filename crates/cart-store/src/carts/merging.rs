@@ -42,7 +42,8 @@ impl Carts {
         if sealing.stage == Stage::Sealed {
             self.tombstone(guest, &sealing).await?;
         }
-        metrics::counter!("onceward_cart_merges_total", "replayed" => if report.replayed { "yes" } else { "no" }).increment(1);
+        metrics::counter!("onceward_cart_merges_total", "replayed" => if report.replayed { "yes" } else { "no" })
+            .increment(1);
         Ok(report)
     }
 
@@ -55,9 +56,7 @@ impl Carts {
     #[tracing::instrument(name = "onceward.cart.finish_merges", level = "debug", skip_all)]
     pub async fn finish_merges(&self) -> Result<MergeSweep, Error> {
         let options = &self.options;
-        let found = self
-            .repeat(|| self.store.unfinished(options.finish_after, options.recheck_after, AT_ONCE))
-            .await?;
+        let found = self.repeat(|| self.store.unfinished(options.finish_after, options.recheck_after, AT_ONCE)).await?;
         let mut sweep = MergeSweep::default();
         for merge in found {
             match self.finish(&merge).await {
@@ -78,8 +77,7 @@ impl Carts {
     /// # Errors
     /// [`Error::Backend`].
     pub async fn unfinished_merges(&self, older_than: Duration) -> Result<Vec<Unfinished>, Error> {
-        let found =
-            self.repeat(|| self.store.unfinished(older_than, Duration::MAX, LISTED)).await?;
+        let found = self.repeat(|| self.store.unfinished(older_than, Duration::MAX, LISTED)).await?;
         Ok(found.into_iter().filter(|merge| merge.stage == Stage::Sealed).collect())
     }
 
@@ -96,8 +94,7 @@ impl Carts {
 
     async fn seal(&self, guest: &GuestId, member: &MemberId) -> Result<Sealing, Error> {
         let merge = MergeId::random();
-        let sealing =
-            self.repeat(|| self.store.seal(guest, member, merge, self.options.merge_ttl)).await?;
+        let sealing = self.repeat(|| self.store.seal(guest, member, merge, self.options.merge_ttl)).await?;
         mark("cart.sealed");
         Ok(sealing)
     }
@@ -108,21 +105,16 @@ impl Carts {
         }
         let ttl = self.options.merge_ttl;
         // Forgotten before the guest's record is gone, a merge would count twice.
-        let mark_ttl =
-            self.options.mark_ttl.max(ttl.sealed.saturating_add(ttl.tombstoned).saturating_mul(2));
+        let mark_ttl = self.options.mark_ttl.max(ttl.sealed.saturating_add(ttl.tombstoned).saturating_mul(2));
         let owner = Owner::Member(member.clone());
-        let absorb =
-            Absorb::new(sealing.merge, self.options.limits, mark_ttl).with_ttl(self.ttl(&owner));
+        let absorb = Absorb::new(sealing.merge, self.options.limits, mark_ttl).with_ttl(self.ttl(&owner));
         let report = self.repeat(|| self.store.absorb(member, &sealing.lines, &absorb)).await?;
         mark("cart.absorbed");
         Ok(report)
     }
 
     async fn tombstone(&self, guest: &GuestId, sealing: &Sealing) -> Result<(), Error> {
-        self.repeat(|| {
-            self.store.tombstone(guest, sealing.merge, self.options.merge_ttl.tombstoned)
-        })
-        .await?;
+        self.repeat(|| self.store.tombstone(guest, sealing.merge, self.options.merge_ttl.tombstoned)).await?;
         mark("cart.tombstoned");
         Ok(())
     }

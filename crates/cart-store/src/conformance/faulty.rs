@@ -9,8 +9,8 @@ use onceward_backend::{BackendError, ErrorClass};
 
 use super::Random;
 use crate::{
-    Absorb, Applied, Bought, Capabilities, Cart, Change, Command, Error, GuestId, Line, MemberId,
-    MergeId, MergeReport, MergeTtl, OperationId, OrderId, Owner, Sealing, Store, Taken, Unfinished,
+    Absorb, Applied, Bought, Capabilities, Cart, Change, Command, Error, GuestId, Line, MemberId, MergeId, MergeReport,
+    MergeTtl, OperationId, OrderId, Owner, Sealing, Store, Taken, Unfinished,
 };
 
 /// A method of [`Store`] that changes something.
@@ -58,12 +58,7 @@ impl Faulty {
     }
 
     fn new(inner: Arc<dyn Store>, plan: Plan, seed: u64) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            plan,
-            random: Mutex::new(Random::new(seed)),
-            applied: Mutex::default(),
-        })
+        Arc::new(Self { inner, plan, random: Mutex::new(Random::new(seed)), applied: Mutex::default() })
     }
 
     /// How often each operation really changed the cart.
@@ -76,10 +71,9 @@ impl Faulty {
 
     fn answer<T>(&self, step: Step, answer: T) -> Result<T, Error> {
         match self.plan {
-            Plan::LoseOneIn(n) if self.random.lock().unwrap().below(n) == 0 => Err(
-                BackendError::new("faulty", ErrorClass::Unknown, "the answer is lost on purpose")
-                    .into(),
-            ),
+            Plan::LoseOneIn(n) if self.random.lock().unwrap().below(n) == 0 => {
+                Err(BackendError::new("faulty", ErrorClass::Unknown, "the answer is lost on purpose").into())
+            }
             Plan::DieAfter(last) if last == step => {
                 Err(BackendError::new("faulty", ErrorClass::Refused, "dead on purpose").into())
             }
@@ -98,12 +92,7 @@ impl Store for Faulty {
         self.inner.get(owner).await
     }
 
-    async fn apply(
-        &self,
-        owner: &Owner,
-        batch: &[Command],
-        change: &Change,
-    ) -> Result<Applied, Error> {
+    async fn apply(&self, owner: &Owner, batch: &[Command], change: &Change) -> Result<Applied, Error> {
         let applied = self.inner.apply(owner, batch, change).await?;
         if let Some(operation) = change.operation
             && applied.changed
@@ -114,23 +103,12 @@ impl Store for Faulty {
         self.answer(Step::Apply, applied)
     }
 
-    async fn seal(
-        &self,
-        guest: &GuestId,
-        into: &MemberId,
-        merge: MergeId,
-        ttl: MergeTtl,
-    ) -> Result<Sealing, Error> {
+    async fn seal(&self, guest: &GuestId, into: &MemberId, merge: MergeId, ttl: MergeTtl) -> Result<Sealing, Error> {
         let sealing = self.inner.seal(guest, into, merge, ttl).await?;
         self.answer(Step::Seal, sealing)
     }
 
-    async fn absorb(
-        &self,
-        member: &MemberId,
-        lines: &[Line],
-        absorb: &Absorb,
-    ) -> Result<MergeReport, Error> {
+    async fn absorb(&self, member: &MemberId, lines: &[Line], absorb: &Absorb) -> Result<MergeReport, Error> {
         let report = self.inner.absorb(member, lines, absorb).await?;
         self.answer(Step::Absorb, report)
     }
@@ -144,22 +122,11 @@ impl Store for Faulty {
         self.inner.settle(guest, merge).await
     }
 
-    async fn unfinished(
-        &self,
-        sealed: Duration,
-        tombstoned: Duration,
-        limit: u32,
-    ) -> Result<Vec<Unfinished>, Error> {
+    async fn unfinished(&self, sealed: Duration, tombstoned: Duration, limit: u32) -> Result<Vec<Unfinished>, Error> {
         self.inner.unfinished(sealed, tombstoned, limit).await
     }
 
-    async fn take(
-        &self,
-        owner: &Owner,
-        order: &OrderId,
-        lines: &[Bought],
-        mark_ttl: Duration,
-    ) -> Result<Taken, Error> {
+    async fn take(&self, owner: &Owner, order: &OrderId, lines: &[Bought], mark_ttl: Duration) -> Result<Taken, Error> {
         let taken = self.inner.take(owner, order, lines, mark_ttl).await?;
         self.answer(Step::Take, taken)
     }

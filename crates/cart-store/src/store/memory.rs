@@ -11,9 +11,7 @@ use super::{Absorb, Capabilities, Durability, Store, now};
 use crate::cart::Record;
 use crate::error::Error;
 use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Stage, Taken, Unfinished};
-use crate::types::{
-    Applied, Cart, Change, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner, stable_hash,
-};
+use crate::types::{Applied, Cart, Change, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner, stable_hash};
 
 const SHARDS: usize = 16;
 
@@ -55,8 +53,7 @@ impl MemoryStore {
     }
 
     fn shard(&self, owner: &Owner) -> MutexGuard<'_, Shard> {
-        let at =
-            usize::try_from(stable_hash(owner.id().as_bytes()) % SHARDS as u64).unwrap_or_default();
+        let at = usize::try_from(stable_hash(owner.id().as_bytes()) % SHARDS as u64).unwrap_or_default();
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,12 +83,7 @@ impl Store for MemoryStore {
         Ok(self.shard(owner).record(owner).map(|record| record.cart(owner.clone())))
     }
 
-    async fn apply(
-        &self,
-        owner: &Owner,
-        batch: &[Command],
-        change: &Change,
-    ) -> Result<Applied, Error> {
+    async fn apply(&self, owner: &Owner, batch: &[Command], change: &Change) -> Result<Applied, Error> {
         let mut shard = self.shard(owner);
         let mut record = shard.record(owner).cloned().unwrap_or_default();
         let applied = record.apply(batch, change, now())?;
@@ -101,13 +93,7 @@ impl Store for MemoryStore {
         Ok(applied)
     }
 
-    async fn seal(
-        &self,
-        guest: &GuestId,
-        into: &MemberId,
-        merge: MergeId,
-        ttl: MergeTtl,
-    ) -> Result<Sealing, Error> {
+    async fn seal(&self, guest: &GuestId, into: &MemberId, merge: MergeId, ttl: MergeTtl) -> Result<Sealing, Error> {
         let owner = Owner::Guest(*guest);
         let mut shard = self.shard(&owner);
         let mut record = shard.record(&owner).cloned().unwrap_or_default();
@@ -120,12 +106,7 @@ impl Store for MemoryStore {
         Ok(sealing)
     }
 
-    async fn absorb(
-        &self,
-        member: &MemberId,
-        lines: &[Line],
-        absorb: &Absorb,
-    ) -> Result<MergeReport, Error> {
+    async fn absorb(&self, member: &MemberId, lines: &[Line], absorb: &Absorb) -> Result<MergeReport, Error> {
         let owner = Owner::Member(member.clone());
         let mut shard = self.shard(&owner);
         let mark = (owner.clone(), absorb.merge);
@@ -160,12 +141,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn unfinished(
-        &self,
-        sealed: Duration,
-        tombstoned: Duration,
-        limit: u32,
-    ) -> Result<Vec<Unfinished>, Error> {
+    async fn unfinished(&self, sealed: Duration, tombstoned: Duration, limit: u32) -> Result<Vec<Unfinished>, Error> {
         let now = now();
         let mut found = Vec::new();
         for shard in self.shards.iter() {
@@ -188,13 +164,7 @@ impl Store for MemoryStore {
         Ok(found)
     }
 
-    async fn take(
-        &self,
-        owner: &Owner,
-        order: &OrderId,
-        lines: &[Bought],
-        mark_ttl: Duration,
-    ) -> Result<Taken, Error> {
+    async fn take(&self, owner: &Owner, order: &OrderId, lines: &[Bought], mark_ttl: Duration) -> Result<Taken, Error> {
         let mut shard = self.shard(owner);
         let mark = (owner.clone(), order.clone());
         if let Some(done) = shard.orders.get(&mark).filter(|held| held.lives()) {
@@ -219,9 +189,8 @@ impl Store for MemoryStore {
         let mut dropped = 0;
         for shard in self.shards.iter() {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            dropped += purge(&mut shard.carts, limit)
-                + purge(&mut shard.merges, limit)
-                + purge(&mut shard.orders, limit);
+            dropped +=
+                purge(&mut shard.carts, limit) + purge(&mut shard.merges, limit) + purge(&mut shard.orders, limit);
             if dropped >= u64::from(limit) {
                 break;
             }
@@ -236,12 +205,8 @@ impl Store for MemoryStore {
 
 fn purge<K: Clone + Eq + std::hash::Hash, T>(held: &mut HashMap<K, Held<T>>, limit: u32) -> u64 {
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let expired: Vec<_> = held
-        .iter()
-        .filter(|(_, held)| !held.lives())
-        .map(|(key, _)| key.clone())
-        .take(most)
-        .collect();
+    let expired: Vec<_> =
+        held.iter().filter(|(_, held)| !held.lives()).map(|(key, _)| key.clone()).take(most).collect();
     expired.iter().map(|key| u64::from(held.remove(key).is_some())).sum()
 }
 

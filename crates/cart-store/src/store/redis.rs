@@ -14,8 +14,8 @@ use crate::cart::{Record, pack};
 use crate::error::Error;
 use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Taken, Unfinished};
 use crate::types::{
-    Applied, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, OnExcess, OrderId,
-    Owner, check_batch, stable_hash,
+    Applied, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, OnExcess, OrderId, Owner, check_batch,
+    stable_hash,
 };
 use reply::{Reply, corrupt};
 
@@ -37,10 +37,7 @@ pub struct RedisStore {
 macro_rules! script {
     ($name:ident, $kind:ident, $file:literal) => {
         static $name: LazyLock<RedisScript> = LazyLock::new(|| {
-            RedisScript::$kind(concat!(
-                include_str!("redis/common.lua"),
-                include_str!(concat!("redis/", $file))
-            ))
+            RedisScript::$kind(concat!(include_str!("redis/common.lua"), include_str!(concat!("redis/", $file))))
         });
     };
 }
@@ -94,23 +91,12 @@ impl RedisStore {
         [self.cart(&owner), sealed, done]
     }
 
-    async fn run(
-        &self,
-        script: &RedisScript,
-        keys: &[String],
-        args: &[Vec<u8>],
-    ) -> Result<Reply, Error> {
+    async fn run(&self, script: &RedisScript, keys: &[String], args: &[Vec<u8>]) -> Result<Reply, Error> {
         let args: Vec<_> = args.iter().map(Vec::as_slice).collect();
         Ok(Reply::new(self.redis.run(script, keys, &args).await?))
     }
 
-    async fn promote(
-        &self,
-        guest: &GuestId,
-        merge: MergeId,
-        from: u8,
-        ttl: Option<Duration>,
-    ) -> Result<(), Error> {
+    async fn promote(&self, guest: &GuestId, merge: MergeId, from: u8, ttl: Option<Duration>) -> Result<(), Error> {
         let ttl = ttl.map_or_else(Vec::new, |ttl| number(millis(ttl)));
         let args = [guest.as_bytes().to_vec(), merge.as_bytes().to_vec(), number(from), ttl];
         let args: Vec<_> = args.iter().map(Vec::as_slice).collect();
@@ -146,12 +132,7 @@ impl Store for RedisStore {
         Ok(Some(record.cart(owner.clone())))
     }
 
-    async fn apply(
-        &self,
-        owner: &Owner,
-        batch: &[Command],
-        change: &Change,
-    ) -> Result<Applied, Error> {
+    async fn apply(&self, owner: &Owner, batch: &[Command], change: &Change) -> Result<Applied, Error> {
         check_batch(batch)?;
         let operation = change.operation;
         let mut args = vec![
@@ -160,11 +141,7 @@ impl Store for RedisStore {
             number(operation.map_or(0, |operation| operation.seen_version)),
         ];
         args.extend(limits(&change.limits));
-        args.push(if change.limits.on_excess == OnExcess::Reject {
-            b"r".to_vec()
-        } else {
-            b"c".to_vec()
-        });
+        args.push(if change.limits.on_excess == OnExcess::Reject { b"r".to_vec() } else { b"c".to_vec() });
         args.push(ttl(change.ttl));
         for command in batch {
             args.extend(command_args(command));
@@ -172,13 +149,7 @@ impl Store for RedisStore {
         self.run(&APPLY, &[self.cart(owner)], &args).await?.applied()
     }
 
-    async fn seal(
-        &self,
-        guest: &GuestId,
-        into: &MemberId,
-        merge: MergeId,
-        ttl: MergeTtl,
-    ) -> Result<Sealing, Error> {
+    async fn seal(&self, guest: &GuestId, into: &MemberId, merge: MergeId, ttl: MergeTtl) -> Result<Sealing, Error> {
         let args = [
             guest.as_bytes().to_vec(),
             merge.as_bytes().to_vec(),
@@ -189,12 +160,7 @@ impl Store for RedisStore {
         self.run(&SEAL, &self.merge_keys(guest), &args).await?.sealing()
     }
 
-    async fn absorb(
-        &self,
-        member: &MemberId,
-        lines: &[Line],
-        absorb: &Absorb,
-    ) -> Result<MergeReport, Error> {
+    async fn absorb(&self, member: &MemberId, lines: &[Line], absorb: &Absorb) -> Result<MergeReport, Error> {
         let owner = Owner::Member(member.clone());
         let mut args = vec![absorb.merge.as_bytes().to_vec(), number(millis(absorb.mark_ttl))];
         args.extend(limits(&absorb.limits));
@@ -203,8 +169,7 @@ impl Store for RedisStore {
             args.push(line.key.as_str().as_bytes().to_vec());
             args.push(pack::line(line));
         }
-        let (kept, replayed) =
-            self.run(&ABSORB, &[self.cart(&owner), self.marks(&owner)], &args).await?.once()?;
+        let (kept, replayed) = self.run(&ABSORB, &[self.cart(&owner), self.marks(&owner)], &args).await?.once()?;
         let report = MergeReport::decode(&kept).map_err(corrupt)?;
         Ok(if replayed { report.replay() } else { report })
     }
@@ -217,12 +182,7 @@ impl Store for RedisStore {
         self.promote(guest, merge, 2, None).await
     }
 
-    async fn unfinished(
-        &self,
-        sealed: Duration,
-        tombstoned: Duration,
-        limit: u32,
-    ) -> Result<Vec<Unfinished>, Error> {
+    async fn unfinished(&self, sealed: Duration, tombstoned: Duration, limit: u32) -> Result<Vec<Unfinished>, Error> {
         let args = [number(millis(sealed)), number(millis(tombstoned)), number(limit)];
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut found = Vec::new();
@@ -238,20 +198,13 @@ impl Store for RedisStore {
         Ok(found)
     }
 
-    async fn take(
-        &self,
-        owner: &Owner,
-        order: &OrderId,
-        lines: &[Bought],
-        mark_ttl: Duration,
-    ) -> Result<Taken, Error> {
+    async fn take(&self, owner: &Owner, order: &OrderId, lines: &[Bought], mark_ttl: Duration) -> Result<Taken, Error> {
         let mut args = vec![order.as_str().as_bytes().to_vec(), number(millis(mark_ttl))];
         for line in lines {
             args.push(line.key.as_str().as_bytes().to_vec());
             args.push(number(line.quantity));
         }
-        let (kept, replayed) =
-            self.run(&TAKE, &[self.cart(owner), self.marks(owner)], &args).await?.once()?;
+        let (kept, replayed) = self.run(&TAKE, &[self.cart(owner), self.marks(owner)], &args).await?.once()?;
         let taken = Taken::decode(&kept).map_err(corrupt)?;
         Ok(if replayed { taken.replay() } else { taken })
     }
@@ -287,9 +240,7 @@ fn command_args(command: &Command) -> [Vec<u8>; 4] {
             (b'a', item.sku.as_str(), number(*delta), price)
         }
         Command::Set { key, quantity } => (b's', key.as_str(), number(*quantity), Vec::new()),
-        Command::Check { key, checked } => {
-            (b'c', key.as_str(), number(u8::from(*checked)), Vec::new())
-        }
+        Command::Check { key, checked } => (b'c', key.as_str(), number(u8::from(*checked)), Vec::new()),
         Command::CheckAll { checked } => (b'C', "", number(u8::from(*checked)), Vec::new()),
         Command::Remove { key } => (b'r', key.as_str(), Vec::new(), Vec::new()),
         Command::Clear => (b'x', "", Vec::new(), Vec::new()),

@@ -19,9 +19,7 @@ use super::{Absorb, Capabilities, Durability, Store, now};
 use crate::cart::Record;
 use crate::error::Error;
 use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Stage, Taken, Unfinished};
-use crate::types::{
-    Applied, Cart, Change, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner,
-};
+use crate::types::{Applied, Cart, Change, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner};
 use rows::Expiry;
 
 /// Carts in a SQLite file.
@@ -67,8 +65,7 @@ impl<D: Db> SqlStore<D> {
     /// # Errors
     /// Those of the database.
     pub async fn migrate(&self) -> Result<(), BackendError> {
-        const STEPS: Migrations =
-            Migrations::new("cart-store", &[(1, include_str!("../../sql/0001_init.sql"))]);
+        const STEPS: Migrations = Migrations::new("cart-store", &[(1, include_str!("../../sql/0001_init.sql"))]);
         STEPS.run(&self.pool).await
     }
 
@@ -142,12 +139,7 @@ impl<D: Db> Store for SqlStore<D> {
         Ok(row.lives.then(|| row.record.cart(owner.clone())))
     }
 
-    async fn apply(
-        &self,
-        owner: &Owner,
-        batch: &[Command],
-        change: &Change,
-    ) -> Result<Applied, Error> {
+    async fn apply(&self, owner: &Owner, batch: &[Command], change: &Change) -> Result<Applied, Error> {
         self.change(owner, |record| {
             let applied = record.apply(batch, change, now())?;
             let written = applied.changed && !applied.replayed;
@@ -156,13 +148,7 @@ impl<D: Db> Store for SqlStore<D> {
         .await
     }
 
-    async fn seal(
-        &self,
-        guest: &GuestId,
-        into: &MemberId,
-        merge: MergeId,
-        ttl: MergeTtl,
-    ) -> Result<Sealing, Error> {
+    async fn seal(&self, guest: &GuestId, into: &MemberId, merge: MergeId, ttl: MergeTtl) -> Result<Sealing, Error> {
         self.change(&Owner::Guest(*guest), |record| {
             let sealed_before = record.seal.is_some();
             let sealing = record.seal(into, merge, now())?;
@@ -172,12 +158,7 @@ impl<D: Db> Store for SqlStore<D> {
         .await
     }
 
-    async fn absorb(
-        &self,
-        member: &MemberId,
-        lines: &[Line],
-        absorb: &Absorb,
-    ) -> Result<MergeReport, Error> {
+    async fn absorb(&self, member: &MemberId, lines: &[Line], absorb: &Absorb) -> Result<MergeReport, Error> {
         let first = |record: &mut Record| {
             let before = record.version;
             let report = record.absorb(lines, &absorb.limits)?;
@@ -186,18 +167,13 @@ impl<D: Db> Store for SqlStore<D> {
         };
         let name = format!("m:{}", absorb.merge.text());
         let owner = Owner::Member(member.clone());
-        self.once(&owner, &name, absorb.mark_ttl, first, |kept| {
-            MergeReport::decode(kept).map(MergeReport::replay)
-        })
-        .await
+        self.once(&owner, &name, absorb.mark_ttl, first, |kept| MergeReport::decode(kept).map(MergeReport::replay))
+            .await
     }
 
     async fn tombstone(&self, guest: &GuestId, merge: MergeId, ttl: Duration) -> Result<(), Error> {
         self.change(&Owner::Guest(*guest), |record| {
-            Ok((
-                (),
-                record.promote(merge, Stage::Tombstoned, now()).then(|| Expiry::after(Some(ttl))),
-            ))
+            Ok(((), record.promote(merge, Stage::Tombstoned, now()).then(|| Expiry::after(Some(ttl)))))
         })
         .await
     }
@@ -209,12 +185,7 @@ impl<D: Db> Store for SqlStore<D> {
         .await
     }
 
-    async fn unfinished(
-        &self,
-        sealed: Duration,
-        tombstoned: Duration,
-        limit: u32,
-    ) -> Result<Vec<Unfinished>, Error> {
+    async fn unfinished(&self, sealed: Duration, tombstoned: Duration, limit: u32) -> Result<Vec<Unfinished>, Error> {
         let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
         let mut found = Vec::new();
         for (stage, age) in [(Stage::Sealed, sealed), (Stage::Tombstoned, tombstoned)] {
@@ -224,21 +195,14 @@ impl<D: Db> Store for SqlStore<D> {
         Ok(found)
     }
 
-    async fn take(
-        &self,
-        owner: &Owner,
-        order: &OrderId,
-        lines: &[Bought],
-        mark_ttl: Duration,
-    ) -> Result<Taken, Error> {
+    async fn take(&self, owner: &Owner, order: &OrderId, lines: &[Bought], mark_ttl: Duration) -> Result<Taken, Error> {
         let first = |record: &mut Record| {
             let before = record.version;
             let taken = record.take(lines)?;
             Ok((taken, taken.encode(), (record.version != before).then_some(Expiry::Keep)))
         };
         let name = format!("o:{}", order.as_str());
-        self.once(owner, &name, mark_ttl, first, |kept| Taken::decode(kept).map(Taken::replay))
-            .await
+        self.once(owner, &name, mark_ttl, first, |kept| Taken::decode(kept).map(Taken::replay)).await
     }
 
     async fn delete(&self, owner: &Owner) -> Result<bool, Error> {
@@ -246,8 +210,7 @@ impl<D: Db> Store for SqlStore<D> {
         let mut tx = begin(&self.pool).await?;
         let lived = self.read(&mut tx, &id).await?.lives;
         self.sql.sql("delete from cart_marks where cart_id = ?").bind(&id).execute(&mut tx).await?;
-        let gone =
-            self.sql.sql("delete from cart_carts where id = ?").bind(&id).execute(&mut tx).await?;
+        let gone = self.sql.sql("delete from cart_carts where id = ?").bind(&id).execute(&mut tx).await?;
         commit(tx).await?;
         Ok(lived && gone == 1)
     }

@@ -80,11 +80,7 @@ pub enum Command {
 /// What one batch may be, whatever the cart holds.
 pub(crate) fn check_batch(batch: &[Command]) -> Result<(), Error> {
     if batch.len() > MAX_BATCH {
-        return Err(Error::Limit(Exceeded::new(
-            LimitKind::Batch,
-            MAX_BATCH as u64,
-            batch.len() as u64,
-        )));
+        return Err(Error::Limit(Exceeded::new(LimitKind::Batch, MAX_BATCH as u64, batch.len() as u64)));
     }
     if batch.iter().any(|command| matches!(command, Command::Add { delta: 0, .. })) {
         return Err(Error::Invalid("a quantity of 0 cannot be added"));

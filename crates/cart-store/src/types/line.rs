@@ -19,8 +19,7 @@ impl Sku {
     /// [`Error::Invalid`] if it is empty, longer than 48 bytes, or has a control character or `~` in it.
     pub fn new(text: impl Into<String>) -> Result<Self, Error> {
         let text = text.into();
-        let fits = (1..=48).contains(&text.len())
-            && !text.contains(|c: char| c.is_control() || c == LineKey::MARK);
+        let fits = (1..=48).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c == LineKey::MARK);
         if fits {
             Ok(Self(text))
         } else {

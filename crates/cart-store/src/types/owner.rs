@@ -195,29 +195,13 @@ mod tests {
         let keys = KeyRing::new(1, [7; 32]);
         let guest = GuestId::random();
         let token = guest.signed(&keys);
-        assert!(
-            token.len() <= 72
-                && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        );
+        assert!(token.len() <= 72 && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
         assert_eq!(GuestId::verify(&keys, &token), Some(guest));
-        assert_eq!(
-            GuestId::verify(&KeyRing::new(2, [8; 32]).with_retired(1, [7; 32]), &token),
-            Some(guest)
-        );
+        assert_eq!(GuestId::verify(&KeyRing::new(2, [8; 32]).with_retired(1, [7; 32]), &token), Some(guest));
         assert_eq!(GuestId::verify(&KeyRing::new(1, [8; 32]), &token), None);
         let elsewhere = URL_SAFE_NO_PAD.encode(keys.sign("onceward.form", guest.as_bytes()));
         let short = URL_SAFE_NO_PAD.encode(keys.sign(CONTEXT, b"5"));
-        for forged in [
-            "",
-            "5",
-            "user-5",
-            "..",
-            &guest.text(),
-            &elsewhere,
-            &short,
-            &format!("{token}A"),
-            &token[1..],
-        ] {
+        for forged in ["", "5", "user-5", "..", &guest.text(), &elsewhere, &short, &format!("{token}A"), &token[1..]] {
             assert_eq!(GuestId::verify(&keys, forged), None, "{forged}");
         }
         for at in 0..token.len() {
@@ -237,10 +221,7 @@ mod tests {
     #[test]
     fn ids_are_bounded() {
         for refused in ["", " ", "a b", "a\n", "ä", &"x".repeat(129)] {
-            assert!(
-                MemberId::new(refused).is_err() && OrderId::new(refused).is_err(),
-                "{refused:?}"
-            );
+            assert!(MemberId::new(refused).is_err() && OrderId::new(refused).is_err(), "{refused:?}");
         }
         assert!(MemberId::new("x".repeat(128)).is_ok() && MemberId::new("qq:0F3A~{}").is_ok());
     }

@@ -13,8 +13,7 @@ fn key(text: &str) -> LineKey {
 
 fn record() -> Record {
     let mut record = Record { version: 9, ..Record::default() };
-    record.ring.entries =
-        vec![(OperationId::from_bytes([0xaa; 8]), 9), (OperationId::from_bytes([0xbb; 8]), 4)];
+    record.ring.entries = vec![(OperationId::from_bytes([0xaa; 8]), 9), (OperationId::from_bytes([0xbb; 8]), 4)];
     record.ring.floor = 3;
     let tea = Line { checked: false, ..Line::new(key("tea"), 2, 1_764_000_000_123) };
     let hint = PriceHint { amount: -1, currency: *b"EUR" };
@@ -24,12 +23,7 @@ fn record() -> Record {
 }
 
 fn sealed() -> Seal {
-    Seal::new(
-        MergeId::from_bytes([0xcc; 16]),
-        MemberId::new("ann").unwrap(),
-        Stage::Tombstoned,
-        258,
-    )
+    Seal::new(MergeId::from_bytes([0xcc; 16]), MemberId::new("ann").unwrap(), Stage::Tombstoned, 258)
 }
 
 const OPEN: &str = concat!(
@@ -75,10 +69,7 @@ fn marks_have_these_bytes() {
     let clamped = vec![Clamped { key: key("tea"), asked: 1_001, kept: 999 }];
     let report = MergeReport { lines: 2, quantity: 1_000, clamped, version: 7, replayed: false };
     let bytes = report.encode();
-    assert_eq!(
-        hex(&bytes),
-        "10000000070000000200000000000003e803746561000000000000 03e9000003e7".replace(' ', "")
-    );
+    assert_eq!(hex(&bytes), "10000000070000000200000000000003e803746561000000000000 03e9000003e7".replace(' ', ""));
     assert_eq!(MergeReport::decode(&bytes), Ok(report));
     let taken = Taken { version: 7, quantity: 3, replayed: false };
     assert_eq!(hex(&taken.encode()), "10000000070000000000000003");
@@ -109,8 +100,7 @@ fn bytes_cut_short_or_changed_are_refused_or_another_cart_never_a_panic() {
             let mut changed = bytes.clone();
             changed[at] = value;
             if let Ok(read) = Record::decode(&changed) {
-                let _ =
-                    (read.encode(), read.cart(Owner::Guest(crate::GuestId::from_bytes([0; 16]))));
+                let _ = (read.encode(), read.cart(Owner::Guest(crate::GuestId::from_bytes([0; 16]))));
             }
         }
     }

@@ -64,12 +64,8 @@ pub async fn marks_expire(fixture: &Fixture) {
     store.take(&owner, &order("long"), &bought(&[("tea", 1)]), LONG).await.unwrap();
     store.take(&owner, &order("short"), &bought(&[("tea", 1)]), SHORT).await.unwrap();
     tokio::time::sleep(PAST_IT).await;
-    assert!(
-        store.take(&owner, &order("long"), &bought(&[("tea", 1)]), LONG).await.unwrap().replayed
-    );
-    assert!(
-        !store.take(&owner, &order("short"), &bought(&[("tea", 1)]), SHORT).await.unwrap().replayed
-    );
+    assert!(store.take(&owner, &order("long"), &bought(&[("tea", 1)]), LONG).await.unwrap().replayed);
+    assert!(!store.take(&owner, &order("short"), &bought(&[("tea", 1)]), SHORT).await.unwrap().replayed);
     assert_eq!(quantity(&*store, &owner, "tea").await, 2);
 }
 
@@ -83,8 +79,7 @@ pub async fn a_sealed_cart_that_expired_is_forgotten(fixture: &Fixture) {
     store.seal(&id, &member("ann"), MergeId::random(), ttl).await.unwrap();
     tokio::time::sleep(PAST_IT).await;
     assert!(store.get(&id.into()).await.unwrap().is_none());
-    let carts =
-        fixture.carts().with_options(CartOptions::default().with_finish_after(Duration::ZERO));
+    let carts = fixture.carts().with_options(CartOptions::default().with_finish_after(Duration::ZERO));
     carts.finish_merges().await.unwrap();
     assert!(carts.unfinished_merges(Duration::ZERO).await.unwrap().is_empty());
 }

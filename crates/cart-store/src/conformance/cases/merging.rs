@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use crate::conformance::{Faulty, Fixture, Step, add, apply, item, key, lines, member, quantity};
 use crate::{
-    CartOptions, Carts, Change, Clamped, Command, Error, GuestId, Limits, MergeId, MergeReport,
-    MergeTtl, OnExcess, Owner, PriceHint, Stage,
+    CartOptions, Carts, Change, Clamped, Command, Error, GuestId, Limits, MergeId, MergeReport, MergeTtl, OnExcess,
+    Owner, PriceHint, Stage,
 };
 
 fn skipped(fixture: &Fixture) -> bool {
@@ -24,12 +24,8 @@ fn skipped(fixture: &Fixture) -> bool {
 async fn two_carts(fixture: &Fixture, name: &str) -> (GuestId, Owner) {
     let (store, guest) = (fixture.store(), GuestId::random());
     let member = Owner::Member(member(name));
-    apply(
-        &*store,
-        &guest.into(),
-        &[add("tea", 2), add("cup", 1), Command::Check { key: key("cup"), checked: false }],
-    )
-    .await;
+    apply(&*store, &guest.into(), &[add("tea", 2), add("cup", 1), Command::Check { key: key("cup"), checked: false }])
+        .await;
     apply(&*store, &member, &[add("tea", 3)]).await;
     (guest, member)
 }
@@ -70,14 +66,8 @@ pub async fn a_line_is_checked_if_one_of_the_two_was(fixture: &Fixture) {
     }
     let (store, guest, owner) = (fixture.store(), GuestId::random(), Owner::Member(member("ann")));
     let uncheck = |sku| Command::Check { key: key(sku), checked: false };
-    apply(
-        &*store,
-        &guest.into(),
-        &[add("a", 1), add("b", 1), add("c", 1), uncheck("b"), uncheck("c")],
-    )
-    .await;
-    apply(&*store, &owner, &[add("a", 1), add("b", 1), add("c", 1), uncheck("a"), uncheck("c")])
-        .await;
+    apply(&*store, &guest.into(), &[add("a", 1), add("b", 1), add("c", 1), uncheck("b"), uncheck("c")]).await;
+    apply(&*store, &owner, &[add("a", 1), add("b", 1), add("c", 1), uncheck("a"), uncheck("c")]).await;
     fixture.carts().merge(&guest, &member("ann")).await.unwrap();
     let line = |sku: &str, checked| (sku.to_owned(), 2, checked);
     assert_eq!(lines(&*store, &owner).await, [line("a", true), line("b", true), line("c", false)]);
@@ -90,8 +80,7 @@ pub async fn a_step_of_another_merge_changes_nothing(fixture: &Fixture) {
     let store = fixture.store();
     let (guest, _) = two_carts(fixture, "ann").await;
     let (merge, day) = (MergeId::random(), Duration::from_hours(24));
-    let stage =
-        async || store.get(&guest.into()).await.unwrap().unwrap().sealed.map(|seal| seal.stage);
+    let stage = async || store.get(&guest.into()).await.unwrap().unwrap().sealed.map(|seal| seal.stage);
     // Nothing is tombstoned that was not sealed, and nothing settled that was not tombstoned.
     store.tombstone(&guest, merge, day).await.unwrap();
     assert_eq!(stage().await, None);
@@ -119,8 +108,7 @@ pub async fn a_merge_is_cut_down_to_the_limits(fixture: &Fixture) {
     let owner = Owner::Member(member("bob"));
     apply(&*store, &owner, &[add("a", 8), add("z", 50)]).await;
     for policy in [OnExcess::Reject, OnExcess::Clamp] {
-        let limits =
-            Limits::default().with_max_quantity(10).with_max_lines(3).with_on_excess(policy);
+        let limits = Limits::default().with_max_quantity(10).with_max_lines(3).with_on_excess(policy);
         let carts = fixture.carts().with_options(CartOptions::default().with_limits(limits));
         let report = carts.merge(&guest, &member("bob")).await.unwrap();
         let clamped = |sku, asked, kept| Clamped { key: key(sku), asked, kept };
@@ -159,9 +147,7 @@ pub async fn many_merges_at_once_count_once(fixture: &Fixture) {
     }
     let reports = tasks.join_all().await;
     assert_eq!(reports.iter().filter(|report| !report.replayed).count(), 1);
-    assert!(
-        reports.iter().all(|report| (report.lines, report.quantity, report.version) == (2, 3, 2))
-    );
+    assert!(reports.iter().all(|report| (report.lines, report.quantity, report.version) == (2, 3, 2)));
     assert_eq!(lines(&*fixture.store(), &owner).await, merged());
 }
 
@@ -170,19 +156,17 @@ pub async fn a_merge_that_dies_after_any_step_is_finished(fixture: &Fixture) {
         return;
     }
     let store = fixture.store();
-    for (name, step) in
-        [("seal", Step::Seal), ("absorb", Step::Absorb), ("tombstone", Step::Tombstone)]
-    {
+    for (name, step) in [("seal", Step::Seal), ("absorb", Step::Absorb), ("tombstone", Step::Tombstone)] {
         let (guest, owner) = two_carts(fixture, name).await;
         let dying = Carts::new(Faulty::dying_after(step, fixture.store()));
         assert!(dying.merge(&guest, &member(name)).await.is_err());
 
-        let carts =
-            fixture.carts().with_options(CartOptions::default().with_finish_after(Duration::ZERO));
+        let carts = fixture.carts().with_options(CartOptions::default().with_finish_after(Duration::ZERO));
         let left = carts.unfinished_merges(Duration::ZERO).await.unwrap();
         assert_eq!(left.len(), usize::from(step != Step::Tombstone), "after {name}");
-        assert!(left.iter().all(|merge| (merge.guest, merge.stage) == (guest, Stage::Sealed)
-            && merge.into == member(name)));
+        assert!(
+            left.iter().all(|merge| (merge.guest, merge.stage) == (guest, Stage::Sealed) && merge.into == member(name))
+        );
         assert!(carts.unfinished_merges(Duration::from_secs(60)).await.unwrap().is_empty());
         let sweep = carts.finish_merges().await.unwrap();
         assert_eq!((sweep.finished as usize, sweep.failed), (left.len(), 0));
@@ -204,10 +188,7 @@ pub async fn a_merge_into_another_member_is_refused(fixture: &Fixture) {
     assert!(dying.merge(&guest, &member("ann")).await.is_err());
     for _ in 0..2 {
         let refused = carts.merge(&guest, &member("bob")).await;
-        assert!(
-            matches!(&refused, Err(Error::Sealed { into }) if *into == member("ann")),
-            "{refused:?}"
-        );
+        assert!(matches!(&refused, Err(Error::Sealed { into }) if *into == member("ann")), "{refused:?}");
         assert!(store.get(&Owner::Member(member("bob"))).await.unwrap().is_none());
         carts.merge(&guest, &member("ann")).await.unwrap();
     }
@@ -224,10 +205,7 @@ pub async fn a_sealed_cart_refuses_writes(fixture: &Fixture) {
     assert!(dying.merge(&guest, &member("ann")).await.is_err());
     for merged in [false, true] {
         let refused = store.apply(&guest.into(), &[add("pot", 1)], &Change::default()).await;
-        assert!(
-            matches!(&refused, Err(Error::Sealed { into }) if *into == member("ann")),
-            "{refused:?}"
-        );
+        assert!(matches!(&refused, Err(Error::Sealed { into }) if *into == member("ann")), "{refused:?}");
         let refused = carts.add(&guest.into(), item("pot"), 1).await;
         assert!(matches!(refused, Err(Error::Sealed { .. })), "{refused:?}");
         let cart = store.get(&guest.into()).await.unwrap().unwrap();
@@ -275,10 +253,7 @@ pub async fn no_add_is_lost_beside_a_merge(fixture: &Fixture) {
         });
     }
     let acknowledged: u32 = tasks.join_all().await.into_iter().sum();
-    assert_eq!(
-        quantity(&*fixture.store(), &Owner::Member(member("ann")), "tea").await,
-        1 + acknowledged
-    );
+    assert_eq!(quantity(&*fixture.store(), &Owner::Member(member("ann")), "tea").await, 1 + acknowledged);
 }
 
 /// A replica that takes over may lack the absorb and have the tombstone.
@@ -294,10 +269,7 @@ pub async fn a_lost_absorb_is_absorbed_again(fixture: &Fixture) {
     store.delete(&owner).await.unwrap();
     let sweep = carts.finish_merges().await.unwrap();
     assert_eq!((sweep.finished, sweep.rechecked, sweep.failed), (0, 1, 0));
-    assert_eq!(
-        lines(&*store, &owner).await,
-        [("cup".to_owned(), 1, false), ("tea".to_owned(), 2, true)]
-    );
+    assert_eq!(lines(&*store, &owner).await, [("cup".to_owned(), 1, false), ("tea".to_owned(), 2, true)]);
     // Once looked at, it is left in peace.
     assert_eq!(carts.finish_merges().await.unwrap().rechecked, 0);
     assert!(carts.merge(&guest, &member("ann")).await.unwrap().replayed);
@@ -307,9 +279,7 @@ pub async fn lost_replies_do_not_merge_twice(fixture: &Fixture) {
     if skipped(fixture) {
         return;
     }
-    let retry = RetryPolicy::exponential()
-        .with_base(Duration::from_millis(1))
-        .with_max(Duration::from_millis(5));
+    let retry = RetryPolicy::exponential().with_base(Duration::from_millis(1)).with_max(Duration::from_millis(5));
     let options = CartOptions::default().with_retry(retry.with_attempts(30));
     let carts = Carts::new(Faulty::losing_one_in(3, fixture.store(), 0x3e49)).with_options(options);
     let mut tasks = JoinSet::new();
@@ -318,9 +288,7 @@ pub async fn lost_replies_do_not_merge_twice(fixture: &Fixture) {
         let (guest, _) = two_carts(fixture, &name).await;
         for _ in 0..4 {
             let (carts, name) = (carts.clone(), name.clone());
-            tasks.spawn(
-                async move { carts.merge(&guest, &member(&name)).await.map(|_| ()).unwrap() },
-            );
+            tasks.spawn(async move { carts.merge(&guest, &member(&name)).await.map(|_| ()).unwrap() });
         }
     }
     tasks.join_all().await;

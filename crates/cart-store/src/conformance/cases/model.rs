@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::conformance::{Fixture, Random, add, bought, guest, item, key, member, order};
 use crate::{
-    Absorb, Cart, Change, Command, Error, GuestId, Limits, Line, MergeId, OnExcess, Operation,
-    OperationId, Owner, PriceHint, Record, Store,
+    Absorb, Cart, Change, Command, Error, GuestId, Limits, Line, MergeId, OnExcess, Operation, OperationId, Owner,
+    PriceHint, Record, Store,
 };
 
 const SEEDS: u64 = 12;
@@ -31,17 +31,13 @@ pub async fn against_the_model(store: &dyn Store, seed: u64, steps: u32) {
     for step in 0..steps {
         let place = format!("seed {seed}, step {step}");
         if random.below(8) == 0 {
-            let lines = bought(&[
-                (pick(&mut random), random.below(9)),
-                (pick(&mut random), random.below(9)),
-            ]);
+            let lines = bought(&[(pick(&mut random), random.below(9)), (pick(&mut random), random.below(9))]);
             let stored = store.take(&owner, &order(&step.to_string()), &lines, LONG).await;
             same(&stored, &model.take(&lines), &place);
             continue;
         }
         let batch: Vec<_> = (0..random.below(6)).map(|_| command(&mut random)).collect();
-        let expect =
-            (random.below(6) == 0).then(|| version(&model).saturating_sub(random.below(2)));
+        let expect = (random.below(6) == 0).then(|| version(&model).saturating_sub(random.below(2)));
         let operation = match random.below(4) {
             0 => None,
             1 if !operations.is_empty() => {
@@ -54,10 +50,7 @@ pub async fn against_the_model(store: &dyn Store, seed: u64, steps: u32) {
             }
         };
         operations.extend(operation);
-        let change = Change::default()
-            .with_limits(limits(&mut random))
-            .with_expect(expect)
-            .with_operation(operation);
+        let change = Change::default().with_limits(limits(&mut random)).with_expect(expect).with_operation(operation);
         let stored = store.apply(&owner, &batch, &change).await;
         same(&stored, &model.apply(&batch, &change, u64::from(step)), &place);
         let cart = store.get(&owner).await.unwrap().unwrap_or_else(|| Cart::empty(owner.clone()));
@@ -88,20 +81,17 @@ pub async fn random_merges_give_what_the_model_gives(fixture: &Fixture) {
             same(&stored, &guest_model.apply(&batch, &change, 0), &place);
 
             let merge = MergeId::random();
-            let sealing =
-                store.seal(&guest, &member, merge, crate::MergeTtl::default()).await.unwrap();
+            let sealing = store.seal(&guest, &member, merge, crate::MergeTtl::default()).await.unwrap();
             let of_model = guest_model.seal(&member, merge, 0).unwrap();
             assert_eq!((sealing.merge, sealing.stage), (of_model.merge, of_model.stage), "{place}");
             assert_eq!(plain(&sealing.lines), plain(&of_model.lines), "{place}");
 
             // In one order on both sides: times differ, and with them who claims the last room.
             let limits = limits(&mut random);
-            let report =
-                store.absorb(&member, &sealing.lines, &Absorb::new(merge, limits, LONG)).await;
+            let report = store.absorb(&member, &sealing.lines, &Absorb::new(merge, limits, LONG)).await;
             same(&report, &model.absorb(&sealing.lines, &limits), &place);
             store.tombstone(&guest, merge, LONG).await.unwrap();
-            let cart =
-                store.get(&owner).await.unwrap().unwrap_or_else(|| Cart::empty(owner.clone()));
+            let cart = store.get(&owner).await.unwrap().unwrap_or_else(|| Cart::empty(owner.clone()));
             same_cart(&cart, &model.cart(owner.clone()), &place);
         }
     }
@@ -123,10 +113,7 @@ fn version(model: &Record) -> u32 {
 
 fn limits(random: &mut Random) -> Limits {
     let policy = if random.below(2) == 0 { OnExcess::Reject } else { OnExcess::Clamp };
-    Limits::default()
-        .with_max_quantity(random.below(12))
-        .with_max_lines(2 + random.below(6))
-        .with_on_excess(policy)
+    Limits::default().with_max_quantity(random.below(12)).with_max_lines(2 + random.below(6)).with_on_excess(policy)
 }
 
 fn command(random: &mut Random) -> Command {

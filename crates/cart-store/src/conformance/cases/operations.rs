@@ -13,14 +13,9 @@ pub async fn a_repeat_is_answered_as_the_first_time(fixture: &Fixture) {
     // As long as it is remembered: this one and the newest five.
     for others in 0..Ring::SIZE {
         let again = store.apply(&owner, &[add("tea", 2)], &first).await.unwrap();
-        assert_eq!(
-            (again.version, again.changed, again.replayed),
-            (2, true, true),
-            "after {others} others"
-        );
+        assert_eq!((again.version, again.changed, again.replayed), (2, true, true), "after {others} others");
         // Whatever it expects: that it was carried out is the answer.
-        let again =
-            store.apply(&owner, &[add("tea", 2)], &first.with_expect(Some(1))).await.unwrap();
+        let again = store.apply(&owner, &[add("tea", 2)], &first.with_expect(Some(1))).await.unwrap();
         assert!(again.replayed);
         if others + 1 < Ring::SIZE {
             store.apply(&owner, &[add("cup", 1)], &named(operation(2))).await.unwrap();
@@ -46,17 +41,12 @@ pub async fn a_ring_of_ids_alone_counts_adds_twice(fixture: &Fixture) {
     let lost = named(operation(seen));
     store.apply(&owner, &[add("tea", 1)], &lost).await.unwrap();
     for others in 0..40_u32 {
-        let version = store
-            .apply(&owner, &[add("cup", 1)], &named(operation(seen + others)))
-            .await
-            .unwrap()
-            .version;
+        let version = store.apply(&owner, &[add("cup", 1)], &named(operation(seen + others))).await.unwrap().version;
         let again = store.apply(&owner, &[add("tea", 1)], &lost).await;
         match again {
-            Ok(again) => assert!(
-                again.replayed && (others as usize) < Ring::SIZE - 1,
-                "after {others} others: {again:?}"
-            ),
+            Ok(again) => {
+                assert!(again.replayed && (others as usize) < Ring::SIZE - 1, "after {others} others: {again:?}")
+            }
             Err(Error::StaleOp { current }) => {
                 assert!(current == version && others as usize >= Ring::SIZE - 1)
             }

@@ -65,9 +65,7 @@ pub async fn one_of_many_wins_an_expected_version(fixture: &Fixture) {
     for _ in 0..TASKS {
         let (store, owner) = (Arc::clone(&store), owner.clone());
         tasks.spawn(async move {
-            let answer = store
-                .apply(&owner, &[add("tea", 1)], &Change::default().with_expect(Some(0)))
-                .await;
+            let answer = store.apply(&owner, &[add("tea", 1)], &Change::default().with_expect(Some(0))).await;
             match answer {
                 Ok(_) => true,
                 Err(Error::Conflict { current: 1 }) => false,
@@ -132,18 +130,11 @@ pub async fn many_processes(store: &Arc<dyn Store>, each: u32, seed: u64) {
     assert!(applied.values().all(|times| *times == 1), "an add counted twice, seed {seed}");
     let there = quantity(&**store, &owner, "tea").await;
     assert_eq!(there as usize, applied.len(), "seed {seed}");
-    assert!(
-        (all - unknown..=all).contains(&there),
-        "{there} of {all}, {unknown} unknown, seed {seed}"
-    );
-    println!(
-        "{all} adds of 32 processes, one answer in 20 lost: {there} counted, {unknown} reported as unknown"
-    );
+    assert!((all - unknown..=all).contains(&there), "{there} of {all}, {unknown} unknown, seed {seed}");
+    println!("{all} adds of 32 processes, one answer in 20 lost: {there} counted, {unknown} reported as unknown");
 }
 
 fn patient() -> CartOptions {
-    let retry = RetryPolicy::exponential()
-        .with_base(Duration::from_millis(2))
-        .with_max(Duration::from_millis(20));
+    let retry = RetryPolicy::exponential().with_base(Duration::from_millis(2)).with_max(Duration::from_millis(20));
     CartOptions::default().with_retry(retry.with_attempts(20))
 }

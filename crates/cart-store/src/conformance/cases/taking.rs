@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::conformance::{
-    Faulty, Fixture, Step, add, apply, bought, guest, lines, member, order, quantity,
-};
+use crate::conformance::{Faulty, Fixture, Step, add, apply, bought, guest, lines, member, order, quantity};
 use crate::{Carts, Command, Error, GuestId, Owner};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -26,12 +24,7 @@ pub async fn what_was_bought_leaves_once(fixture: &Fixture) {
         return;
     }
     let (store, owner) = (fixture.store(), Owner::Member(member("ann")));
-    apply(
-        &*store,
-        &owner,
-        &[add("tea", 5), add("cup", 2), add("pot", 1), Command::CheckAll { checked: false }],
-    )
-    .await;
+    apply(&*store, &owner, &[add("tea", 5), add("cup", 2), add("pot", 1), Command::CheckAll { checked: false }]).await;
     let lines_bought = bought(&[("tea", 3), ("cup", 2), ("pot", 4), ("gone", 1)]);
     let first = store.take(&owner, &order("1"), &lines_bought, DAY).await.unwrap();
     assert_eq!((first.version, first.quantity, first.replayed), (2, 6, false));
@@ -41,14 +34,8 @@ pub async fn what_was_bought_leaves_once(fixture: &Fixture) {
         assert_eq!((again.version, again.quantity, again.replayed), (2, 6, true));
     }
     // Each order has its own effect, each owner his own orders.
-    assert_eq!(
-        store.take(&owner, &order("2"), &bought(&[("tea", 1)]), DAY).await.unwrap().quantity,
-        1
-    );
-    assert_eq!(
-        store.take(&guest(), &order("2"), &bought(&[("tea", 1)]), DAY).await.unwrap().quantity,
-        0
-    );
+    assert_eq!(store.take(&owner, &order("2"), &bought(&[("tea", 1)]), DAY).await.unwrap().quantity, 1);
+    assert_eq!(store.take(&guest(), &order("2"), &bought(&[("tea", 1)]), DAY).await.unwrap().quantity, 0);
     assert_eq!(quantity(&*store, &owner, "tea").await, 1);
     // Nothing left to take is no change.
     let none = store.take(&owner, &order("3"), &bought(&[("pot", 1)]), DAY).await.unwrap();
@@ -78,9 +65,8 @@ pub async fn many_takes_of_one_order_count_once(fixture: &Fixture) {
     let mut tasks = JoinSet::new();
     for _ in 0..32 {
         let (store, owner) = (Arc::clone(&store), owner.clone());
-        tasks.spawn(async move {
-            store.take(&owner, &order("1"), &bought(&[("tea", 3)]), DAY).await.unwrap().replayed
-        });
+        tasks
+            .spawn(async move { store.take(&owner, &order("1"), &bought(&[("tea", 3)]), DAY).await.unwrap().replayed });
     }
     assert_eq!(tasks.join_all().await.into_iter().filter(|replayed| !replayed).count(), 1);
     assert_eq!(quantity(&*store, &owner, "tea").await, 97);
@@ -107,8 +93,5 @@ pub async fn a_merged_cart_has_nothing_to_take(fixture: &Fixture) {
     apply(&*store, &id.into(), &[add("tea", 1)]).await;
     fixture.carts().merge(&id, &member("ann")).await.unwrap();
     let refused = store.take(&id.into(), &order("1"), &bought(&[("tea", 1)]), DAY).await;
-    assert!(
-        matches!(&refused, Err(Error::Sealed { into }) if *into == member("ann")),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, Err(Error::Sealed { into }) if *into == member("ann")), "{refused:?}");
 }

@@ -72,13 +72,10 @@ impl Reply {
             b"replayed" => Ok(true),
             b"conflict" => Err(Error::Conflict { current: self.int()? }),
             b"stale" => Err(Error::StaleOp { current: self.int()? }),
-            b"sealed" => {
-                Err(Error::Sealed { into: pack::member(&self.bytes()?).map_err(corrupt)? })
-            }
+            b"sealed" => Err(Error::Sealed { into: pack::member(&self.bytes()?).map_err(corrupt)? }),
             b"unknown" => Err(Error::UnknownLine { key: self.key()? }),
             b"limit" => {
-                let kind =
-                    if self.bytes()? == b"l" { LimitKind::Lines } else { LimitKind::Quantity };
+                let kind = if self.bytes()? == b"l" { LimitKind::Lines } else { LimitKind::Quantity };
                 Err(Error::Limit(Exceeded::new(kind, self.int()?, self.int()?)))
             }
             _ => Err(corrupt("a cart")),

@@ -52,11 +52,7 @@ impl<D: Db> SqlStore<D> {
             return Ok(Row { record: Record::default(), lives: false, revision: None });
         };
         let lives = remains.is_none_or(|micros| micros > 0);
-        let record = if lives {
-            Record::decode(&body).map_err(|what| self.corrupt(what))?
-        } else {
-            Record::default()
-        };
+        let record = if lives { Record::decode(&body).map_err(|what| self.corrupt(what))? } else { Record::default() };
         Ok(Row { record, lives, revision: Some(revision) })
     }
 
@@ -98,8 +94,7 @@ impl<D: Db> SqlStore<D> {
                 return Ok(insert.bind(lines).bind(&body).bind(ttl).execute(conn).await? == 1);
             }
         };
-        let update =
-            update.bind(stage).bind(stage).bind(i64::from(record.version)).bind(lines).bind(&body);
+        let update = update.bind(stage).bind(stage).bind(i64::from(record.version)).bind(lines).bind(&body);
         let update = match expiry {
             Expiry::Keep => update,
             Expiry::In(ttl) => update.bind(ttl),
@@ -124,8 +119,7 @@ impl<D: Db> SqlStore<D> {
         match found {
             Some((remains, body)) if remains > 0 => Ok(Some(body)),
             Some(_) => {
-                let expired =
-                    "delete from cart_marks where cart_id = ? and mark = ? and expires_at <= {now}";
+                let expired = "delete from cart_marks where cart_id = ? and mark = ? and expires_at <= {now}";
                 self.sql.sql(expired).bind(id).bind(name).execute(conn).await?;
                 Ok(None)
             }
@@ -142,17 +136,9 @@ impl<D: Db> SqlStore<D> {
         kept: &[u8],
         ttl: Duration,
     ) -> Result<bool, BackendError> {
-        let insert = "{insert_ignore} cart_marks (cart_id, mark, body, expires_at) values (?, ?, ?, {now} + ?) {or_ignore}";
-        Ok(self
-            .sql
-            .sql(insert)
-            .bind(id)
-            .bind(name)
-            .bind(kept)
-            .bind(micros(ttl))
-            .execute(conn)
-            .await?
-            == 1)
+        let insert =
+            "{insert_ignore} cart_marks (cart_id, mark, body, expires_at) values (?, ?, ?, {now} + ?) {or_ignore}";
+        Ok(self.sql.sql(insert).bind(id).bind(name).bind(kept).bind(micros(ttl)).execute(conn).await? == 1)
     }
 
     /// Merges that have been at a stage for at least `age`, the oldest first.
@@ -179,18 +165,13 @@ impl<D: Db> SqlStore<D> {
             let Some(Owner::Guest(guest)) = Owner::from_id(&id) else { continue };
             let record = Record::decode(&body).map_err(|what| self.corrupt(what))?;
             let age = Duration::from_micros(u64::try_from(age).unwrap_or_default());
-            found
-                .extend(record.seal.map(|seal| Unfinished::new(guest, seal.into, seal.stage, age)));
+            found.extend(record.seal.map(|seal| Unfinished::new(guest, seal.into, seal.stage, age)));
         }
         Ok(found)
     }
 
     /// Removes what expired first. The bound is read before, since no syntax for a limited delete is common to all.
-    pub(super) async fn purge_expired(
-        &self,
-        conn: &mut impl Conn<D>,
-        limit: u32,
-    ) -> Result<u64, BackendError> {
+    pub(super) async fn purge_expired(&self, conn: &mut impl Conn<D>, limit: u32) -> Result<u64, BackendError> {
         let carts = self.sql.sql(
             "select max(t.expires_at) from \
              (select expires_at from cart_carts where expires_at <= {now} order by expires_at limit ?) t",
@@ -198,12 +179,7 @@ impl<D: Db> SqlStore<D> {
         let bound = one::<Option<i64>>(carts.bind(i64::from(limit)).fetch_one(conn).await?);
         let mut gone = 0;
         if bound.is_some() {
-            gone += self
-                .sql
-                .sql("delete from cart_carts where expires_at <= ?")
-                .bind(bound)
-                .execute(conn)
-                .await?;
+            gone += self.sql.sql("delete from cart_carts where expires_at <= ?").bind(bound).execute(conn).await?;
         }
         let marks = self.sql.sql(
             "select max(t.expires_at) from \
@@ -211,12 +187,7 @@ impl<D: Db> SqlStore<D> {
         );
         let bound = one::<Option<i64>>(marks.bind(i64::from(limit)).fetch_one(conn).await?);
         if bound.is_some() {
-            gone += self
-                .sql
-                .sql("delete from cart_marks where expires_at <= ?")
-                .bind(bound)
-                .execute(conn)
-                .await?;
+            gone += self.sql.sql("delete from cart_marks where expires_at <= ?").bind(bound).execute(conn).await?;
         }
         Ok(gone)
     }
