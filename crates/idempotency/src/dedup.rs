@@ -70,8 +70,7 @@ impl Dedup {
         Ok(match self.claim(&ask).await? {
             ContentAnswer::First { attempt, takeover, collided } => {
                 if takeover {
-                    metrics::counter!("onceward_idempotency_takeovers_total", "of" => "content")
-                        .increment(1);
+                    metrics::counter!("onceward_idempotency_takeovers_total", "of" => "content").increment(1);
                 }
                 let claim = ContentClaim { key: ask.key, collided, owner: ask.owner };
                 FirstTime::First(Work::new(self.clone(), claim, attempt, takeover))

@@ -19,9 +19,8 @@ pub use error::Error;
 pub use key::{Owner, TokenId};
 pub use record::{Record, State, Verdict};
 pub use store::{
-    Capabilities, ClaimRef, Consume, ContentAnswer, ContentClaim, ContentKey, ContentSlot,
-    DedupStore, MAX_RESULT, MemoryStore, NewToken, RunningClaim, SpendToken, TokenAnswer, TokenKey,
-    TokenStore,
+    Capabilities, ClaimRef, Consume, ContentAnswer, ContentClaim, ContentKey, ContentSlot, DedupStore, MAX_RESULT,
+    MemoryStore, NewToken, RunningClaim, SpendToken, TokenAnswer, TokenKey, TokenStore,
 };
 pub use token::{Claim, FormToken, FormTokens, Settle, Spend, TokenConfig, TokenMode};
 

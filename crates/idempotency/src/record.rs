@@ -108,33 +108,16 @@ mod tests {
     const OTHER: Owner = Owner::from_bytes([2; 16]);
     const LEFT: Duration = Duration::from_secs(7);
 
-    fn record(
-        state: State,
-        owner: Owner,
-        life: Duration,
-        lease: Duration,
-        superseded: bool,
-    ) -> Record {
+    fn record(state: State, owner: Owner, life: Duration, lease: Duration, superseded: bool) -> Record {
         let fingerprint = Fingerprint::of("shown");
-        Record {
-            state,
-            attempt: 1,
-            takeover: false,
-            owner,
-            fingerprint,
-            life,
-            lease,
-            superseded,
-            result: Vec::new(),
-        }
+        Record { state, attempt: 1, takeover: false, owner, fingerprint, life, lease, superseded, result: Vec::new() }
     }
 
     /// Every state with every answer that depends on it.
     #[test]
     fn table_of_verdicts() {
         use State::{Claimed, Done, Issued};
-        let (zero, shown, edited) =
-            (Duration::ZERO, Fingerprint::of("shown"), Fingerprint::of("edited"));
+        let (zero, shown, edited) = (Duration::ZERO, Fingerprint::of("shown"), Fingerprint::of("edited"));
         let table = [
             (Issued, OTHER, LEFT, zero, false, shown, Verdict::Take { takeover: false }),
             (Issued, OTHER, LEFT, zero, false, edited, Verdict::Mismatch),
@@ -156,9 +139,7 @@ mod tests {
             (Done, OTHER, LEFT, zero, false, edited, Verdict::Done),
             (Done, ME, zero, zero, true, shown, Verdict::Done),
         ];
-        for (at, (state, owner, life, lease, superseded, asked, verdict)) in
-            table.into_iter().enumerate()
-        {
+        for (at, (state, owner, life, lease, superseded, asked, verdict)) in table.into_iter().enumerate() {
             let record = record(state, owner, life, lease, superseded);
             assert_eq!(record.judge(&ME, &asked), verdict, "row {at}: {record:?}");
         }

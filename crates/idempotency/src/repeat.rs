@@ -6,10 +6,7 @@ use onceward_backend::internal::random_unit;
 use crate::Error;
 
 /// Repeats a call that knows its caller by an owner id: also after an unknown outcome, since asking twice means the same.
-pub(crate) async fn owned<T, F>(
-    policy: &RetryPolicy,
-    operation: impl FnMut() -> F,
-) -> Result<T, Error>
+pub(crate) async fn owned<T, F>(policy: &RetryPolicy, operation: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -17,10 +14,7 @@ where
 }
 
 /// Repeats a call only where nothing happened; an unknown outcome is the caller's to judge.
-pub(crate) async fn unowned<T, F>(
-    policy: &RetryPolicy,
-    operation: impl FnMut() -> F,
-) -> Result<T, Error>
+pub(crate) async fn unowned<T, F>(policy: &RetryPolicy, operation: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -63,8 +57,7 @@ mod tests {
             seen += 1;
             async move { Err::<(), _>(Error::from(BackendError::new("test", class, "on purpose"))) }
         };
-        let result =
-            if with_owner { owned(&policy, fail).await } else { unowned(&policy, fail).await };
+        let result = if with_owner { owned(&policy, fail).await } else { unowned(&policy, fail).await };
         assert!(result.is_err());
         seen
     }
@@ -79,11 +72,7 @@ mod tests {
             (ErrorClass::Conflict, 1, 1),
             (ErrorClass::Corrupt, 1, 1),
         ] {
-            assert_eq!(
-                (calls(class, true).await, calls(class, false).await),
-                (owned, unowned),
-                "{class:?}"
-            );
+            assert_eq!((calls(class, true).await, calls(class, false).await), (owned, unowned), "{class:?}");
         }
     }
 }

@@ -24,8 +24,8 @@ pub use sql::SqliteStore;
 #[cfg(feature = "sql")]
 pub use sql::{MIGRATIONS, SqlStore};
 pub use types::{
-    Capabilities, ClaimRef, Consume, ContentAnswer, ContentClaim, ContentKey, ContentSlot,
-    NewToken, RunningClaim, SpendToken, TokenAnswer, TokenKey,
+    Capabilities, ClaimRef, Consume, ContentAnswer, ContentClaim, ContentKey, ContentSlot, NewToken, RunningClaim,
+    SpendToken, TokenAnswer, TokenKey,
 };
 
 use crate::Error;
@@ -54,24 +54,14 @@ pub trait TokenStore: Debug + Send + Sync + 'static {
 
     /// Ends a claim as done and keeps the result for `retention`. False if the owner does not hold it; true if it was
     /// completed before with the same result.
-    async fn complete(
-        &self,
-        claim: &ClaimRef,
-        result: &[u8],
-        retention: Duration,
-    ) -> Result<bool, Error>;
+    async fn complete(&self, claim: &ClaimRef, result: &[u8], retention: Duration) -> Result<bool, Error>;
 
     /// Puts a claimed token back to issued with what is left of its life, after which its record stays for `tombstone`.
     /// False if the owner does not hold it; true if it was released before and not claimed since.
     async fn release(&self, claim: &ClaimRef, tombstone: Duration) -> Result<bool, Error>;
 
     /// Claims of one purpose that are neither completed nor released and are at least this old, abandoned ones included.
-    async fn running(
-        &self,
-        purpose: &str,
-        older_than: Duration,
-        limit: usize,
-    ) -> Result<Vec<RunningClaim>, Error>;
+    async fn running(&self, purpose: &str, older_than: Duration, limit: usize) -> Result<Vec<RunningClaim>, Error>;
 
     /// Puts `value` under exactly the key `key` for `ttl`, over what was there.
     async fn issue_bare(&self, key: &str, value: &str, ttl: Duration) -> Result<(), Error>;

@@ -19,9 +19,7 @@ pub use signed::FormToken;
 use crate::key::{MAX_USER, check};
 use crate::repeat;
 use crate::store::{MAX_RESULT, NewToken, SpendToken, TokenKey};
-use crate::{
-    ClaimRef, Consume, Error, Fingerprint, Owner, RunningClaim, TokenAnswer, TokenId, TokenStore,
-};
+use crate::{ClaimRef, Consume, Error, Fingerprint, Owner, RunningClaim, TokenAnswer, TokenId, TokenStore};
 
 /// Issues one-shot tokens and spends each of them once. Cheap to clone.
 ///
@@ -67,12 +65,7 @@ impl FormTokens {
     /// Tokens in `store`, signed with `keys`, with the default [`TokenConfig`]. Keep the keys where they survive a
     /// restart: tokens signed with a key that is gone are unknown.
     pub fn new(store: Arc<dyn TokenStore>, keys: KeyRing) -> Self {
-        Self {
-            store,
-            keys,
-            config: Arc::new(TokenConfig::default()),
-            clock: Arc::new(SystemTime::now),
-        }
+        Self { store, keys, config: Arc::new(TokenConfig::default()), clock: Arc::new(SystemTime::now) }
     }
 
     /// Sets the configuration.
@@ -121,12 +114,7 @@ impl FormTokens {
     }
 
     /// The wish to spend a token, for a store's `spend_tx`; `None` if it was not made for this user and purpose.
-    pub fn request(
-        &self,
-        user: &str,
-        token: &str,
-        fingerprint: &Fingerprint,
-    ) -> Option<SpendToken> {
+    pub fn request(&self, user: &str, token: &str, fingerprint: &Fingerprint) -> Option<SpendToken> {
         check("the user id", user, MAX_USER).ok()?;
         let (id, expires) = signed::verify(&self.keys, &self.config.purpose, user, token)?;
         Some(SpendToken {
@@ -151,12 +139,7 @@ impl FormTokens {
     /// # Errors
     /// [`Error::Backend`]; after an unknown outcome it was repeated as the configuration allows.
     #[tracing::instrument(name = "onceward.idempotency.spend", skip_all)]
-    pub async fn spend(
-        &self,
-        user: &str,
-        token: &str,
-        fingerprint: &Fingerprint,
-    ) -> Result<Spend, Error> {
+    pub async fn spend(&self, user: &str, token: &str, fingerprint: &Fingerprint) -> Result<Spend, Error> {
         let Some(ask) = self.request(user, token, fingerprint) else {
             count("forged");
             return Ok(Spend::Unknown);
@@ -166,8 +149,7 @@ impl FormTokens {
         Ok(match answer {
             TokenAnswer::Accepted { attempt, takeover } => {
                 if takeover {
-                    metrics::counter!("onceward_idempotency_takeovers_total", "of" => "token")
-                        .increment(1);
+                    metrics::counter!("onceward_idempotency_takeovers_total", "of" => "token").increment(1);
                 }
                 mark("idempotency.token_claimed");
                 let reference = ClaimRef { key: ask.key, owner: ask.owner };
@@ -188,15 +170,8 @@ impl FormTokens {
     ///
     /// # Errors
     /// [`Error::Unsupported`] or [`Error::Backend`].
-    pub async fn running(
-        &self,
-        older_than: Duration,
-        limit: usize,
-    ) -> Result<Vec<RunningClaim>, Error> {
-        repeat::owned(&self.config.retry, || {
-            self.store.running(&self.config.purpose, older_than, limit)
-        })
-        .await
+    pub async fn running(&self, older_than: Duration, limit: usize) -> Result<Vec<RunningClaim>, Error> {
+        repeat::owned(&self.config.retry, || self.store.running(&self.config.purpose, older_than, limit)).await
     }
 
     /// Ends a claim whose process is dead, as its own process would have. False, with nothing changed, if that attempt
@@ -259,9 +234,7 @@ impl FormTokens {
         if result.len() > MAX_RESULT {
             return Err(Error::TooLarge { size: result.len(), limit: MAX_RESULT });
         }
-        let done = repeat::owned(&self.config.retry, || {
-            self.store.complete(claim, result, self.config.retention)
-        });
+        let done = repeat::owned(&self.config.retry, || self.store.complete(claim, result, self.config.retention));
         let held = done.await?;
         mark("idempotency.token_completed");
         Ok(held)
@@ -286,10 +259,7 @@ impl FormTokens {
 
 impl fmt::Debug for FormTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FormTokens")
-            .field("store", &self.store)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("FormTokens").field("store", &self.store).field("config", &self.config).finish_non_exhaustive()
     }
 }
 

@@ -34,17 +34,12 @@ fn shown() -> Fingerprint {
 }
 
 async fn order(pool: &SqlitePool, claim: &onceward_idempotency::Claim) {
-    let insert = onceward_backend::sqlx::query(
-        "insert into orders (token) values (?) on conflict do nothing",
-    );
+    let insert = onceward_backend::sqlx::query("insert into orders (token) values (?) on conflict do nothing");
     insert.bind(claim.id().to_string()).execute(pool).await.unwrap();
 }
 
 async fn orders(pool: &SqlitePool) -> i64 {
-    onceward_backend::sqlx::query_scalar("select count(*) from orders")
-        .fetch_one(pool)
-        .await
-        .unwrap()
+    onceward_backend::sqlx::query_scalar("select count(*) from orders").fetch_one(pool).await.unwrap()
 }
 
 /// The part of the process that is killed; by itself it does nothing.
@@ -60,9 +55,7 @@ async fn a_child_that_spends_a_token() {
     });
     let (tokens, pool) = open(Path::new(&folder), LIMIT).await;
     let token = std::env::var(TOKEN).unwrap();
-    let Spend::Accepted(claim) = tokens.spend("alice", &token, &shown()).await.unwrap() else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", &token, &shown()).await.unwrap() else { panic!() };
     order(&pool, &claim).await;
     onceward_backend::internal::mark("test.ordered");
     claim.complete("order").await.unwrap();
@@ -70,10 +63,7 @@ async fn a_child_that_spends_a_token() {
 }
 
 /// Kills a child at the mark, and gives what it left behind to a new process with the child's token.
-async fn killed_at(
-    mark: &str,
-    lease: Duration,
-) -> (FormTokens, SqlitePool, String, tempfile::TempDir) {
+async fn killed_at(mark: &str, lease: Duration) -> (FormTokens, SqlitePool, String, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let (tokens, pool) = open(dir.path(), lease).await;
     let token = tokens.issue("alice", &shown()).await.unwrap().into_string();
@@ -91,16 +81,11 @@ async fn killed_at(
 #[tokio::test]
 async fn a_process_that_dies_before_its_work_loses_no_order() {
     let (tokens, pool, token, _dir) = killed_at("idempotency.token_claimed", LIMIT).await;
-    assert!(matches!(
-        tokens.spend("alice", &token, &shown()).await.unwrap(),
-        Spend::InFlight { .. }
-    ));
+    assert!(matches!(tokens.spend("alice", &token, &shown()).await.unwrap(), Spend::InFlight { .. }));
     let [found] = tokens.running(Duration::ZERO, 10).await.unwrap().try_into().unwrap();
     assert_eq!(orders(&pool).await, 0);
     assert!(tokens.settle(&found.claim, Settle::Release).await.unwrap());
-    let Spend::Accepted(claim) = tokens.spend("alice", &token, &shown()).await.unwrap() else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", &token, &shown()).await.unwrap() else { panic!() };
     order(&pool, &claim).await;
     claim.complete("order").await.unwrap();
     assert_eq!(orders(&pool).await, 1);

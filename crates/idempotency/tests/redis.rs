@@ -8,8 +8,7 @@ use std::time::Duration;
 use onceward_backend::redis::{Cmd, FromRedisValue, Script, cmd};
 use onceward_backend::{KeyRing, Redis, RedisScript};
 use onceward_idempotency::{
-    Consume, Dedup, DedupConfig, Fingerprint, FirstTime, FormTokens, RedisStore, Spend,
-    TokenConfig, TokenId, TokenMode,
+    Consume, Dedup, DedupConfig, Fingerprint, FirstTime, FormTokens, RedisStore, Spend, TokenConfig, TokenId, TokenMode,
 };
 use testkit::redis::Prefix;
 use testkit::{Mode, Proxy};
@@ -54,10 +53,7 @@ async fn bare() -> (FormTokens, Prefix, String) {
     let (store, prefix) = make().await;
     let bare = format!("{}order:token:", prefix.as_str());
     let config = TokenConfig::default().with_bare_prefix(&bare);
-    let tokens = tokens(
-        RedisStore::new(Redis::connect(prefix.url()).await.unwrap().with_prefix("elsewhere:")),
-        config,
-    );
+    let tokens = tokens(RedisStore::new(Redis::connect(prefix.url()).await.unwrap().with_prefix("elsewhere:")), config);
     drop(store);
     (tokens, prefix, bare)
 }
@@ -67,7 +63,7 @@ async fn the_literal_mode_is_prefix_user_uuid_and_half_an_hour_byte_for_byte() {
     let (tokens, prefix, bare) = bare().await;
     let value = tokens.issue_bare("10086").await.unwrap();
     let key = format!("{bare}10086");
-    assert_eq!(keys(&prefix).await, [key.clone()], "exactly PREFIX + userId and nothing beside it");
+    assert_eq!(keys(&prefix).await, std::slice::from_ref(&key), "exactly PREFIX + userId and nothing beside it");
     let held: Vec<u8> = raw(&prefix, &on("GET", &key)).await;
     assert_eq!((held.len(), held.as_slice()), (36, value.as_bytes()), "a bare UUID");
     assert_eq!(value.parse::<TokenId>().unwrap().to_string(), value);
@@ -76,9 +72,8 @@ async fn the_literal_mode_is_prefix_user_uuid_and_half_an_hour_byte_for_byte() {
     assert_eq!(tokens.consume("10086", &value).await.unwrap(), Consume::Consumed);
     assert_eq!(keys(&prefix).await, [""; 0]);
 
-    let long = tokens.clone().with_config(
-        TokenConfig::default().with_bare_prefix(&bare).with_ttl(Duration::from_secs(7200)),
-    );
+    let long =
+        tokens.clone().with_config(TokenConfig::default().with_bare_prefix(&bare).with_ttl(Duration::from_secs(7200)));
     long.unwrap().issue_bare("10086").await.unwrap();
     let ttl: i64 = raw(&prefix, &on("PTTL", &key)).await;
     assert!(ttl > 0 && ttl <= 1_800_000, "never longer than half an hour, but {ttl}");
@@ -102,8 +97,7 @@ async fn the_literal_mode_understands_and_is_understood_by_another_client() {
     let client = onceward_backend::redis::Client::open(prefix.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     for expected in [1, 0] {
-        let deleted: i64 =
-            compare_and_delete.key(&key).arg(&value).invoke_async(&mut connection).await.unwrap();
+        let deleted: i64 = compare_and_delete.key(&key).arg(&value).invoke_async(&mut connection).await.unwrap();
         assert_eq!(deleted, expected);
     }
     assert_eq!(tokens.consume("alice", &value).await.unwrap(), Consume::Absent);
@@ -121,11 +115,7 @@ async fn a_lost_reply_of_the_literal_mode_is_surfaced_and_not_repeated() {
     proxy.set(Mode::DropReplyTo(b"EVALSHA".to_vec()));
     let lost = tokens.consume("alice", &value).await.unwrap_err();
     assert!(lost.is_unknown() && !lost.is_retryable(), "{lost:?}");
-    assert_eq!(
-        keys(&prefix).await,
-        [""; 0],
-        "it was consumed, and only the caller can decide what that means"
-    );
+    assert_eq!(keys(&prefix).await, [""; 0], "it was consumed, and only the caller can decide what that means");
 }
 
 #[tokio::test]
@@ -144,25 +134,17 @@ async fn a_lost_reply_of_two_phases_is_asked_again() {
         };
         let token = tokens.issue("alice", &shown()).await.unwrap();
         lose(1);
-        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-        else {
-            panic!()
-        };
+        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
         assert_eq!((claim.attempt(), claim.is_takeover()), (1, false), "reply {lost}");
         lose(2);
         claim.release().await.unwrap();
-        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-        else {
-            panic!()
-        };
+        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
         lose(3);
         claim.renew().await.unwrap();
         lose(4);
         claim.complete("done").await.unwrap();
         lose(5);
-        let FirstTime::First(work) = dedup.first_time(&[lost]).await.unwrap() else {
-            panic!("reply {lost}")
-        };
+        let FirstTime::First(work) = dedup.first_time(&[lost]).await.unwrap() else { panic!("reply {lost}") };
         lose(6);
         work.complete().await.unwrap();
         assert!(matches!(dedup.first_time(&[lost]).await.unwrap(), FirstTime::Done));
@@ -178,36 +160,23 @@ async fn every_method_is_one_round_trip() {
     let config = TokenConfig::default().with_mode(TokenMode::LatestWins);
     let tokens = tokens(RedisStore::new(redis.clone()), config);
     let verified = DedupConfig::default().with_verified(true);
-    let dedup = Dedup::new(Arc::new(RedisStore::new(redis)), "invoices")
-        .unwrap()
-        .with_config(verified)
-        .unwrap();
+    let dedup = Dedup::new(Arc::new(RedisStore::new(redis)), "invoices").unwrap().with_config(verified).unwrap();
     for round in 0..2 {
         let trips = |calls: u64, what: &str| {
             // In the first round the server learns the scripts.
-            assert!(
-                round == 0 || proxy.flights() == calls,
-                "{what}: {} round trips",
-                proxy.flights()
-            );
+            assert!(round == 0 || proxy.flights() == calls, "{what}: {} round trips", proxy.flights());
             proxy.reset_counts();
         };
         proxy.reset_counts();
         let token = tokens.issue("alice", &shown()).await.unwrap();
         trips(1, "issue");
-        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-        else {
-            panic!()
-        };
+        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
         trips(1, "spend");
         claim.renew().await.unwrap();
         trips(1, "renew");
         claim.release().await.unwrap();
         trips(1, "release");
-        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-        else {
-            panic!()
-        };
+        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
         proxy.reset_counts();
         claim.complete("done").await.unwrap();
         trips(1, "complete");
@@ -229,34 +198,23 @@ async fn every_method_is_one_round_trip() {
 async fn a_record_lives_for_its_lease_and_its_tail() {
     let (store, prefix) = make().await;
     let second = Duration::from_secs(1);
-    let config = TokenConfig::default()
-        .with_lease(100 * second)
-        .with_tail(10_000 * second)
-        .with_retention(50_000 * second);
+    let config =
+        TokenConfig::default().with_lease(100 * second).with_tail(10_000 * second).with_retention(50_000 * second);
     let tokens = tokens(store, config);
     let token = tokens.issue("alice", &shown()).await.unwrap();
     let [key] = keys(&prefix).await.try_into().unwrap();
     let lives = async |expected: i64, what: &str| {
         let ttl: i64 = raw(&prefix, &on("PTTL", &key)).await;
-        assert!(
-            ttl <= expected * 1000 && ttl > expected * 1000 - 20_000,
-            "{what}: {ttl} ms, not {expected} s"
-        );
+        assert!(ttl <= expected * 1000 && ttl > expected * 1000 - 20_000, "{what}: {ttl} ms, not {expected} s");
     };
     lives(1800 + 1800, "life and tombstone").await;
-    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
     lives(100 + 10_000, "lease and tail").await;
     claim.renew().await.unwrap();
     lives(100 + 10_000, "lease and tail, renewed").await;
     claim.release().await.unwrap();
     lives(1800 + 1800, "the rest of the life and tombstone").await;
-    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
     claim.complete("done").await.unwrap();
     lives(50_000, "retention").await;
 }
@@ -271,18 +229,14 @@ async fn keys_have_the_documented_names_and_show_no_user() {
     assert_eq!(id, token.id().to_string());
     assert_eq!(found[1], format!("{tag}:latest"));
     let tag = tag.strip_prefix(&format!("{}idem:t:", prefix.as_str())).unwrap();
-    assert!(
-        tag.starts_with('{') && tag.ends_with('}') && tag.len() == 34 && !tag.contains("alice"),
-        "{tag}"
-    );
+    assert!(tag.starts_with('{') && tag.ends_with('}') && tag.len() == 34 && !tag.contains("alice"), "{tag}");
     let pointed: String = raw(&prefix, &on("GET", &found[1])).await;
     assert_eq!(pointed, id);
 
     let (store, prefix) = make().await;
     let dedup = Dedup::new(Arc::new(store), "invoices").unwrap();
     dedup.mark(b"abc").await.unwrap();
-    let expected =
-        format!("{}idem:c:{{invoices:md5:900150983cd24fb0d6963f7d28e17f72}}", prefix.as_str());
+    let expected = format!("{}idem:c:{{invoices:md5:900150983cd24fb0d6963f7d28e17f72}}", prefix.as_str());
     assert_eq!(keys(&prefix).await, [expected]);
 }
 
@@ -291,22 +245,13 @@ async fn what_redis_forgot_is_refused_and_never_spent_again() {
     let (store, prefix) = make().await;
     let tokens = tokens(store, TokenConfig::default());
     let token = tokens.issue("alice", &shown()).await.unwrap();
-    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
     for key in keys(&prefix).await {
         raw::<()>(&prefix, &on("DEL", &key)).await;
     }
-    assert!(matches!(
-        tokens.spend("alice", token.as_str(), &shown()).await.unwrap(),
-        Spend::Unknown
-    ));
+    assert!(matches!(tokens.spend("alice", token.as_str(), &shown()).await.unwrap(), Spend::Unknown));
     assert!(matches!(claim.complete("done").await, Err(onceward_idempotency::Error::LeaseLost)));
-    assert!(matches!(
-        tokens.spend("alice", token.as_str(), &shown()).await.unwrap(),
-        Spend::Unknown
-    ));
+    assert!(matches!(tokens.spend("alice", token.as_str(), &shown()).await.unwrap(), Spend::Unknown));
 }
 
 #[tokio::test]
@@ -316,10 +261,7 @@ async fn a_server_that_lost_its_scripts_is_told_them_again() {
     for _ in 0..3 {
         let token = tokens.issue("alice", &shown()).await.unwrap();
         raw::<()>(&prefix, &on("SCRIPT", "FLUSH")).await;
-        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-        else {
-            panic!()
-        };
+        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
         raw::<()>(&prefix, &on("SCRIPT", "FLUSH")).await;
         claim.complete("done").await.unwrap();
     }

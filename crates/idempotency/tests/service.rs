@@ -7,10 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use onceward_backend::{BackendError, ErrorClass, KeyRing, RetryPolicy};
 use onceward_idempotency::{
-    Capabilities, ClaimRef, Consume, ContentAnswer, ContentClaim, ContentSlot, Dedup, DedupConfig,
-    DedupStore, Error, Fingerprint, FirstTime, FormTokens, MAX_RESULT, Marked, MemoryStore,
-    NewToken, RunningClaim, Settle, Spend, SpendToken, TokenAnswer, TokenConfig, TokenMode,
-    TokenStore, async_trait,
+    Capabilities, ClaimRef, Consume, ContentAnswer, ContentClaim, ContentSlot, Dedup, DedupConfig, DedupStore, Error,
+    Fingerprint, FirstTime, FormTokens, MAX_RESULT, Marked, MemoryStore, NewToken, RunningClaim, Settle, Spend,
+    SpendToken, TokenAnswer, TokenConfig, TokenMode, TokenStore, async_trait,
 };
 
 /// What happens to the next calls: nothing, the reply is lost after the work, or the store was not reached.
@@ -37,11 +36,7 @@ impl Wire {
         std::mem::take(&mut *self.calls.lock().unwrap())
     }
 
-    async fn call<T>(
-        &self,
-        name: &'static str,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn call<T>(&self, name: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         self.calls.lock().unwrap().push(name);
         let fault = self.faults.lock().unwrap().pop_front();
         let broken = |class| Err(BackendError::new("test", class, "on purpose").into());
@@ -74,12 +69,7 @@ impl TokenStore for Wire {
         self.call("renew", TokenStore::renew(&self.store, claim, lease)).await
     }
 
-    async fn complete(
-        &self,
-        claim: &ClaimRef,
-        result: &[u8],
-        retention: Duration,
-    ) -> Result<bool, Error> {
+    async fn complete(&self, claim: &ClaimRef, result: &[u8], retention: Duration) -> Result<bool, Error> {
         self.call("complete", TokenStore::complete(&self.store, claim, result, retention)).await
     }
 
@@ -87,12 +77,7 @@ impl TokenStore for Wire {
         self.call("release", TokenStore::release(&self.store, claim, tombstone)).await
     }
 
-    async fn running(
-        &self,
-        purpose: &str,
-        older_than: Duration,
-        limit: usize,
-    ) -> Result<Vec<RunningClaim>, Error> {
+    async fn running(&self, purpose: &str, older_than: Duration, limit: usize) -> Result<Vec<RunningClaim>, Error> {
         self.call("running", self.store.running(purpose, older_than, limit)).await
     }
 
@@ -154,20 +139,11 @@ async fn a_4xx_leaves_the_token_unspent() {
     let tokens = tokens(&Wire::default());
     let token = tokens.issue("alice", &shown()).await.unwrap();
     for attempt in 1..=3 {
-        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-        else {
-            panic!()
-        };
-        assert_eq!(
-            (claim.attempt(), claim.is_takeover(), claim.id()),
-            (attempt, false, token.id())
-        );
+        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
+        assert_eq!((claim.attempt(), claim.is_takeover(), claim.id()), (attempt, false, token.id()));
         claim.release().await.unwrap();
     }
-    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
     claim.renew().await.unwrap();
     claim.complete("order 1").await.unwrap();
     let again = tokens.spend("alice", token.as_str(), &Fingerprint::NONE).await.unwrap();
@@ -179,8 +155,7 @@ async fn a_forged_or_foreign_token_never_reaches_the_store() {
     let wire = Wire::default();
     let tokens = tokens(&wire);
     let token = tokens.issue("alice", &shown()).await.unwrap();
-    let refunds =
-        tokens.clone().with_config(TokenConfig::default().with_purpose("refund")).unwrap();
+    let refunds = tokens.clone().with_config(TokenConfig::default().with_purpose("refund")).unwrap();
     let stranger = FormTokens::new(Arc::new(wire.clone()), KeyRing::new(1, [8; 32]));
     wire.calls();
     for (tokens, user, text) in [
@@ -193,10 +168,7 @@ async fn a_forged_or_foreign_token_never_reaches_the_store() {
         (&stranger, "alice", token.as_str()),
     ] {
         assert_eq!(tokens.open(user, text), None);
-        assert!(
-            matches!(tokens.spend(user, text, &shown()).await.unwrap(), Spend::Unknown),
-            "{user}"
-        );
+        assert!(matches!(tokens.spend(user, text, &shown()).await.unwrap(), Spend::Unknown), "{user}");
     }
     assert!(wire.calls().is_empty());
     assert_eq!(tokens.open("alice", token.as_str()), Some(token.id()));
@@ -210,15 +182,9 @@ async fn a_token_that_the_store_forgot_is_expired_only_if_its_signature_says_so(
     // Another store: as after a restart that kept nothing.
     let tokens = tokens(&Wire::default()).with_clock(move || *clock.lock().unwrap());
     let token = issuer.issue("alice", &shown()).await.unwrap();
-    assert!(matches!(
-        tokens.spend("alice", token.as_str(), &shown()).await.unwrap(),
-        Spend::Unknown
-    ));
+    assert!(matches!(tokens.spend("alice", token.as_str(), &shown()).await.unwrap(), Spend::Unknown));
     *now.lock().unwrap() += Duration::from_secs(31 * 60);
-    assert!(matches!(
-        tokens.spend("alice", token.as_str(), &shown()).await.unwrap(),
-        Spend::Expired
-    ));
+    assert!(matches!(tokens.spend("alice", token.as_str(), &shown()).await.unwrap(), Spend::Expired));
 }
 
 /// The store alone judges a life that it knows, however wrong the clock of this process is.
@@ -226,18 +192,11 @@ async fn a_token_that_the_store_forgot_is_expired_only_if_its_signature_says_so(
 async fn a_stepped_clock_neither_expires_nor_revives_a_token() {
     for offset in [-3600_i64, 3600] {
         let now = SystemTime::now();
-        let offset_now = if offset < 0 {
-            now - Duration::from_secs(3600)
-        } else {
-            now + Duration::from_secs(3600)
-        };
+        let offset_now = if offset < 0 { now - Duration::from_secs(3600) } else { now + Duration::from_secs(3600) };
         let tokens = tokens(&Wire::default());
         let token = tokens.issue("alice", &shown()).await.unwrap();
         let skewed = tokens.with_clock(move || offset_now);
-        assert!(matches!(
-            skewed.spend("alice", token.as_str(), &shown()).await.unwrap(),
-            Spend::Accepted(_)
-        ));
+        assert!(matches!(skewed.spend("alice", token.as_str(), &shown()).await.unwrap(), Spend::Accepted(_)));
     }
 }
 
@@ -250,26 +209,17 @@ async fn lost_replies_are_asked_again_by_the_same_owner() {
         wire.fail(&faults);
         let token = tokens.issue("alice", &shown()).await.unwrap();
         wire.fail(&faults);
-        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-        else {
-            panic!()
-        };
+        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
         assert_eq!(claim.attempt(), 1);
         wire.fail(&faults);
         claim.renew().await.unwrap();
         wire.fail(&faults);
         claim.release().await.unwrap();
-        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-        else {
-            panic!()
-        };
+        let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
         wire.fail(&faults);
         claim.complete("done").await.unwrap();
         wire.calls();
-        assert!(matches!(
-            tokens.spend("alice", token.as_str(), &shown()).await.unwrap(),
-            Spend::AlreadySpent { .. }
-        ));
+        assert!(matches!(tokens.spend("alice", token.as_str(), &shown()).await.unwrap(), Spend::AlreadySpent { .. }));
         assert_eq!(wire.calls(), ["spend"]);
     }
 }
@@ -282,15 +232,9 @@ async fn an_unknown_outcome_that_outlasts_the_repeats_is_told_and_its_claim_can_
     wire.fail(&[Fault::LostReply; 3]);
     assert!(tokens.spend("alice", token.as_str(), &shown()).await.unwrap_err().is_unknown());
     let running = tokens.running(Duration::ZERO, 10).await.unwrap();
-    assert_eq!(
-        (running.len(), running[0].claim.id(), running[0].holder.as_str()),
-        (1, token.id(), "shop-1")
-    );
+    assert_eq!((running.len(), running[0].claim.id(), running[0].holder.as_str()), (1, token.id(), "shop-1"));
     assert!(tokens.settle(&running[0].claim, Settle::Release).await.unwrap());
-    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
 
     let reference = claim.reference().clone();
     wire.fail(&[Fault::LostReply; 3]);
@@ -305,10 +249,7 @@ async fn a_dropped_claim_blocks_until_its_lease_ends_and_is_then_taken_over() {
     let config = TokenConfig::default().with_lease(Duration::from_millis(100));
     let tokens = tokens(&Wire::default()).with_config(config).unwrap();
     let token = tokens.issue("alice", &shown()).await.unwrap();
-    let Spend::Accepted(first) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(first) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
     let key = first.downstream_key("pay");
     drop(first);
     let taken = testkit::eventually(Duration::from_secs(10), async || {
@@ -328,10 +269,7 @@ async fn a_result_above_the_limit_is_refused_before_the_store() {
     let wire = Wire::default();
     let tokens = tokens(&wire);
     let token = tokens.issue("alice", &shown()).await.unwrap();
-    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
     let reference = claim.reference().clone();
     wire.calls();
     assert!(matches!(claim.complete(vec![0; MAX_RESULT + 1]).await, Err(Error::TooLarge { .. })));
@@ -343,10 +281,7 @@ async fn a_result_above_the_limit_is_refused_before_the_store() {
 async fn users_that_a_store_would_confuse_are_refused() {
     let tokens = tokens(&Wire::default());
     for user in ["", "a b", "a\n", "用户"] {
-        assert!(
-            matches!(tokens.issue(user, &shown()).await, Err(Error::InvalidKey { .. })),
-            "{user:?}"
-        );
+        assert!(matches!(tokens.issue(user, &shown()).await, Err(Error::InvalidKey { .. })), "{user:?}");
         assert!(matches!(tokens.issue_bare(user).await, Err(Error::InvalidKey { .. })), "{user:?}");
     }
 }
@@ -357,14 +292,8 @@ async fn only_the_newest_page_counts_if_so_configured() {
     let tokens = tokens(&Wire::default()).with_config(config).unwrap();
     let old = tokens.issue("alice", &shown()).await.unwrap();
     let new = tokens.issue("alice", &shown()).await.unwrap();
-    assert!(matches!(
-        tokens.spend("alice", old.as_str(), &shown()).await.unwrap(),
-        Spend::Superseded
-    ));
-    assert!(matches!(
-        tokens.spend("alice", new.as_str(), &shown()).await.unwrap(),
-        Spend::Accepted(_)
-    ));
+    assert!(matches!(tokens.spend("alice", old.as_str(), &shown()).await.unwrap(), Spend::Superseded));
+    assert!(matches!(tokens.spend("alice", new.as_str(), &shown()).await.unwrap(), Spend::Accepted(_)));
 }
 
 #[tokio::test]
@@ -382,11 +311,7 @@ async fn the_literal_mode_is_never_asked_twice_after_an_unknown_outcome() {
 
     let value = tokens.issue_bare("alice").await.unwrap();
     wire.fail(&[Fault::Unreached, Fault::Unreached]);
-    assert_eq!(
-        tokens.consume("alice", &value).await.unwrap(),
-        Consume::Consumed,
-        "nothing happened twice"
-    );
+    assert_eq!(tokens.consume("alice", &value).await.unwrap(), Consume::Consumed, "nothing happened twice");
 }
 
 #[tokio::test]
@@ -395,13 +320,7 @@ async fn the_literal_mode_consumes_nothing_but_a_uuid() {
     let tokens = tokens(&wire);
     let value = tokens.issue_bare("alice").await.unwrap();
     wire.calls();
-    for wrong in [
-        "",
-        &value.to_uppercase(),
-        &value.replace('-', ""),
-        &format!("{value} "),
-        &format!("{{{value}}}"),
-    ] {
+    for wrong in ["", &value.to_uppercase(), &value.replace('-', ""), &format!("{value} "), &format!("{{{value}}}")] {
         assert_eq!(tokens.consume("alice", wrong).await.unwrap(), Consume::Different, "{wrong:?}");
     }
     assert!(wire.calls().is_empty());
@@ -412,8 +331,7 @@ async fn the_literal_mode_consumes_nothing_but_a_uuid() {
 async fn a_lost_reply_neither_loses_nor_repeats_a_content() {
     let wire = Wire::default();
     let config = DedupConfig::default().with_retry(quick());
-    let dedup =
-        Dedup::new(Arc::new(wire.clone()), "invoices").unwrap().with_config(config).unwrap();
+    let dedup = Dedup::new(Arc::new(wire.clone()), "invoices").unwrap().with_config(config).unwrap();
     for content in 0..3_u8 {
         wire.fail(&[Fault::LostReply, Fault::Unreached]);
         let FirstTime::First(work) = dedup.first_time(&[content]).await.unwrap() else { panic!() };
@@ -438,24 +356,18 @@ async fn a_lost_reply_neither_loses_nor_repeats_a_content() {
 #[tokio::test]
 async fn marking_first_loses_the_content_of_a_process_that_dies_and_claiming_first_does_not() {
     let config = DedupConfig::default().with_lease(Duration::from_millis(50));
-    let dedup =
-        Dedup::new(Arc::new(MemoryStore::new()), "invoices").unwrap().with_config(config).unwrap();
+    let dedup = Dedup::new(Arc::new(MemoryStore::new()), "invoices").unwrap().with_config(config).unwrap();
     assert_eq!(dedup.mark(b"one").await.unwrap(), Marked::New { collided: false });
     let FirstTime::First(work) = dedup.first_time(b"two").await.unwrap() else { panic!() };
     // The process dies here, with both unprocessed.
     drop(work);
-    let work = testkit::eventually(Duration::from_secs(10), async || {
-        match dedup.first_time(b"two").await.unwrap() {
-            FirstTime::First(work) => Ok(work),
-            other => Err(format!("{other:?}")),
-        }
+    let work = testkit::eventually(Duration::from_secs(10), async || match dedup.first_time(b"two").await.unwrap() {
+        FirstTime::First(work) => Ok(work),
+        other => Err(format!("{other:?}")),
     })
     .await;
     assert!(work.is_takeover());
-    assert!(
-        matches!(dedup.first_time(b"one").await.unwrap(), FirstTime::Done),
-        "lost, as documented"
-    );
+    assert!(matches!(dedup.first_time(b"one").await.unwrap(), FirstTime::Done), "lost, as documented");
 }
 
 #[tokio::test]
@@ -463,8 +375,5 @@ async fn a_store_without_second_digests_is_not_asked_to_verify() {
     let dedup = Dedup::new(Arc::new(Wire::default()), "invoices").unwrap();
     let refused = dedup.with_config(DedupConfig::default().with_verified(true));
     assert!(matches!(refused, Err(Error::Unsupported(_))));
-    assert!(matches!(
-        Dedup::new(Arc::new(MemoryStore::new()), "two words"),
-        Err(Error::InvalidKey { .. })
-    ));
+    assert!(matches!(Dedup::new(Arc::new(MemoryStore::new()), "two words"), Err(Error::InvalidKey { .. })));
 }

@@ -48,9 +48,7 @@ async fn tokens_and_claims_survive_a_restart_and_are_settled() {
                     issued.push(tokens.issue("alice", &shown).await.unwrap());
                 }
                 for token in &issued[..3] {
-                    let Spend::Accepted(claim) =
-                        tokens.spend("alice", token.as_str(), &shown).await.unwrap()
-                    else {
+                    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown).await.unwrap() else {
                         panic!()
                     };
                     // The process dies while it holds the claim.
@@ -61,8 +59,7 @@ async fn tokens_and_claims_survive_a_restart_and_are_settled() {
                 assert_eq!(running.len(), 3);
                 for found in &running {
                     let done = found.claim.id() == issued[0].id();
-                    let how =
-                        if done { Settle::Complete(b"order 0".to_vec()) } else { Settle::Release };
+                    let how = if done { Settle::Complete(b"order 0".to_vec()) } else { Settle::Release };
                     assert!(tokens.settle(&found.claim, how).await.unwrap());
                 }
             }

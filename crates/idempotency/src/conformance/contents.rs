@@ -6,17 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use collisions::{
-    a_collided_content_is_remembered_when_the_first_is_gone,
-    a_verified_collision_is_processed_and_told, an_md5_collision_is_a_duplicate_unless_verified,
-    of_concurrent_colliding_contents_each_is_processed_once,
+    a_collided_content_is_remembered_when_the_first_is_gone, a_verified_collision_is_processed_and_told,
+    an_md5_collision_is_a_duplicate_unless_verified, of_concurrent_colliding_contents_each_is_processed_once,
     verified_and_plain_claims_know_each_others_records,
 };
 
 use super::{HOUR, MINUTE, ms, race, until};
 use crate::digest::hex;
-use crate::{
-    ContentAnswer, ContentClaim, ContentKey, ContentSlot, DedupStore, DigestKind, Owner, TokenId,
-};
+use crate::{ContentAnswer, ContentClaim, ContentKey, ContentSlot, DedupStore, DigestKind, Owner, TokenId};
 
 type Store = Arc<dyn DedupStore>;
 
@@ -171,11 +168,7 @@ pub async fn of_32_concurrent_marks_exactly_one_is_new(store: Store) {
     });
     let answers = answers.await;
     assert_eq!(answers.iter().filter(|answer| **answer == FIRST).count(), 1, "{answers:?}");
-    assert_eq!(
-        answers.iter().filter(|answer| **answer == ContentAnswer::Done).count(),
-        31,
-        "{answers:?}"
-    );
+    assert_eq!(answers.iter().filter(|answer| **answer == ContentAnswer::Done).count(), 31, "{answers:?}");
 }
 
 pub async fn scopes_and_digests_do_not_meet(store: Store) {
@@ -206,10 +199,7 @@ pub async fn a_content_is_forgotten_after_its_retention(store: Store) {
 
 /// A key whose second digest is a given number, as if the contents collided.
 fn colliding(name: &str, second: u8) -> ContentKey {
-    ContentKey {
-        name: name.to_owned(),
-        second: Some(crate::Fingerprint::from_bytes([second + 1; 32])),
-    }
+    ContentKey { name: name.to_owned(), second: Some(crate::Fingerprint::from_bytes([second + 1; 32])) }
 }
 
 fn unique_name() -> String {

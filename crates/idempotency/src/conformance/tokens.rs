@@ -2,9 +2,10 @@
 
 mod bare;
 mod histories;
+mod leases;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use bare::{
     a_bare_token_is_consumed_once_and_only_by_its_exact_value, a_bare_token_lives_for_its_time,
@@ -12,11 +13,17 @@ pub use bare::{
 };
 
 pub use histories::random_histories_are_answered_as_by_the_memory_store;
+pub use leases::{
+    a_contender_with_another_tail_does_not_take_over_a_live_claim,
+    a_crash_does_not_block_the_retry_for_the_rest_of_the_tokens_life, a_released_token_keeps_only_the_rest_of_its_life,
+    a_renewed_claim_is_not_taken_over, an_abandoned_claim_can_be_taken_over_past_the_tokens_life,
+    an_abandoned_claim_is_taken_over_and_never_seen_as_new,
+    an_abandoned_claim_stays_known_for_the_rest_of_its_tokens_life, of_32_contenders_exactly_one_takes_over,
+};
 
 use super::{HOUR, MINUTE, ms, race, skip, until};
 use crate::{
-    ClaimRef, Fingerprint, MAX_RESULT, NewToken, Owner, SpendToken, TokenAnswer, TokenId, TokenKey,
-    TokenStore,
+    ClaimRef, Fingerprint, MAX_RESULT, NewToken, Owner, SpendToken, TokenAnswer, TokenId, TokenKey, TokenStore,
 };
 
 type Store = Arc<dyn TokenStore>;
@@ -80,10 +87,7 @@ pub async fn a_token_is_spent_once_and_then_answers_with_its_result(store: Store
     // The cart is empty after the order, so the fingerprint no longer matters.
     let edited = SpendToken { fingerprint: Fingerprint::NONE, ..ask(&key) };
     assert_eq!(spend(&store, &edited).await, spent);
-    assert!(
-        !store.release(&claim(&first), LIFE).await.unwrap(),
-        "what is done cannot be given back"
-    );
+    assert!(!store.release(&claim(&first), LIFE).await.unwrap(), "what is done cannot be given back");
     assert!(!store.renew(&claim(&first), MINUTE).await.unwrap());
     assert_eq!(spend(&store, &ask(&key)).await, spent);
 }
@@ -108,10 +112,7 @@ pub async fn a_lost_reply_does_not_turn_the_winner_into_a_duplicate(store: Store
     assert_eq!(spend(&store, &first).await, FIRST);
     assert_eq!(spend(&store, &first).await, FIRST, "the same owner asks again");
     store.issue(&new(&key)).await.unwrap();
-    assert!(
-        in_flight(&spend(&store, &ask(&key)).await),
-        "a late repeat of the issue does not free it"
-    );
+    assert!(in_flight(&spend(&store, &ask(&key)).await), "a late repeat of the issue does not free it");
     for _ in 0..2 {
         assert!(store.renew(&claim(&first), MINUTE).await.unwrap());
     }
@@ -120,23 +121,14 @@ pub async fn a_lost_reply_does_not_turn_the_winner_into_a_duplicate(store: Store
     }
     let second = ask(&key);
     for _ in 0..2 {
-        assert_eq!(
-            spend(&store, &second).await,
-            TokenAnswer::Accepted { attempt: 2, takeover: false }
-        );
+        assert_eq!(spend(&store, &second).await, TokenAnswer::Accepted { attempt: 2, takeover: false });
     }
-    assert!(
-        !store.release(&claim(&first), LIFE).await.unwrap(),
-        "a late repeat frees nobody else's claim"
-    );
+    assert!(!store.release(&claim(&first), LIFE).await.unwrap(), "a late repeat frees nobody else's claim");
     for _ in 0..2 {
         assert!(store.complete(&claim(&second), b"done", HOUR).await.unwrap());
     }
     assert!(!store.complete(&claim(&second), b"something else", HOUR).await.unwrap());
-    assert_eq!(
-        spend(&store, &ask(&key)).await,
-        TokenAnswer::AlreadySpent { result: b"done".to_vec() }
-    );
+    assert_eq!(spend(&store, &ask(&key)).await, TokenAnswer::AlreadySpent { result: b"done".to_vec() });
 }
 
 pub async fn another_users_token_is_absent(store: Store) {
@@ -185,155 +177,6 @@ pub async fn an_expired_token_is_told_from_an_unknown_one(store: Store) {
     until("forgotten", async || spend(&store, &probe).await == TokenAnswer::Absent).await;
 }
 
-pub async fn a_released_token_keeps_only_the_rest_of_its_life(store: Store) {
-    let (key, life) = (key("order", "alice"), ms(1500));
-    let before = Instant::now();
-    store.issue(&NewToken { ttl: life, ..new(&key) }).await.unwrap();
-    let first = ask(&key);
-    assert_eq!(spend(&store, &first).await, FIRST);
-    tokio::time::sleep(ms(400)).await;
-    assert!(store.renew(&claim(&first), MINUTE).await.unwrap());
-    tokio::time::sleep(ms(400)).await;
-    let released = Instant::now();
-    assert!(store.release(&claim(&first), LIFE).await.unwrap());
-    let probe = SpendToken { fingerprint: Fingerprint::NONE, ..ask(&key) };
-    until("expired", async || match spend(&store, &probe).await {
-        TokenAnswer::Expired => true,
-        TokenAnswer::Mismatch => false,
-        other => panic!("a released token answered {other:?}"),
-    })
-    .await;
-    let (lived, since_release) = (before.elapsed(), released.elapsed());
-    assert!(lived >= life - ms(10), "its life was cut to {lived:?}");
-    assert!(since_release < life, "its life began anew: {since_release:?} after the release");
-}
-
-pub async fn an_abandoned_claim_is_taken_over_and_never_seen_as_new(store: Store) {
-    let key = issued(&store).await;
-    let dead = SpendToken { lease: ms(100), ..ask(&key) };
-    assert_eq!(spend(&store, &dead).await, FIRST);
-    let edited = SpendToken { fingerprint: Fingerprint::of("edited"), ..ask(&key) };
-    until("abandoned", async || spend(&store, &edited).await == TokenAnswer::Mismatch).await;
-    let second = ask(&key);
-    let taken = TokenAnswer::Accepted { attempt: 2, takeover: true };
-    assert_eq!(spend(&store, &second).await, taken);
-    assert_eq!(spend(&store, &second).await, taken, "also when its reply was lost");
-    // The first attempt was only slow. Nothing it does counts now.
-    assert!(!store.renew(&claim(&dead), MINUTE).await.unwrap());
-    assert!(!store.release(&claim(&dead), LIFE).await.unwrap());
-    assert!(!store.complete(&claim(&dead), b"late", HOUR).await.unwrap());
-    assert!(in_flight(&spend(&store, &dead).await));
-    assert!(store.complete(&claim(&second), b"second", HOUR).await.unwrap());
-    assert!(!store.complete(&claim(&dead), b"late", HOUR).await.unwrap());
-    assert_eq!(
-        spend(&store, &ask(&key)).await,
-        TokenAnswer::AlreadySpent { result: b"second".to_vec() }
-    );
-
-    // A slow attempt that nobody took over from may still finish.
-    let key = issued(&store).await;
-    let slow = SpendToken { lease: ms(30), ..ask(&key) };
-    assert_eq!(spend(&store, &slow).await, FIRST);
-    until("abandoned", async || {
-        spend(&store, &SpendToken { key: key.clone(), ..edited.clone() }).await
-            == TokenAnswer::Mismatch
-    })
-    .await;
-    assert!(store.complete(&claim(&slow), b"slow", HOUR).await.unwrap());
-}
-
-pub async fn a_crash_does_not_block_the_retry_for_the_rest_of_the_tokens_life(store: Store) {
-    let key = issued(&store).await;
-    assert_eq!(spend(&store, &SpendToken { lease: ms(200), ..ask(&key) }).await, FIRST);
-    match spend(&store, &ask(&key)).await {
-        TokenAnswer::InFlight { retry_after } => assert!(retry_after <= ms(200), "{retry_after:?}"),
-        TokenAnswer::Accepted { takeover: true, .. } => return,
-        other => panic!("{other:?}"),
-    }
-    let taken = TokenAnswer::Accepted { attempt: 2, takeover: true };
-    until("taken over", async || spend(&store, &ask(&key)).await == taken).await;
-}
-
-pub async fn a_contender_with_another_tail_does_not_take_over_a_live_claim(store: Store) {
-    for (held, asked) in [(HOUR, 24 * HOUR), (24 * HOUR, HOUR)] {
-        let key = issued(&store).await;
-        assert_eq!(spend(&store, &SpendToken { tail: held, ..ask(&key) }).await, FIRST);
-        let contender = SpendToken { tail: asked, lease: ms(1), ..ask(&key) };
-        match spend(&store, &contender).await {
-            TokenAnswer::InFlight { retry_after } => {
-                assert!(retry_after <= MINUTE && retry_after > MINUTE / 2, "{retry_after:?}");
-            }
-            other => panic!("tail {held:?} against {asked:?}: {other:?}"),
-        }
-    }
-}
-
-pub async fn a_renewed_claim_is_not_taken_over(store: Store) {
-    let key = issued(&store).await;
-    let first = SpendToken { lease: ms(50), ..ask(&key) };
-    assert_eq!(spend(&store, &first).await, FIRST);
-    // Renewed to longer than it was claimed for, so that a slow machine cannot lose it.
-    assert!(store.renew(&claim(&first), MINUTE).await.unwrap());
-    let start = Instant::now();
-    while start.elapsed() < ms(150) {
-        assert!(in_flight(&spend(&store, &ask(&key)).await));
-    }
-    assert!(store.renew(&claim(&first), ms(30)).await.unwrap());
-    let taken = TokenAnswer::Accepted { attempt: 2, takeover: true };
-    until("taken over", async || spend(&store, &ask(&key)).await == taken).await;
-    assert!(!store.renew(&claim(&first), MINUTE).await.unwrap());
-}
-
-pub async fn of_32_contenders_exactly_one_takes_over(store: Store) {
-    let key = issued(&store).await;
-    assert_eq!(spend(&store, &SpendToken { lease: ms(20), ..ask(&key) }).await, FIRST);
-    let edited = SpendToken { fingerprint: Fingerprint::NONE, ..ask(&key) };
-    until("abandoned", async || spend(&store, &edited).await == TokenAnswer::Mismatch).await;
-    let answers = race(32, |_| {
-        let (store, ask) = (Arc::clone(&store), ask(&key));
-        async move { spend(&store, &ask).await }
-    });
-    let answers = answers.await;
-    let taken = TokenAnswer::Accepted { attempt: 2, takeover: true };
-    assert_eq!(answers.iter().filter(|answer| **answer == taken).count(), 1, "{answers:?}");
-    assert_eq!(answers.iter().filter(|answer| in_flight(answer)).count(), 31, "{answers:?}");
-}
-
-pub async fn an_abandoned_claim_can_be_taken_over_past_the_tokens_life(store: Store) {
-    let key = key("order", "alice");
-    store.issue(&NewToken { ttl: ms(1000), tombstone: ms(1), ..new(&key) }).await.unwrap();
-    let start = Instant::now();
-    assert_eq!(spend(&store, &SpendToken { lease: ms(1200), ..ask(&key) }).await, FIRST);
-    let taken = TokenAnswer::Accepted { attempt: 2, takeover: true };
-    let second = ask(&key);
-    until("taken over", async || spend(&store, &second).await == taken).await;
-    assert!(start.elapsed() > ms(1000), "the token's life is over");
-    assert!(store.release(&claim(&second), HOUR).await.unwrap());
-    assert_eq!(
-        spend(&store, &ask(&key)).await,
-        TokenAnswer::Expired,
-        "nothing is left of its life"
-    );
-}
-
-pub async fn an_abandoned_claim_stays_known_for_the_rest_of_its_tokens_life(store: Store) {
-    let key = issued(&store).await;
-    assert_eq!(
-        spend(&store, &SpendToken { lease: ms(1), tail: Duration::ZERO, ..ask(&key) }).await,
-        FIRST
-    );
-    tokio::time::sleep(ms(60)).await;
-    let second = SpendToken { lease: ms(1), tail: Duration::ZERO, ..ask(&key) };
-    assert_eq!(spend(&store, &second).await, TokenAnswer::Accepted { attempt: 2, takeover: true });
-    tokio::time::sleep(ms(60)).await;
-    assert!(store.release(&claim(&second), Duration::ZERO).await.unwrap());
-    tokio::time::sleep(ms(60)).await;
-    assert_eq!(
-        spend(&store, &ask(&key)).await,
-        TokenAnswer::Accepted { attempt: 3, takeover: false }
-    );
-}
-
 pub async fn a_newer_token_supersedes_only_an_unspent_one(store: Store) {
     let keys: Vec<_> = (0..4).map(|_| key("order", "alice")).collect();
     let latest = |key: &TokenKey| NewToken { latest: true, ..new(key) };
@@ -347,24 +190,14 @@ pub async fn a_newer_token_supersedes_only_an_unspent_one(store: Store) {
     assert!(in_flight(&spend(&store, &wish(&keys[0])).await), "a running order is not touched");
     store.issue(&latest(&keys[2])).await.unwrap();
     assert_eq!(spend(&store, &wish(&keys[1])).await, TokenAnswer::Superseded);
-    assert!(
-        store.complete(&claim(&running), b"kept", HOUR).await.unwrap(),
-        "the running order is not lost"
-    );
-    assert_eq!(
-        spend(&store, &wish(&keys[0])).await,
-        TokenAnswer::AlreadySpent { result: b"kept".to_vec() }
-    );
+    assert!(store.complete(&claim(&running), b"kept", HOUR).await.unwrap(), "the running order is not lost");
+    assert_eq!(spend(&store, &wish(&keys[0])).await, TokenAnswer::AlreadySpent { result: b"kept".to_vec() });
 
     let refused = wish(&keys[2]);
     assert_eq!(spend(&store, &refused).await, FIRST);
     store.issue(&latest(&keys[3])).await.unwrap();
     assert!(store.release(&claim(&refused), LIFE).await.unwrap());
-    assert_eq!(
-        spend(&store, &wish(&keys[2])).await,
-        TokenAnswer::Superseded,
-        "released after a newer one came"
-    );
+    assert_eq!(spend(&store, &wish(&keys[2])).await, TokenAnswer::Superseded, "released after a newer one came");
     assert_eq!(spend(&store, &wish(&keys[3])).await, FIRST);
 }
 
@@ -396,10 +229,7 @@ pub async fn a_dead_process_leaves_claims_that_are_listed_and_settled(store: Sto
     assert!(store.release(&claim(&asks[4]), LIFE).await.unwrap());
 
     let list = async |older, limit| store.running(&purpose, older, limit).await.unwrap();
-    until("abandoned", async || {
-        list(ms(1), 10).await.iter().any(|claim| claim.lease_left.is_zero())
-    })
-    .await;
+    until("abandoned", async || list(ms(1), 10).await.iter().any(|claim| claim.lease_left.is_zero())).await;
     let listed = list(Duration::ZERO, 10).await;
     assert_eq!(listed.len(), 3, "{listed:?}");
     for (n, ask) in asks[..3].iter().enumerate() {
@@ -424,23 +254,13 @@ pub async fn a_dead_process_leaves_claims_that_are_listed_and_settled(store: Sto
     }
     assert_eq!(list(Duration::ZERO, 10).await, []);
     let again = |n: usize| ask(&asks[n].key);
-    assert_eq!(
-        spend(&store, &again(0)).await,
-        TokenAnswer::AlreadySpent { result: b"order 1".to_vec() }
-    );
-    assert_eq!(
-        spend(&store, &again(1)).await,
-        TokenAnswer::Accepted { attempt: 2, takeover: false }
-    );
-    assert_eq!(
-        spend(&store, &again(2)).await,
-        TokenAnswer::AlreadySpent { result: b"alive".to_vec() }
-    );
+    assert_eq!(spend(&store, &again(0)).await, TokenAnswer::AlreadySpent { result: b"order 1".to_vec() });
+    assert_eq!(spend(&store, &again(1)).await, TokenAnswer::Accepted { attempt: 2, takeover: false });
+    assert_eq!(spend(&store, &again(2)).await, TokenAnswer::AlreadySpent { result: b"alive".to_vec() });
 }
 
 pub async fn keys_are_compared_byte_by_byte(store: Store) {
-    let users =
-        ["a", "A", "a:", "a{b}", "a*", "a?[x]", "a%", "a_", "a'", "a\"", "a\\", &"x".repeat(128)];
+    let users = ["a", "A", "a:", "a{b}", "a*", "a?[x]", "a%", "a_", "a'", "a\"", "a\\", &"x".repeat(128)];
     let purpose = "p".repeat(64);
     let keys: Vec<_> = users.iter().map(|user| key(&purpose, user)).collect();
     for key in &keys {

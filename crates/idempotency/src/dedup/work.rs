@@ -47,12 +47,7 @@ pub struct Work {
 }
 
 impl Work {
-    pub(super) const fn new(
-        dedup: Dedup,
-        claim: ContentClaim,
-        attempt: u32,
-        takeover: bool,
-    ) -> Self {
+    pub(super) const fn new(dedup: Dedup, claim: ContentClaim, attempt: u32, takeover: bool) -> Self {
         Self { dedup, claim, attempt, takeover, ended: false }
     }
 
@@ -104,17 +99,13 @@ impl Work {
 impl Drop for Work {
     fn drop(&mut self) {
         if !self.ended {
-            metrics::counter!("onceward_idempotency_claims_dropped_total", "of" => "content")
-                .increment(1);
+            metrics::counter!("onceward_idempotency_claims_dropped_total", "of" => "content").increment(1);
         }
     }
 }
 
 impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Work")
-            .field("attempt", &self.attempt)
-            .field("takeover", &self.takeover)
-            .finish_non_exhaustive()
+        f.debug_struct("Work").field("attempt", &self.attempt).field("takeover", &self.takeover).finish_non_exhaustive()
     }
 }

@@ -59,8 +59,7 @@ pub(crate) fn running(id: TokenId, record: &[u8], ttl: u64) -> Option<RunningCla
     }
     bytes.take::<1>()?;
     let attempt = u32::from_be_bytes(bytes.take()?);
-    let [tail, lease, _life, ran] =
-        [bytes.number()?, bytes.number()?, bytes.number()?, bytes.number()?];
+    let [tail, lease, _life, ran] = [bytes.number()?, bytes.number()?, bytes.number()?, bytes.number()?];
     let owner = Owner::from_bytes(bytes.take()?);
     let _ = Fingerprint::from_bytes(bytes.take()?);
     let (holder, purpose, user) = (bytes.name()?, bytes.name()?, bytes.name()?);
@@ -100,19 +99,9 @@ mod tests {
     use super::*;
 
     fn new() -> NewToken {
-        let key = TokenKey {
-            purpose: "order".to_owned(),
-            user: "alice".to_owned(),
-            id: TokenId::from_bytes([9; 16]),
-        };
+        let key = TokenKey { purpose: "order".to_owned(), user: "alice".to_owned(), id: TokenId::from_bytes([9; 16]) };
         let second = Duration::from_secs(1);
-        NewToken {
-            key,
-            fingerprint: Fingerprint::of("x"),
-            ttl: 2 * second,
-            tombstone: 3 * second,
-            latest: false,
-        }
+        NewToken { key, fingerprint: Fingerprint::of("x"), ttl: 2 * second, tombstone: 3 * second, latest: false }
     }
 
     #[test]
@@ -138,10 +127,7 @@ mod tests {
         bytes.extend_from_slice(b"never read");
         let found = running(new().key.id, &bytes, 3400).unwrap();
         assert_eq!((found.claim.key, found.attempt), (new().key, 4));
-        assert_eq!(
-            (found.running_for, found.lease_left),
-            (Duration::from_millis(650), Duration::from_millis(400))
-        );
+        assert_eq!((found.running_for, found.lease_left), (Duration::from_millis(650), Duration::from_millis(400)));
         assert!(running(new().key.id, &bytes, 2999).unwrap().lease_left.is_zero(), "abandoned");
         for cut in 0..bytes.len() - 10 {
             assert_eq!(running(new().key.id, &bytes[..cut], 1), None, "cut at {cut}");

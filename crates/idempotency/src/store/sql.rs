@@ -17,8 +17,7 @@ use onceward_backend::{BackendError, Conn, Db, ErrorClass, Migrations};
 use crate::{Error, Fingerprint, Owner, State};
 
 /// The tables of this crate, all named `idem_…`.
-pub const MIGRATIONS: Migrations =
-    Migrations::new("idempotency", &[(1, include_str!("../../sql/0001_init.sql"))]);
+pub const MIGRATIONS: Migrations = Migrations::new("idempotency", &[(1, include_str!("../../sql/0001_init.sql"))]);
 
 /// A store on PostgreSQL.
 #[cfg(feature = "postgres")]
@@ -60,21 +59,12 @@ impl<D: Db> SqlStore<D> {
     /// # Errors
     /// [`Error::Backend`].
     pub async fn purge(&self, limit: u32) -> Result<u64, Error> {
-        const PURGES: [(&str, &str); 4] = [
-            purge!("idem_token"),
-            purge!("idem_latest"),
-            purge!("idem_bare"),
-            purge!("idem_record"),
-        ];
+        const PURGES: [(&str, &str); 4] =
+            [purge!("idem_token"), purge!("idem_latest"), purge!("idem_bare"), purge!("idem_record")];
         let mut conn = self.conn().await?;
         let mut purged = 0;
         for (border, delete) in PURGES {
-            let last = self
-                .sql
-                .sql(border)
-                .bind(i64::from(limit))
-                .fetch_one::<(Option<i64>,)>(&mut conn)
-                .await?;
+            let last = self.sql.sql(border).bind(i64::from(limit)).fetch_one::<(Option<i64>,)>(&mut conn).await?;
             if let (Some(last),) = last {
                 purged += self.sql.sql(delete).bind(last).execute(&mut conn).await?;
             }
@@ -89,10 +79,7 @@ impl<D: Db> SqlStore<D> {
     async fn ping(&self) -> Result<(), Error> {
         let mut conn = self.conn().await?;
         // Also fails where the tables are missing.
-        self.sql
-            .sql("select count(*) from idem_token where id = ''")
-            .fetch_one::<(i64,)>(&mut conn)
-            .await?;
+        self.sql.sql("select count(*) from idem_token where id = ''").fetch_one::<(i64,)>(&mut conn).await?;
         Ok(())
     }
 }
@@ -130,8 +117,7 @@ impl<D: Db> fmt::Debug for SqlStore<D> {
 const TRIES: u32 = 100;
 
 fn crowded<D: Db>() -> Error {
-    BackendError::new(D::DIALECT.name(), ErrorClass::Transient, "the record changes too often")
-        .into()
+    BackendError::new(D::DIALECT.name(), ErrorClass::Transient, "the record changes too often").into()
 }
 
 fn corrupt<D: Db>(what: &'static str) -> Error {
@@ -166,8 +152,7 @@ fn owner<D: Db>(text: &str) -> Result<Owner, Error> {
 }
 
 fn fingerprint<D: Db>(bytes: &[u8]) -> Result<Fingerprint, Error> {
-    let bytes =
-        bytes.try_into().map_err(|_| corrupt::<D>("a fingerprint that is not 32 bytes long"))?;
+    let bytes = bytes.try_into().map_err(|_| corrupt::<D>("a fingerprint that is not 32 bytes long"))?;
     Ok(Fingerprint::from_bytes(bytes))
 }
 

@@ -45,12 +45,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    pub(super) const fn new(
-        tokens: FormTokens,
-        reference: ClaimRef,
-        attempt: u32,
-        takeover: bool,
-    ) -> Self {
+    pub(super) const fn new(tokens: FormTokens, reference: ClaimRef, attempt: u32, takeover: bool) -> Self {
         Self { tokens, reference, attempt, takeover, ended: false }
     }
 
@@ -114,8 +109,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.ended {
-            metrics::counter!("onceward_idempotency_claims_dropped_total", "of" => "token")
-                .increment(1);
+            metrics::counter!("onceward_idempotency_claims_dropped_total", "of" => "token").increment(1);
         }
     }
 }

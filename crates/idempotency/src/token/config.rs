@@ -120,14 +120,9 @@ impl TokenConfig {
             check("the holder", &self.holder, MAX_NAME)?;
         }
         if self.ttl < Duration::from_millis(1) || self.lease < Duration::from_millis(1) {
-            return Err(Error::Config(
-                "the life of a token and the lease are at least one millisecond",
-            ));
+            return Err(Error::Config("the life of a token and the lease are at least one millisecond"));
         }
-        if [self.ttl, self.lease, self.tail, self.tombstone, self.retention]
-            .iter()
-            .any(|it| *it > LONGEST)
-        {
+        if [self.ttl, self.lease, self.tail, self.tombstone, self.retention].iter().any(|it| *it > LONGEST) {
             return Err(Error::Config("no duration is longer than a year"));
         }
         self.tail = self.tail.max(self.ttl).max(LONGEST_BARE);

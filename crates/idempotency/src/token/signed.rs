@@ -62,12 +62,7 @@ impl fmt::Debug for FormToken {
 }
 
 /// The id and expiry of a token that was made for this purpose and user.
-pub(super) fn verify(
-    keys: &KeyRing,
-    purpose: &str,
-    user: &str,
-    text: &str,
-) -> Option<(TokenId, SystemTime)> {
+pub(super) fn verify(keys: &KeyRing, purpose: &str, user: &str, text: &str) -> Option<(TokenId, SystemTime)> {
     if text.len() > LONGEST {
         return None;
     }
@@ -100,9 +95,7 @@ mod tests {
         let token = FormToken::sign(&keys, &key, expires);
         assert_eq!(token.as_str().len(), 76);
         assert_eq!(verify(&keys, "order", "alice", token.as_str()), Some((key.id, expires)));
-        for (purpose, user) in
-            [("order", "bob"), ("refund", "alice"), ("orde", "ralice"), ("order", "")]
-        {
+        for (purpose, user) in [("order", "bob"), ("refund", "alice"), ("orde", "ralice"), ("order", "")] {
             assert_eq!(verify(&keys, purpose, user, token.as_str()), None, "{purpose} {user}");
         }
         assert_eq!(verify(&KeyRing::new(1, [2; 32]), "order", "alice", token.as_str()), None);
@@ -119,15 +112,7 @@ mod tests {
             let forged = String::from_utf8(forged).unwrap();
             assert_eq!(verify(&keys, "order", "alice", &forged), None, "byte {at}");
         }
-        for junk in [
-            "",
-            "A",
-            "💥",
-            &text[1..],
-            &format!("{text}A"),
-            &format!("{text}="),
-            &"A".repeat(100_000),
-        ] {
+        for junk in ["", "A", "💥", &text[1..], &format!("{text}A"), &format!("{text}="), &"A".repeat(100_000)] {
             assert_eq!(verify(&keys, "order", "alice", junk), None);
         }
     }
@@ -142,11 +127,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_signature() {
-        let token = FormToken::sign(
-            &KeyRing::new(1, [1; 32]),
-            &key("order", "alice"),
-            SystemTime::UNIX_EPOCH,
-        );
+        let token = FormToken::sign(&KeyRing::new(1, [1; 32]), &key("order", "alice"), SystemTime::UNIX_EPOCH);
         assert!(!format!("{token:?}").contains(&token.as_str()[40..]));
     }
 }

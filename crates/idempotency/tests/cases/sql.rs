@@ -7,8 +7,7 @@ use onceward_backend::internal::{Sql, begin, commit};
 use onceward_backend::sqlx::Pool;
 use onceward_backend::{Conn, Db, KeyRing};
 use onceward_idempotency::{
-    Dedup, DedupConfig, DigestKind, Fingerprint, FirstTime, FormTokens, Spend, SqlStore,
-    TokenAnswer, TokenConfig,
+    Dedup, DedupConfig, DigestKind, Fingerprint, FirstTime, FormTokens, Spend, SqlStore, TokenAnswer, TokenConfig,
 };
 
 #[macro_export]
@@ -58,34 +57,20 @@ async fn stock<D: Db>(pool: &Pool<D>, quantity: i64) -> Sql<D> {
     let mut conn = pool.acquire().await.unwrap();
     let create = sql.sql("create table if not exists stock (sku {key} not null primary key, quantity bigint not null)");
     create.execute(&mut conn).await.unwrap();
-    sql.sql("insert into stock (sku, quantity) values ('a', ?)")
-        .bind(quantity)
-        .execute(&mut conn)
-        .await
-        .unwrap();
+    sql.sql("insert into stock (sku, quantity) values ('a', ?)").bind(quantity).execute(&mut conn).await.unwrap();
     sql
 }
 
 async fn change<D: Db>(sql: &Sql<D>, conn: &mut impl Conn<D>, by: i64) {
-    sql.sql("update stock set quantity = quantity + ? where sku = 'a'")
-        .bind(by)
-        .execute(conn)
-        .await
-        .unwrap();
+    sql.sql("update stock set quantity = quantity + ? where sku = 'a'").bind(by).execute(conn).await.unwrap();
 }
 
 async fn quantity<D: Db>(sql: &Sql<D>, pool: &Pool<D>) -> i64 {
     let mut conn = pool.acquire().await.unwrap();
-    sql.sql("select quantity from stock where sku = 'a'")
-        .fetch_one::<(i64,)>(&mut conn)
-        .await
-        .unwrap()
-        .0
+    sql.sql("select quantity from stock where sku = 'a'").fetch_one::<(i64,)>(&mut conn).await.unwrap().0
 }
 
-pub(crate) async fn a_token_spent_in_my_transaction_commits_and_rolls_back_with_it<D: Db>(
-    pool: Pool<D>,
-) {
+pub(crate) async fn a_token_spent_in_my_transaction_commits_and_rolls_back_with_it<D: Db>(pool: Pool<D>) {
     let (store, sql) = (SqlStore::new(pool.clone()), stock(&pool, 10).await);
     let tokens = tokens(&store);
     let token = tokens.issue("alice", &shown()).await.unwrap();
@@ -104,11 +89,7 @@ pub(crate) async fn a_token_spent_in_my_transaction_commits_and_rolls_back_with_
 
     let mut tx = begin(&pool).await.unwrap();
     let accepted = store.spend_tx(&mut tx, &request(shown()), b"order 3").await.unwrap();
-    assert_eq!(
-        accepted,
-        TokenAnswer::Accepted { attempt: 1, takeover: false },
-        "unspent by the rollback"
-    );
+    assert_eq!(accepted, TokenAnswer::Accepted { attempt: 1, takeover: false }, "unspent by the rollback");
     change(&sql, &mut tx, -1).await;
     commit(tx).await.unwrap();
     assert_eq!(quantity(&sql, &pool).await, 9);
@@ -118,15 +99,9 @@ pub(crate) async fn a_token_spent_in_my_transaction_commits_and_rolls_back_with_
     // A claim in two phases and a transaction respect each other.
     let token = tokens.issue("alice", &shown()).await.unwrap();
     let request = tokens.request("alice", token.as_str(), &shown()).unwrap();
-    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
     let mut tx = begin(&pool).await.unwrap();
-    assert!(matches!(
-        store.spend_tx(&mut tx, &request, b"").await.unwrap(),
-        TokenAnswer::InFlight { .. }
-    ));
+    assert!(matches!(store.spend_tx(&mut tx, &request, b"").await.unwrap(), TokenAnswer::InFlight { .. }));
     tx.rollback().await.unwrap();
     claim.release().await.unwrap();
 }
@@ -168,9 +143,7 @@ pub(crate) async fn of_32_transactions_exactly_one_spends_and_has_its_effect<D: 
     }
 }
 
-pub(crate) async fn a_content_marked_in_my_transaction_commits_and_rolls_back_with_it<D: Db>(
-    pool: Pool<D>,
-) {
+pub(crate) async fn a_content_marked_in_my_transaction_commits_and_rolls_back_with_it<D: Db>(pool: Pool<D>) {
     let (store, sql) = (SqlStore::new(pool.clone()), stock(&pool, 0).await);
     for (content, verified) in [(b"one", false), (b"two", true)] {
         let dedup = dedup(&store, verified);
@@ -220,9 +193,7 @@ pub(crate) async fn of_32_transactions_exactly_one_is_the_first<D: Db>(pool: Poo
 }
 
 /// On MariaDB a transaction sees a snapshot as of its first read, unless told to read what is there now.
-pub(crate) async fn a_transaction_that_has_read_before_still_sees_what_others_spent<D: Db>(
-    pool: Pool<D>,
-) {
+pub(crate) async fn a_transaction_that_has_read_before_still_sees_what_others_spent<D: Db>(pool: Pool<D>) {
     if D::DIALECT == onceward_backend::Dialect::Sqlite {
         // There is one writer at a time: whoever holds a transaction for writing keeps others from spending.
         return;
@@ -232,10 +203,7 @@ pub(crate) async fn a_transaction_that_has_read_before_still_sees_what_others_sp
     let token = tokens.issue("alice", &shown()).await.unwrap();
     let mut tx = begin(&pool).await.unwrap();
     sql.sql("select quantity from stock").fetch_one::<(i64,)>(&mut tx).await.unwrap();
-    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-    else {
-        panic!()
-    };
+    let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else { panic!() };
     claim.complete("theirs").await.unwrap();
     let FirstTime::First(work) = dedup.first_time(b"content").await.unwrap() else { panic!() };
     work.complete().await.unwrap();
@@ -252,12 +220,7 @@ pub(crate) async fn natural_and_keyed_operations_survive_a_repeat<D: Db>(pool: P
     let dedup = dedup(&store, false);
     let natural = [
         ("select", "select quantity from stock where sku = 'a'", 5, 1),
-        (
-            "insert with a key",
-            "{insert_ignore} stock (sku, quantity) values ('b', 1) {or_ignore}",
-            5,
-            2,
-        ),
+        ("insert with a key", "{insert_ignore} stock (sku, quantity) values ('b', 1) {or_ignore}", 5, 2),
         ("set to a value", "update stock set quantity = 7 where sku = 'a'", 7, 2),
         ("delete by key", "delete from stock where sku = 'b'", 7, 1),
     ];
@@ -265,8 +228,7 @@ pub(crate) async fn natural_and_keyed_operations_survive_a_repeat<D: Db>(pool: P
         for _ in 0..3 {
             let mut conn = pool.acquire().await.unwrap();
             sql.sql(statement).execute(&mut conn).await.unwrap();
-            let (count,) =
-                sql.sql("select count(*) from stock").fetch_one::<(i64,)>(&mut conn).await.unwrap();
+            let (count,) = sql.sql("select count(*) from stock").fetch_one::<(i64,)>(&mut conn).await.unwrap();
             drop(conn);
             assert_eq!((quantity(&sql, &pool).await, count), (expected, rows), "{what}");
         }
@@ -321,9 +283,8 @@ pub(crate) async fn dead_rows_are_purged_and_live_ones_kept<D: Db>(pool: Pool<D>
 
 pub(crate) async fn one_connection_is_enough<D: Db>(pool: Pool<D>) {
     let options = pool.options().clone().max_connections(1).min_connections(0);
-    let one = options
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_lazy_with(pool.connect_options().as_ref().clone());
+    let one =
+        options.acquire_timeout(Duration::from_secs(10)).connect_lazy_with(pool.connect_options().as_ref().clone());
     let store = SqlStore::<D>::new(one);
     let tokens = tokens(&store);
     let tasks: Vec<_> = (0..32)
@@ -331,16 +292,12 @@ pub(crate) async fn one_connection_is_enough<D: Db>(pool: Pool<D>) {
             let (tokens, dedup) = (tokens.clone(), dedup(&store, n % 2 == 0));
             tokio::spawn(async move {
                 let token = tokens.issue("alice", &shown()).await.unwrap();
-                let Spend::Accepted(claim) =
-                    tokens.spend("alice", token.as_str(), &shown()).await.unwrap()
-                else {
+                let Spend::Accepted(claim) = tokens.spend("alice", token.as_str(), &shown()).await.unwrap() else {
                     panic!()
                 };
                 claim.renew().await.unwrap();
                 claim.complete("done").await.unwrap();
-                let FirstTime::First(work) =
-                    dedup.first_time(token.as_str().as_bytes()).await.unwrap()
-                else {
+                let FirstTime::First(work) = dedup.first_time(token.as_str().as_bytes()).await.unwrap() else {
                     panic!()
                 };
                 work.complete().await.unwrap();

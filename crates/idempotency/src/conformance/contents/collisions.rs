@@ -14,10 +14,7 @@ const PAIR: [&str; 2] = [
 
 fn pair() -> [Vec<u8>; 2] {
     let bytes = |text: &str| {
-        (0..text.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-            .collect::<Vec<_>>()
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect::<Vec<_>>()
     };
     let pair = PAIR.map(bytes);
     assert_ne!(pair[0], pair[1]);
@@ -25,8 +22,7 @@ fn pair() -> [Vec<u8>; 2] {
     pair
 }
 
-const COLLIDED: ContentAnswer =
-    ContentAnswer::First { attempt: 1, takeover: false, collided: true };
+const COLLIDED: ContentAnswer = ContentAnswer::First { attempt: 1, takeover: false, collided: true };
 
 pub async fn an_md5_collision_is_a_duplicate_unless_verified(store: Store) {
     let [one, two] = pair();
@@ -34,10 +30,7 @@ pub async fn an_md5_collision_is_a_duplicate_unless_verified(store: Store) {
     let one = ask(&key(&scope, DigestKind::Md5, false, &one));
     assert_eq!(first(&store, &one).await, FIRST);
     assert!(store.complete(&claim(&one), HOUR).await.unwrap());
-    assert_eq!(
-        first(&store, &ask(&key(&scope, DigestKind::Md5, false, &two))).await,
-        ContentAnswer::Done
-    );
+    assert_eq!(first(&store, &ask(&key(&scope, DigestKind::Md5, false, &two))).await, ContentAnswer::Done);
     for kind in [DigestKind::Sha256, DigestKind::Blake3] {
         assert_eq!(first(&store, &ask(&key(&scope, kind, false, &two))).await, FIRST);
     }
@@ -69,8 +62,7 @@ pub async fn of_concurrent_colliding_contents_each_is_processed_once(store: Stor
     for _ in 0..4 {
         let name = unique_name();
         let answers = race(48, |n| {
-            let (store, ask) =
-                (Arc::clone(&store), ask(&colliding(&name, u8::try_from(n % 3).unwrap())));
+            let (store, ask) = (Arc::clone(&store), ask(&colliding(&name, u8::try_from(n % 3).unwrap())));
             async move { (n % 3, first(&store, &ask).await) }
         });
         let answers = answers.await;
@@ -78,9 +70,7 @@ pub async fn of_concurrent_colliding_contents_each_is_processed_once(store: Stor
         for content in 0..3 {
             let firsts: Vec<_> = answers
                 .iter()
-                .filter(|(of, answer)| {
-                    *of == content && matches!(answer, ContentAnswer::First { .. })
-                })
+                .filter(|(of, answer)| *of == content && matches!(answer, ContentAnswer::First { .. }))
                 .collect();
             assert_eq!(firsts.len(), 1, "{answers:?}");
             collided += usize::from(firsts[0].1 == COLLIDED);
@@ -113,8 +103,7 @@ pub async fn verified_and_plain_claims_know_each_others_records(store: Store) {
     }
     for verified in [true, false] {
         let content = TokenId::random();
-        let [held, asked] = [verified, !verified]
-            .map(|it| ask(&key("scope", DigestKind::Md5, it, content.as_bytes())));
+        let [held, asked] = [verified, !verified].map(|it| ask(&key("scope", DigestKind::Md5, it, content.as_bytes())));
         assert_eq!(first(&store, &held).await, FIRST);
         assert!(in_flight(&first(&store, &asked).await));
         assert!(store.complete(&claim(&held), HOUR).await.unwrap());

@@ -43,16 +43,8 @@ pub async fn of_32_concurrent_consumers_exactly_one_consumes(store: Store) {
             async move { store.consume_bare(&key, "value").await.unwrap() }
         });
         let answers = answers.await;
-        assert_eq!(
-            answers.iter().filter(|answer| **answer == Consume::Consumed).count(),
-            1,
-            "{answers:?}"
-        );
-        assert_eq!(
-            answers.iter().filter(|answer| **answer == Consume::Absent).count(),
-            31,
-            "{answers:?}"
-        );
+        assert_eq!(answers.iter().filter(|answer| **answer == Consume::Consumed).count(), 1, "{answers:?}");
+        assert_eq!(answers.iter().filter(|answer| **answer == Consume::Absent).count(), 31, "{answers:?}");
     }
 }
 
@@ -62,10 +54,7 @@ pub async fn a_bare_token_lives_for_its_time(store: Store) {
     }
     let key = unique();
     store.issue_bare(&key, "value", ms(30)).await.unwrap();
-    until("expired", async || {
-        store.consume_bare(&key, "another").await.unwrap() == Consume::Absent
-    })
-    .await;
+    until("expired", async || store.consume_bare(&key, "another").await.unwrap() == Consume::Absent).await;
     assert_eq!(store.consume_bare(&key, "value").await.unwrap(), Consume::Absent);
     store.issue_bare(&key, "value", MINUTE).await.unwrap();
     assert_eq!(store.consume_bare(&key, "value").await.unwrap(), Consume::Consumed);

@@ -13,8 +13,7 @@ struct Choice(u64);
 
 impl Choice {
     fn below(&mut self, end: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % end
     }
 
@@ -68,13 +67,11 @@ pub async fn random_histories_are_answered_as_by_the_memory_store(store: Store) 
                 let wish = if again {
                     asks[choice.below(asks.len())].clone()
                 } else {
-                    let fingerprint =
-                        if choice.chance(15) { Fingerprint::NONE } else { ask(key).fingerprint };
+                    let fingerprint = if choice.chance(15) { Fingerprint::NONE } else { ask(key).fingerprint };
                     let lease = if choice.chance(40) { Duration::ZERO } else { MINUTE };
                     SpendToken { fingerprint, lease, latest, ..ask(key) }
                 };
-                let answers =
-                    (store.spend(&wish).await.unwrap(), model.spend(&wish).await.unwrap());
+                let answers = (store.spend(&wish).await.unwrap(), model.spend(&wish).await.unwrap());
                 assert_eq!(said(answers.0), said(answers.1), "{at}: {wish:?}");
                 if !again {
                     asks.push(wish);
@@ -89,10 +86,7 @@ pub async fn random_histories_are_answered_as_by_the_memory_store(store: Store) 
                 let answers = match roll {
                     60..70 => (store.renew(&held, lease).await, model.renew(&held, lease).await),
                     70..85 => (store.release(&held, LIFE).await, model.release(&held, LIFE).await),
-                    _ => (
-                        store.complete(&held, &result, HOUR).await,
-                        model.complete(&held, &result, HOUR).await,
-                    ),
+                    _ => (store.complete(&held, &result, HOUR).await, model.complete(&held, &result, HOUR).await),
                 };
                 assert_eq!(answers.0.unwrap(), answers.1.unwrap(), "{at}: roll {roll} of {held:?}");
             }

@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use super::shards::{Expires, Shard};
 use super::{Hold, MemoryStore};
 use crate::{
-    Capabilities, ContentAnswer, ContentClaim, ContentSlot, DedupStore, Error, Fingerprint, Record,
-    State, Verdict,
+    Capabilities, ContentAnswer, ContentClaim, ContentSlot, DedupStore, Error, Fingerprint, Record, State, Verdict,
 };
 
 pub(super) struct Content {
@@ -49,22 +48,14 @@ impl Content {
             lease_until: now + ask.lease,
             tail: ask.tail,
         };
-        let (state, keep) = if ask.mark {
-            (State::Done, ask.retention)
-        } else {
-            (State::Claimed, ask.lease + ask.tail)
-        };
+        let (state, keep) =
+            if ask.mark { (State::Done, ask.retention) } else { (State::Claimed, ask.lease + ask.tail) };
         Self { state, second: ask.key.second, hold, until: now + keep }
     }
 }
 
 /// Claims the slot of that name.
-fn claim(
-    shard: &mut Shard<String, Content>,
-    name: String,
-    collided: bool,
-    ask: &ContentSlot,
-) -> ContentAnswer {
+fn claim(shard: &mut Shard<String, Content>, name: String, collided: bool, ask: &ContentSlot) -> ContentAnswer {
     let now = Instant::now();
     let Some(content) = shard.live(&name, now) else {
         shard.put(name, Content::claimed(ask, 1, false, now), now);
@@ -77,9 +68,7 @@ fn claim(
             *content = Content::claimed(ask, attempt, takeover, now);
             ContentAnswer::First { attempt, takeover, collided }
         }
-        Verdict::Mine => {
-            ContentAnswer::First { attempt: record.attempt, takeover: record.takeover, collided }
-        }
+        Verdict::Mine => ContentAnswer::First { attempt: record.attempt, takeover: record.takeover, collided },
         Verdict::InFlight(retry_after) => ContentAnswer::InFlight { retry_after },
         _ => ContentAnswer::Done,
     }
@@ -87,11 +76,7 @@ fn claim(
 
 impl MemoryStore {
     /// Both slots of a content sit in the piece of the first name, so one lock covers the choice between them.
-    fn on_content<T>(
-        &self,
-        claim: &ContentClaim,
-        change: impl FnOnce(&mut Shard<String, Content>, &str) -> T,
-    ) -> T {
+    fn on_content<T>(&self, claim: &ContentClaim, change: impl FnOnce(&mut Shard<String, Content>, &str) -> T) -> T {
         let mut shard = self.inner.contents.lock(&claim.key.name);
         change(&mut shard, &claim.slot_name())
     }
@@ -120,28 +105,24 @@ impl DedupStore for MemoryStore {
         let now = Instant::now();
         Ok(self.on_content(claim, |shard, name| {
             let content = shard.live(name, now);
-            content
-                .filter(|it| it.state == State::Claimed && it.hold.owner == claim.owner)
-                .is_some_and(|content| {
-                    content.hold.lease_until = now + lease;
-                    content.until = now + lease + content.hold.tail;
-                    true
-                })
+            content.filter(|it| it.state == State::Claimed && it.hold.owner == claim.owner).is_some_and(|content| {
+                content.hold.lease_until = now + lease;
+                content.until = now + lease + content.hold.tail;
+                true
+            })
         }))
     }
 
     async fn complete(&self, claim: &ContentClaim, retention: Duration) -> Result<bool, Error> {
         let now = Instant::now();
         Ok(self.on_content(claim, |shard, name| {
-            shard.live(name, now).filter(|content| content.hold.owner == claim.owner).is_some_and(
-                |content| {
-                    if content.state == State::Claimed {
-                        content.state = State::Done;
-                        content.until = now + retention;
-                    }
-                    true
-                },
-            )
+            shard.live(name, now).filter(|content| content.hold.owner == claim.owner).is_some_and(|content| {
+                if content.state == State::Claimed {
+                    content.state = State::Done;
+                    content.until = now + retention;
+                }
+                true
+            })
         }))
     }
 
@@ -149,9 +130,7 @@ impl DedupStore for MemoryStore {
         let now = Instant::now();
         Ok(self.on_content(claim, |shard, name| match shard.live(name, now) {
             None => true,
-            Some(content)
-                if content.state == State::Claimed && content.hold.owner == claim.owner =>
-            {
+            Some(content) if content.state == State::Claimed && content.hold.owner == claim.owner => {
                 shard.remove(name);
                 true
             }

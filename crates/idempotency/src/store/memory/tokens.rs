@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::shards::Expires;
 use super::{Bare, Hold, MemoryStore};
 use crate::{
-    Capabilities, ClaimRef, Consume, Error, Fingerprint, NewToken, Owner, Record, RunningClaim,
-    SpendToken, State, TokenAnswer, TokenKey, TokenStore, Verdict,
+    Capabilities, ClaimRef, Consume, Error, Fingerprint, NewToken, Owner, Record, RunningClaim, SpendToken, State,
+    TokenAnswer, TokenKey, TokenStore, Verdict,
 };
 
 pub(super) struct Token {
@@ -120,9 +120,7 @@ impl TokenStore for MemoryStore {
                 token.until = now + ask.lease + tail;
                 TokenAnswer::Accepted { attempt: token.hold.attempt, takeover }
             }
-            Verdict::Mine => {
-                TokenAnswer::Accepted { attempt: token.hold.attempt, takeover: token.hold.takeover }
-            }
+            Verdict::Mine => TokenAnswer::Accepted { attempt: token.hold.attempt, takeover: token.hold.takeover },
             Verdict::Done => TokenAnswer::AlreadySpent { result: token.result.clone() },
             Verdict::InFlight(retry_after) => TokenAnswer::InFlight { retry_after },
             Verdict::Superseded => TokenAnswer::Superseded,
@@ -142,12 +140,7 @@ impl TokenStore for MemoryStore {
         }))
     }
 
-    async fn complete(
-        &self,
-        claim: &ClaimRef,
-        result: &[u8],
-        retention: Duration,
-    ) -> Result<bool, Error> {
+    async fn complete(&self, claim: &ClaimRef, result: &[u8], retention: Duration) -> Result<bool, Error> {
         Ok(self.on_claim(claim, |token, now| {
             if token.held_by(claim, State::Claimed) {
                 token.state = State::Done;
@@ -170,18 +163,12 @@ impl TokenStore for MemoryStore {
         }))
     }
 
-    async fn running(
-        &self,
-        purpose: &str,
-        older_than: Duration,
-        limit: usize,
-    ) -> Result<Vec<RunningClaim>, Error> {
+    async fn running(&self, purpose: &str, older_than: Duration, limit: usize) -> Result<Vec<RunningClaim>, Error> {
         let now = Instant::now();
         let mut running = Vec::new();
         self.inner.tokens.visit(|_, token| {
             let age = now.saturating_duration_since(token.hold.since);
-            let listed =
-                token.state == State::Claimed && token.key.purpose == purpose && token.until > now;
+            let listed = token.state == State::Claimed && token.key.purpose == purpose && token.until > now;
             if listed && age >= older_than {
                 running.push(RunningClaim::new(
                     ClaimRef { key: token.key.clone(), owner: token.hold.owner },

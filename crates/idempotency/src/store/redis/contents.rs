@@ -8,10 +8,7 @@ use super::scripts::{CLAIM, COMPLETE, FORGET, RENEW};
 use super::{RedisStore, Reply, number, unreadable};
 use crate::digest::hex;
 use crate::record::codec::named;
-use crate::{
-    Capabilities, ContentAnswer, ContentClaim, ContentKey, ContentSlot, DedupStore, Error,
-    Fingerprint,
-};
+use crate::{Capabilities, ContentAnswer, ContentClaim, ContentKey, ContentSlot, DedupStore, Error, Fingerprint};
 
 impl RedisStore {
     /// The key of the first slot and of the content's own one, under one hash tag.
@@ -39,8 +36,7 @@ impl DedupStore for RedisStore {
         let (first, own) = self.content_keys(&ask.key);
         let keys: Vec<_> = std::iter::once(first).chain(own).collect();
         let second = ask.key.second.unwrap_or(Fingerprint::NONE);
-        let (lease, tail, names) =
-            (number(ask.lease), number(ask.tail), named(&ask.holder, "", ""));
+        let (lease, tail, names) = (number(ask.lease), number(ask.tail), named(&ask.holder, "", ""));
         let mark = if ask.mark { number(ask.retention) } else { Vec::new() };
         let args = [&ask.owner.as_bytes()[..], second.as_bytes(), &lease, &tail, &names, &mark];
         let (code, one, two, _): Reply = self.redis.run(&CLAIM, &keys, &args).await?;

@@ -11,8 +11,8 @@ use super::{RedisStore, Reply, number, set, unreadable};
 use crate::digest::hex;
 use crate::record::codec;
 use crate::{
-    Capabilities, ClaimRef, Consume, Error, Fingerprint, NewToken, RunningClaim, SpendToken,
-    TokenAnswer, TokenId, TokenKey, TokenStore,
+    Capabilities, ClaimRef, Consume, Error, Fingerprint, NewToken, RunningClaim, SpendToken, TokenAnswer, TokenId,
+    TokenKey, TokenStore,
 };
 
 const FAMILY: &str = "idem:t:";
@@ -71,10 +71,9 @@ impl TokenStore for RedisStore {
         ];
         let (code, one, two, bytes): Reply = self.redis.run(&SPEND, &keys, &args).await?;
         Ok(match code.as_str() {
-            "accepted" => TokenAnswer::Accepted {
-                attempt: u32::try_from(one).map_err(|_| unreadable())?,
-                takeover: two != 0,
-            },
+            "accepted" => {
+                TokenAnswer::Accepted { attempt: u32::try_from(one).map_err(|_| unreadable())?, takeover: two != 0 }
+            }
             "spent" => TokenAnswer::AlreadySpent { result: bytes },
             "in flight" => TokenAnswer::InFlight { retry_after: Duration::from_millis(one) },
             "superseded" => TokenAnswer::Superseded,
@@ -90,12 +89,7 @@ impl TokenStore for RedisStore {
         Ok(self.redis.run(&RENEW, &[self.token_keys(&claim.key).0], &args).await?)
     }
 
-    async fn complete(
-        &self,
-        claim: &ClaimRef,
-        result: &[u8],
-        retention: Duration,
-    ) -> Result<bool, Error> {
+    async fn complete(&self, claim: &ClaimRef, result: &[u8], retention: Duration) -> Result<bool, Error> {
         let args = [&claim.owner.as_bytes()[..], result, &number(retention)];
         Ok(self.redis.run(&COMPLETE, &[self.token_keys(&claim.key).0], &args).await?)
     }
@@ -106,24 +100,13 @@ impl TokenStore for RedisStore {
     }
 
     /// Walks over all keys of the database, a page at a time: an audit, not a query.
-    async fn running(
-        &self,
-        purpose: &str,
-        older_than: Duration,
-        limit: usize,
-    ) -> Result<Vec<RunningClaim>, Error> {
+    async fn running(&self, purpose: &str, older_than: Duration, limit: usize) -> Result<Vec<RunningClaim>, Error> {
         const PAGE: usize = 1000;
         let pattern = format!("{}*", escaped(&self.redis.key(FAMILY)));
         let (mut cursor, mut seen, mut running) = (0_u64, HashSet::new(), Vec::new());
         loop {
             let mut scan = cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(&pattern)
-                .arg("COUNT")
-                .arg(PAGE)
-                .arg("TYPE")
-                .arg("string");
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE).arg("TYPE").arg("string");
             let (next, keys): (u64, Vec<String>) = self.redis.command(&scan).await?;
             // A walk may visit a key twice.
             let claims = self.claims_among(&keys).await?.into_iter().filter(|found| {

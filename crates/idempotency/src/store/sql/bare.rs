@@ -6,12 +6,7 @@ use super::{Db, Error, SqlStore, micros};
 use crate::Consume;
 
 impl<D: Db> SqlStore<D> {
-    pub(super) async fn put_bare(
-        &self,
-        key: &str,
-        value: &str,
-        ttl: Duration,
-    ) -> Result<(), Error> {
+    pub(super) async fn put_bare(&self, key: &str, value: &str, ttl: Duration) -> Result<(), Error> {
         let mut conn = self.conn().await?;
         self.sql
             .sql("insert into idem_bare (name, held, keep_until) values (?, ?, {now} + ?) {upsert name: held, keep_until}")

@@ -6,13 +6,10 @@ use async_trait::async_trait;
 use onceward_backend::Dialect;
 
 use super::{
-    CLAIMED, Conn, DONE, Db, Error, SqlStore, TRIES, attempt, begin, commit, crowded, fingerprint,
-    left, micros, owner, state,
+    CLAIMED, Conn, DONE, Db, Error, SqlStore, TRIES, attempt, begin, commit, crowded, fingerprint, left, micros, owner,
+    state,
 };
-use crate::{
-    Capabilities, ContentAnswer, ContentClaim, ContentSlot, DedupStore, Fingerprint, Record,
-    Verdict,
-};
+use crate::{Capabilities, ContentAnswer, ContentClaim, ContentSlot, DedupStore, Fingerprint, Record, Verdict};
 
 /// A row as it was read, with the revision that a change of it must name.
 struct Row {
@@ -76,12 +73,7 @@ impl<D: Db> SqlStore<D> {
         Ok(inserted.execute(conn).await? == 1 && !upsert)
     }
 
-    async fn read_content(
-        &self,
-        conn: &mut impl Conn<D>,
-        name: &str,
-        lock: bool,
-    ) -> Result<Option<Row>, Error> {
+    async fn read_content(&self, conn: &mut impl Conn<D>, name: &str, lock: bool) -> Result<Option<Row>, Error> {
         let statement = self.sql.sql(if lock { read!("{for_update}") } else { read!("") });
         let row = statement.bind(name).fetch_optional::<Columns>(conn).await?;
         let Some((revision, at, attempts, takeover, owned, second, lease, keep)) = row else {
@@ -180,9 +172,7 @@ impl<D: Db> SqlStore<D> {
         let first = self.read_content(conn, name, true).await?.filter(|row| !row.dead);
         let own_lives = self.read_content(conn, own, joined).await?.is_some_and(|row| !row.dead);
         if !own_lives {
-            let collided = first
-                .and_then(|row| row.second)
-                .is_some_and(|second| Some(second) != ask.key.second);
+            let collided = first.and_then(|row| row.second).is_some_and(|second| Some(second) != ask.key.second);
             let slot = if collided { own } else { name };
             return self.claim_content(conn, slot, collided, ask, true).await;
         }
@@ -197,11 +187,7 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// The state of the record, and whether `claim` was the last to claim it.
-    async fn content_state(
-        &self,
-        conn: &mut impl Conn<D>,
-        claim: &ContentClaim,
-    ) -> Result<Option<(i64, bool)>, Error> {
+    async fn content_state(&self, conn: &mut impl Conn<D>, claim: &ContentClaim) -> Result<Option<(i64, bool)>, Error> {
         let row = self
             .sql
             .sql("select state, owner from idem_record where name = ? and keep_until > {now}")
@@ -225,9 +211,7 @@ impl<D: Db> DedupStore for SqlStore<D> {
 
     async fn claim(&self, ask: &ContentSlot) -> Result<ContentAnswer, Error> {
         let Some(own) = ask.key.collision_name() else {
-            return self
-                .claim_content(&mut self.conn().await?, &ask.key.name, false, ask, false)
-                .await;
+            return self.claim_content(&mut self.conn().await?, &ask.key.name, false, ask, false).await;
         };
         let mut tx = begin(&self.pool).await?;
         let answer = self.claim_verified(&mut tx, &own, ask, false).await?;

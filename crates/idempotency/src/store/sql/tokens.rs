@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    CLAIMED, Conn, DONE, Db, Error, ISSUED, Owner, SqlStore, TRIES, attempt, crowded, fingerprint,
-    left, micros, owner, state,
+    CLAIMED, Conn, DONE, Db, Error, ISSUED, Owner, SqlStore, TRIES, attempt, crowded, fingerprint, left, micros, owner,
+    state,
 };
 use crate::{
-    Capabilities, ClaimRef, Consume, NewToken, Record, RunningClaim, SpendToken, TokenAnswer,
-    TokenKey, TokenStore, Verdict,
+    Capabilities, ClaimRef, Consume, NewToken, Record, RunningClaim, SpendToken, TokenAnswer, TokenKey, TokenStore,
+    Verdict,
 };
 
 /// A row as it was read, with the revision that a change of it must name.
@@ -49,9 +49,7 @@ impl<D: Db> SqlStore<D> {
             .bind(&ask.key.user)
             .fetch_optional::<Columns>(conn)
             .await?;
-        let Some((revision, at, attempts, takeover, owned, bound, life, lease, result, latest)) =
-            row
-        else {
+        let Some((revision, at, attempts, takeover, owned, bound, life, lease, result, latest)) = row else {
             return Ok(None);
         };
         let record = Record {
@@ -69,13 +67,7 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// Claims a token that was judged to be free; false if it changed since it was read.
-    async fn take(
-        &self,
-        conn: &mut impl Conn<D>,
-        ask: &SpendToken,
-        row: &Row,
-        takeover: bool,
-    ) -> Result<bool, Error> {
+    async fn take(&self, conn: &mut impl Conn<D>, ask: &SpendToken, row: &Row, takeover: bool) -> Result<bool, Error> {
         let tail = ask.tail.max(row.record.life);
         let taken = self
             .sql
@@ -124,11 +116,7 @@ impl<D: Db> SqlStore<D> {
     }
 
     /// State and result of the token, if `claim` was the last to claim it.
-    async fn last_claimed(
-        &self,
-        conn: &mut impl Conn<D>,
-        claim: &ClaimRef,
-    ) -> Result<Option<(i64, Vec<u8>)>, Error> {
+    async fn last_claimed(&self, conn: &mut impl Conn<D>, claim: &ClaimRef) -> Result<Option<(i64, Vec<u8>)>, Error> {
         let row = self
             .sql
             .sql(
@@ -148,12 +136,8 @@ impl<D: Db> SqlStore<D> {
 /// Every answer but the one that changes the record.
 pub(super) fn answer(record: Record, verdict: Verdict) -> TokenAnswer {
     match verdict {
-        Verdict::Take { takeover } => {
-            TokenAnswer::Accepted { attempt: record.attempt + 1, takeover }
-        }
-        Verdict::Mine => {
-            TokenAnswer::Accepted { attempt: record.attempt, takeover: record.takeover }
-        }
+        Verdict::Take { takeover } => TokenAnswer::Accepted { attempt: record.attempt + 1, takeover },
+        Verdict::Mine => TokenAnswer::Accepted { attempt: record.attempt, takeover: record.takeover },
         Verdict::Done => TokenAnswer::AlreadySpent { result: record.result },
         Verdict::InFlight(retry_after) => TokenAnswer::InFlight { retry_after },
         Verdict::Superseded => TokenAnswer::Superseded,
@@ -214,8 +198,7 @@ impl<D: Db> TokenStore for SqlStore<D> {
             };
             let verdict = row.record.judge(&ask.owner, &ask.fingerprint);
             match verdict {
-                Verdict::Take { takeover }
-                    if !self.take(&mut conn, ask, &row, takeover).await? => {}
+                Verdict::Take { takeover } if !self.take(&mut conn, ask, &row, takeover).await? => {}
                 _ => return Ok(answer(row.record, verdict)),
             }
         }
@@ -240,12 +223,7 @@ impl<D: Db> TokenStore for SqlStore<D> {
         Ok(renewed.execute(&mut conn).await? == 1)
     }
 
-    async fn complete(
-        &self,
-        claim: &ClaimRef,
-        result: &[u8],
-        retention: Duration,
-    ) -> Result<bool, Error> {
+    async fn complete(&self, claim: &ClaimRef, result: &[u8], retention: Duration) -> Result<bool, Error> {
         let mut conn = self.conn().await?;
         let completed = self
             .sql
@@ -291,12 +269,7 @@ impl<D: Db> TokenStore for SqlStore<D> {
         Ok(last.is_some_and(|(state, _)| state == ISSUED))
     }
 
-    async fn running(
-        &self,
-        purpose: &str,
-        older_than: Duration,
-        limit: usize,
-    ) -> Result<Vec<RunningClaim>, Error> {
+    async fn running(&self, purpose: &str, older_than: Duration, limit: usize) -> Result<Vec<RunningClaim>, Error> {
         type Found = (String, String, String, String, i64, i64, i64);
         let mut conn = self.conn().await?;
         let rows = self
@@ -316,13 +289,7 @@ impl<D: Db> TokenStore for SqlStore<D> {
             .map(|(id, user, owned, holder, attempts, age, lease)| {
                 let key = TokenKey { purpose: purpose.to_owned(), user, id: id.parse()? };
                 let claim = ClaimRef { key, owner: owner::<D>(&owned)? };
-                Ok(RunningClaim::new(
-                    claim,
-                    holder,
-                    attempt::<D>(attempts)?,
-                    left(age),
-                    left(lease),
-                ))
+                Ok(RunningClaim::new(claim, holder, attempt::<D>(attempts)?, left(age), left(lease)))
             })
             .collect()
     }

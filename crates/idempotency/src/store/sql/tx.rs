@@ -29,8 +29,7 @@ impl<D: Db> SqlStore<D> {
             };
             let verdict = row.record.judge(&ask.owner, &ask.fingerprint);
             match verdict {
-                Verdict::Take { takeover }
-                    if !self.spend_at_once(conn, ask, &row, takeover, result).await? => {}
+                Verdict::Take { takeover } if !self.spend_at_once(conn, ask, &row, takeover, result).await? => {}
                 _ => return Ok(answer(row.record, verdict)),
             }
         }
@@ -45,11 +44,7 @@ impl<D: Db> SqlStore<D> {
     ///
     /// # Errors
     /// [`Error::Backend`]; of class `Transient`, repeat the whole transaction.
-    pub async fn first_time_tx(
-        &self,
-        conn: &mut impl Conn<D>,
-        ask: &ContentSlot,
-    ) -> Result<bool, Error> {
+    pub async fn first_time_tx(&self, conn: &mut impl Conn<D>, ask: &ContentSlot) -> Result<bool, Error> {
         let ask = ContentSlot { mark: true, ..ask.clone() };
         let answer = match ask.key.collision_name() {
             None => self.claim_content(conn, &ask.key.name, false, &ask, true).await?,
