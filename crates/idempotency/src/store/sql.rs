@@ -29,7 +29,7 @@ pub type MySqlStore = SqlStore<onceward_backend::sqlx::MySql>;
 #[cfg(feature = "sqlite")]
 pub type SqliteStore = SqlStore<onceward_backend::sqlx::Sqlite>;
 
-/// A store in three tables of a SQL database. Cheap to clone; a pool of one connection is enough.
+/// A store in the tables of a SQL database. Cheap to clone; a pool of one connection is enough.
 ///
 /// Leases and lives are measured by the database's clock. A record changes by one conditional statement that names the
 /// revision it has read; no transaction stays open between two calls. The methods whose names end in `_tx` instead join
