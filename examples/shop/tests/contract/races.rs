@@ -1,6 +1,7 @@
 //! Orders that come at the same moment.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -133,6 +134,28 @@ async fn everyone_buys_the_same_thing_at_once() {
     }
     for bought in join_all(buying).await {
         assert_eq!(bought.unwrap(), (5, 0), "lock conflicts are retried inside the request");
+    }
+    holds(&shop.verify().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_goes_away_leaves_a_whole_order_or_none() {
+    let shop = Shop::open().await;
+    let member = shop.member("bob").await;
+    for round in 0..12 {
+        member.put(&plenty(6).0, 1).await;
+        let confirm = member.confirm().await;
+        let submit = tokio::spawn({
+            let (member, confirm) = (member.clone(), confirm.clone());
+            async move { member.submit(&confirm).await.is_ok() }
+        });
+        // Somewhere between the first byte and the answer.
+        tokio::time::sleep(Duration::from_millis(round * 2)).await;
+        submit.abort();
+        let _ = submit.await;
+        let order = member.buy(&confirm).await;
+        assert_eq!(member.orders().await[0], order.replace("/orders/", ""));
+        assert_eq!((member.orders().await.len(), member.lines().await), (usize::try_from(round).unwrap() + 1, vec![]));
     }
     holds(&shop.verify().await);
 }

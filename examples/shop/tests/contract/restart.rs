@@ -1,6 +1,6 @@
 //! SIGKILL and a start on the same data: a kept cookie jar goes on.
 
-use crate::support::{Shop, holds, plenty, reply, set_cookies};
+use crate::support::{SOON, Shop, holds, plenty, reply, set_cookies};
 
 #[tokio::test]
 async fn sessions_carts_forms_and_orders_outlive_the_process() {
@@ -69,5 +69,26 @@ async fn a_login_that_was_open_can_still_be_approved() {
         assert_eq!(visitor.read("/cart").await["owner"], "member");
         assert_eq!(visitor.lines().await, [(plenty(0).0, 1)]);
     }
+    holds(&shop.verify().await);
+}
+
+#[tokio::test]
+async fn the_time_of_a_form_is_fixed_when_it_is_issued() {
+    let mut shop = Shop::pinned(None).await;
+    let member = shop.member("dave").await;
+    member.put(&plenty(0).0, 1).await;
+    let long = member.confirm().await;
+    shop.child.kill();
+    let shop = shop.again(["--order-token-ttl", "1ms"]).await;
+    let short = member.confirm().await;
+    // With a cart that differs nothing can be ordered before the time is over.
+    member.put(&plenty(1).0, 1).await;
+    testkit::eventually(SOON, async || match member.submit(&short).await.unwrap().status {
+        410 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    member.set(&plenty(1).0, 0).await;
+    member.buy(&long).await;
     holds(&shop.verify().await);
 }

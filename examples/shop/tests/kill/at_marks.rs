@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::support::{SOON, Shop, Visitor, holds, plenty, reply};
 
-/// One buyer and the order that never was answered, after the restart.
+/// One buyer and the order that never was answered.
 struct Scene {
     shop: Shop,
     buyer: Visitor,
@@ -48,7 +48,20 @@ impl Scene {
         shop.child.kill();
         // Answered or not: whoever sent the form cannot know more than that.
         submit.await.unwrap().ok();
-        Self { shop: shop.again().await, buyer, confirm, balance, stock }
+        Self { shop, buyer, confirm, balance, stock }
+    }
+
+    /// The next start.
+    async fn restarted(self) -> Self {
+        Self { shop: self.shop.again([]).await, ..self }
+    }
+
+    /// The next start, which gets as far as `mark` and is killed there.
+    async fn killed_again_at(mut self, mark: &str) -> Self {
+        self.shop.child = self.shop.launch().env("SHOP_MARK", mark).start();
+        self.shop.child.wait_for_mark(mark.split(':').next().unwrap(), SOON).await;
+        self.shop.child.kill();
+        self
     }
 
     fn total(&self) -> i64 {
@@ -121,14 +134,14 @@ async fn stock(buyer: &Visitor) -> i64 {
 
 /// Killed at `mark` before anything was decided: nothing of the order is left.
 async fn undecided(mark: &str) {
-    let scene = Scene::killed_at(mark).await;
+    let scene = Scene::killed_at(mark).await.restarted().await;
     scene.shows_nothing().await;
     scene.becomes_one_order().await;
 }
 
 /// Killed at `mark` after the decision: the order stands, whole.
 async fn decided(mark: &str) {
-    let scene = Scene::killed_at(mark).await;
+    let scene = Scene::killed_at(mark).await.restarted().await;
     scene.shows_the_order().await;
     scene.becomes_one_order().await;
 }
@@ -182,4 +195,37 @@ async fn after_the_message_was_handled_and_before_that_was_acknowledged() {
 #[tokio::test]
 async fn after_the_token_was_spent() {
     decided("idempotency.token_completed").await;
+}
+
+#[tokio::test]
+async fn and_again_while_the_next_start_undoes_it() {
+    let scene = Scene::killed_at("dtx.before_decision").await;
+    let scene = scene.killed_again_at("dtx.phase_two:1").await.killed_again_at("dtx.phase_two:1").await;
+    let scene = scene.restarted().await;
+    scene.shows_nothing().await;
+    scene.becomes_one_order().await;
+}
+
+#[tokio::test]
+async fn and_again_while_the_next_start_completes_it() {
+    let scene = Scene::killed_at("dtx.decided").await.killed_again_at("dtx.phase_two:2").await;
+    let scene = scene.killed_again_at("mq.published").await.restarted().await;
+    scene.shows_the_order().await;
+    scene.becomes_one_order().await;
+}
+
+#[tokio::test]
+async fn a_verify_before_the_next_start_settles_it_as_the_start_would() {
+    let scene = Scene::killed_at("dtx.branch_committed:2").await;
+    holds(&scene.shop.verify().await);
+    let scene = scene.restarted().await;
+    scene.shows_nothing().await;
+    scene.becomes_one_order().await;
+
+    let scene = Scene::killed_at("dtx.decided").await;
+    holds(&scene.shop.verify().await);
+    assert_eq!(scene.notifications().await, 1);
+    let scene = scene.restarted().await;
+    scene.shows_the_order().await;
+    scene.becomes_one_order().await;
 }

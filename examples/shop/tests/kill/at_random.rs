@@ -95,7 +95,7 @@ async fn rounds(rng: &mut Rng) {
         for buyer in join_all(buying).await {
             buyers.push(buyer.unwrap());
         }
-        shop = shop.again().await;
+        shop = shop.again([]).await;
         for buyer in &mut buyers {
             buyer.look().await;
         }

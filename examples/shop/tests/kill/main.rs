@@ -11,5 +11,6 @@
 #[path = "../support/shop.rs"]
 mod support;
 
+mod at_login;
 mod at_marks;
 mod at_random;

@@ -92,11 +92,8 @@ impl Shop {
     /// fail point at which it stops.
     pub async fn pinned(mark: Option<&str>) -> Self {
         let (listen, qq) = (address(pinned_port()), address(pinned_port()));
-        Self::at(folder(), &listen, &qq, mark).await
-    }
-
-    async fn at(folder: TempDir, listen: &str, qq: &str, mark: Option<&str>) -> Self {
-        let launch = program().args(["serve", "--listen", listen, "--mini-qq-listen", qq, "--data"]).arg(folder.path());
+        let folder = folder();
+        let launch = on(&folder, &listen, &qq);
         let launch = mark.iter().fold(launch, |launch, mark| launch.env("SHOP_MARK", mark));
         Self::ready(folder, launch).await
     }
@@ -111,13 +108,18 @@ impl Shop {
     /// SIGKILL, then a start on the same data and ports.
     pub async fn restart(mut self) -> Self {
         self.child.kill();
-        self.again().await
+        self.again([]).await
     }
 
-    /// A start on the same data and ports after the process has ended.
-    pub async fn again(self) -> Self {
-        let Self { folder, origin, qq, .. } = self;
-        Self::at(folder, host(&origin), host(&qq), None).await
+    /// A start on the same data and ports after the process has ended, with further arguments.
+    pub async fn again<const N: usize>(self, args: [&str; N]) -> Self {
+        let launch = self.launch().args(args);
+        Self::ready(self.folder, launch).await
+    }
+
+    /// The program, prepared for the same data and ports.
+    pub fn launch(&self) -> Launch {
+        on(&self.folder, host(&self.origin), host(&self.qq))
     }
 
     /// Somebody new.
@@ -136,6 +138,10 @@ impl Shop {
     pub async fn verify(&self) -> (i32, Value) {
         verify(self.folder.path()).await
     }
+}
+
+fn on(folder: &TempDir, listen: &str, qq: &str) -> Launch {
+    program().args(["serve", "--listen", listen, "--mini-qq-listen", qq, "--data"]).arg(folder.path())
 }
 
 /// `127.0.0.1:8080` of `http://127.0.0.1:8080`.
