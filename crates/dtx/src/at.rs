@@ -153,7 +153,15 @@ impl<D: AtDb> At<D> {
         MIGRATIONS.run(&pool).await?;
         let undo_pool = D::undo_pool(&pool);
         let log = Log::new();
-        log.verify(&mut pool.acquire().await?).await.map_err(|_| problem("its undo_log has another shape"))?;
+        let mut trial = onceward_backend::internal::begin(&pool).await?;
+        let keyed = log.is_keyed(&mut trial).await;
+        trial.rollback().await?;
+        match keyed {
+            Ok(true) => {}
+            Ok(false) => return Err(problem("its undo_log has no unique key on xid and branch_id")),
+            Err(DtxError::Backend(error)) if error.is_retryable() => return Err(error.into()),
+            Err(_) => return Err(problem("its undo_log has other columns")),
+        }
         let at = Self(Arc::new(Inner {
             resource_id: resource_id.clone(),
             pool,

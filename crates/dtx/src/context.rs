@@ -61,6 +61,7 @@ impl Global {
     }
 
     /// Says that a branch is about to register and commit locally. While the answer is out, the whole can only roll back.
+    #[cfg(feature = "sql")]
     pub(crate) fn enter_doubt(&self) -> Doubt {
         self.0.in_doubt.fetch_add(1, Ordering::SeqCst);
         Doubt(self.clone())
@@ -72,10 +73,12 @@ impl Global {
 }
 
 /// A local commit whose answer is out. Dropping it leaves the doubt for good: a dropped commit may have taken effect.
+#[cfg(feature = "sql")]
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Doubt(Global);
 
+#[cfg(feature = "sql")]
 impl Doubt {
     /// The outcome is known.
     pub(crate) fn settle(self) {

@@ -116,6 +116,7 @@ impl DtxError {
         matches!(self, Self::LockConflict { .. })
     }
 
+    #[cfg(feature = "sql")]
     pub(crate) fn refused(part: impl Into<String>, instead: impl Into<String>) -> Self {
         Self::Refused { part: part.into(), instead: instead.into() }
     }

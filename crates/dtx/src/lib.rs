@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 #[cfg(feature = "sql")]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports, reason = "used by the capture of a database"))]
 pub mod at;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -119,8 +119,9 @@ fn conflict(conflict: Conflict) -> DtxError {
 #[async_trait]
 impl Coordinator for Tc {
     fn attach(&self, rm: Rm) {
-        // A second one would split the resources of one process; the first stays.
-        let _ = self.0.rm.set(rm);
+        if self.0.rm.set(rm).is_err() {
+            tracing::error!("a coordinator was given to two `Dtx`; the resources of the second are never asked");
+        }
     }
 
     fn home(&self) -> Option<String> {

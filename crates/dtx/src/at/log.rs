@@ -181,16 +181,11 @@ impl<D: Db> Log<D> {
         Ok(statement.bind(GUARD).bind(micros).execute(conn).await?)
     }
 
-    /// Reads every column that is written, so that a table of another shape is noticed at start.
-    pub(crate) async fn verify(&self, conn: &mut impl Conn<D>) -> Result<(), DtxError> {
-        self.0
-            .sql(
-                "select xid, branch_id, context, rollback_info, log_status, log_created, log_modified from undo_log \
-                 where xid = '' and branch_id = 0",
-            )
-            .execute(conn)
-            .await?;
-        Ok(())
+    /// Tries the table out, in a transaction that the caller rolls back: false if it lacks the key on which a late first
+    /// phase fails; an error if it lacks a column.
+    pub(crate) async fn is_keyed(&self, conn: &mut impl Conn<D>) -> Result<bool, DtxError> {
+        let name = ("onceward-verify", 0);
+        Ok(self.guard(conn, name).await? && !self.guard(conn, name).await?)
     }
 
     /// Runs a fixed text without arguments.

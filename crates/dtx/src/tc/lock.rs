@@ -28,14 +28,6 @@ impl LockKey {
         }
         hex(&hash.finalize()[..16])
     }
-
-    /// `table:key;table:key`, sorted: what a branch stores about its locks.
-    pub(crate) fn join(locks: &[Self]) -> String {
-        let mut parts: Vec<_> = locks.iter().map(Self::id).collect();
-        parts.sort_unstable();
-        parts.dedup();
-        parts.join(";")
-    }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -1,6 +1,7 @@
 //! Messages of an undecided transaction are held back; the end of their branch lets them go or forgets them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use onceward_backend::{Conn, Hold, sqlite};
@@ -84,6 +85,37 @@ async fn a_rollback_is_told_before_run_answers() {
     let hold = hold(&world, true).await.unwrap();
     assert_eq!(heard(&world).await, [("rollback".to_owned(), hold.xid, hold.hold_id)]);
     world.quiet().await;
+}
+
+/// Cannot, the first time.
+#[derive(Debug, Default)]
+struct Reluctant(AtomicBool);
+
+#[async_trait]
+impl BranchParticipant<Sqlite> for Reluctant {
+    async fn on_commit(&self, _: &mut SqliteConnection, _: &str, _: &str) -> Result<(), DtxError> {
+        if self.0.swap(true, Ordering::SeqCst) { Ok(()) } else { Err(DtxError::Participant("not now".into())) }
+    }
+
+    async fn on_rollback(&self, _: &mut SqliteConnection, _: &str, _: &str) -> Result<(), DtxError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_participant_that_fails_is_told_again_and_nobody_twice() {
+    let disk = world().await.disk;
+    let reluctant = Arc::new(Reluctant::default());
+    let world = World::open(disk, || {
+        let options = AtOptions::default().with_participant(Arc::new(Listener));
+        options.with_participant(Arc::<Reluctant>::clone(&reluctant))
+    })
+    .await;
+    hold(&world, false).await.unwrap();
+    let _worker = world.worker();
+    world.quiet().await;
+    assert!(reluctant.0.load(Ordering::SeqCst));
+    assert_eq!(heard(&world).await.len(), 1, "the first attempt was rolled back whole");
 }
 
 #[tokio::test(flavor = "multi_thread")]

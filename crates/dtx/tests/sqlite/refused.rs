@@ -170,9 +170,22 @@ async fn resources_that_cannot_work_are_refused_at_start() {
         assert!(found.contains("coordinator"), "{found}");
     }
     assert!(problem("memory", sqlite::memory().await.unwrap()).await.contains("memory"));
-    let odd = sqlite::open(folder.path().join("odd.db")).await.unwrap();
-    sqlx::query("create table undo_log (id integer primary key, what text)").execute(&odd).await.unwrap();
-    assert!(problem("odd", odd).await.contains("undo_log"));
+    let columns = "branch_id bigint, xid text, context text, rollback_info blob, log_status bigint, log_created bigint";
+    for (name, columns, part) in [
+        ("other", "id integer primary key, what text", "columns"),
+        ("unkeyed", &format!("{columns}, log_modified bigint"), "unique key"),
+    ] {
+        let odd = sqlite::open(folder.path().join(name)).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(format!("create table undo_log ({columns})"))).execute(&odd).await.unwrap();
+        let found = problem(name, odd).await;
+        assert!(found.contains(part), "{found}");
+    }
+    let foreign = sqlite::open(folder.path().join("foreign")).await.unwrap();
+    let text = format!(
+        "create table undo_log ({columns}, log_modified bigint, id integer primary key, unique (xid, branch_id))"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(text)).execute(&foreign).await.unwrap();
+    At::<Sqlite>::new("foreign", foreign, &dtx, AtOptions::default()).await.unwrap();
     let pool = sqlite::open(folder.path().join("one.db")).await.unwrap();
     At::<Sqlite>::new("one", pool.clone(), &dtx, AtOptions::default()).await.unwrap();
     assert!(problem("one", pool).await.contains("that id"));

@@ -16,7 +16,7 @@ use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, se
 
 mod rows;
 
-use rows::{micros, status_of};
+use rows::{ids, micros, status_of};
 
 const MIGRATIONS: Migrations = Migrations::new("dtx", &[(1, include_str!("../../../sql/0001_init.sql"))]);
 
@@ -97,7 +97,7 @@ impl<D: Db> TcStore for SqlStore<D> {
             )
             .bind(branch.branch_id)
             .bind(&branch.resource_id)
-            .bind(&LockKey::join(&branch.locks))
+            .bind(&ids(&branch.locks))
             .bind(xid)
             .insert_once(&mut tx)
             .await?;

@@ -97,3 +97,11 @@ pub(super) fn corrupt(what: &'static str) -> BackendError {
 pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
 }
+
+/// The ids of a branch's locks, so that those of a parked one can be told from the rest.
+pub(super) fn ids(locks: &[LockKey]) -> String {
+    let mut ids: Vec<_> = locks.iter().map(LockKey::id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.join(";")
+}
