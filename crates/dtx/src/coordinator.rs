@@ -7,9 +7,12 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::DtxError;
-use crate::rm::Rm;
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, GlobalStatus, Reason};
+
+pub mod rm;
+
+use rm::Rm;
 
 /// A branch that asks to be part of a global transaction, with the locks it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,6 @@ mod error;
 mod participant;
 #[cfg(feature = "sql")]
 mod place;
-pub mod rm;
 pub mod tc;
 mod tm;
 
@@ -20,11 +19,11 @@ pub use async_trait::async_trait;
 #[cfg(feature = "sql")]
 pub use at::{At, AtConnection, AtDb, AtOptions, AtTransaction};
 pub use context::Global;
+pub use coordinator::rm::{self, ParkedInfo, UndoInfo};
 pub use coordinator::{BranchInfo, Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo};
 pub use error::DtxError;
 #[cfg(feature = "sql")]
 pub use participant::BranchParticipant;
-pub use rm::{ParkedInfo, UndoInfo};
 #[cfg(feature = "sql")]
 pub use sqlx;
 pub use tc::state::{BranchStatus, GlobalStatus, Reason};

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::DtxError;
+use crate::coordinator::rm::Rm;
 use crate::coordinator::{Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo};
-use crate::rm::Rm;
 
 pub mod lock;
 mod recovery;

@@ -12,8 +12,8 @@ use tracing::Instrument;
 
 use crate::DtxError;
 use crate::context::{self, Global};
+use crate::coordinator::rm::{ParkedInfo, Rm, UndoInfo};
 use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo};
-use crate::rm::{ParkedInfo, Rm, UndoInfo};
 use crate::tc::state::{GlobalStatus, Reason};
 
 /// How often guards are looked through.

@@ -11,7 +11,7 @@ use super::image::{Images, decode};
 use super::key::text;
 use super::log::{Entry, hold_of};
 use super::undo::{Verdict, judge, named, nets};
-use crate::rm::{ParkedInfo, Resource, UndoInfo, Undone};
+use crate::coordinator::rm::{ParkedInfo, Resource, UndoInfo, Undone};
 use crate::{DtxError, place};
 
 /// What taking a branch back came to, inside of its transaction.

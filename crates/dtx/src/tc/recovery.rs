@@ -14,8 +14,8 @@ use super::Tc;
 use super::state::{BranchStatus, Decision, GlobalStatus, Reason};
 use super::store::Due;
 use crate::DtxError;
+use crate::coordinator::rm::Undone;
 use crate::coordinator::{BranchInfo, Recovered};
-use crate::rm::Undone;
 
 /// Transactions that the worker takes at once, and those it drives side by side.
 const BATCH: i64 = 64;
