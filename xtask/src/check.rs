@@ -48,7 +48,6 @@ const COMBINATIONS: [(&str, &str); 18] = [
     ("onceward-oauth-client", ""),
     ("onceward-backend", "redis"),
     ("onceward-idempotency", "redis"),
-    ("onceward-cart-store", "axum"),
     ("onceward-backend", "sqlite"),
     ("onceward-reliable-mq", "sqlite"),
     ("onceward-dtx", "sqlite"),
