@@ -7,7 +7,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Cmd, FromRedisValue, Script};
 
 use crate::error::{BackendError, ErrorClass};
-use crate::retry::{RetryPolicy, random_unit};
+use crate::retry::RetryPolicy;
 
 /// The driver's own default is 500 ms, which a slow fsync on the server exceeds.
 const RESPONSE: Duration = Duration::from_secs(5);
@@ -77,8 +77,12 @@ impl Redis {
         args: &[&[u8]],
     ) -> Result<T, BackendError> {
         let started = Instant::now();
-        let mut failures = 0;
-        let result = loop {
+        let again = |error: &BackendError| match error.class() {
+            ErrorClass::Transient => true,
+            ErrorClass::Unknown => script.repeatable,
+            _ => false,
+        };
+        let call = || async {
             let mut call = script.script.prepare_invoke();
             for key in keys {
                 call.key(key);
@@ -87,20 +91,9 @@ impl Redis {
                 call.arg(*arg);
             }
             let mut connection = self.connection.clone();
-            let result = call.invoke_async(&mut connection).await.map_err(BackendError::from);
-            let Err(error) = &result else { break result };
-            failures += 1;
-            let again = match error.class() {
-                ErrorClass::Transient => true,
-                ErrorClass::Unknown => script.repeatable,
-                _ => false,
-            };
-            if !again || !self.retry.allows(failures) {
-                break result;
-            }
-            metrics::counter!("onceward_backend_redis_repeats_total").increment(1);
-            tokio::time::sleep(self.retry.delay(failures, random_unit())).await;
+            Ok(call.invoke_async(&mut connection).await?)
         };
+        let result = self.retry.run_if(again, call).await;
         metrics::histogram!("onceward_backend_redis_script_seconds").record(started.elapsed().as_secs_f64());
         result
     }

@@ -92,18 +92,31 @@ impl RetryPolicy {
     ///
     /// # Errors
     /// The last error of `operation`.
-    pub async fn run<T, F>(&self, mut operation: impl FnMut() -> F) -> Result<T, BackendError>
+    pub async fn run<T, F>(&self, operation: impl FnMut() -> F) -> Result<T, BackendError>
     where
         F: Future<Output = Result<T, BackendError>>,
+    {
+        self.run_if(BackendError::is_retryable, operation).await
+    }
+
+    /// Like [`run`](Self::run), where `again` says which errors may be repeated: for errors of your own, or for calls that
+    /// mean the same when they are made twice and so may be repeated after an unknown outcome too.
+    ///
+    /// # Errors
+    /// The last error of `operation`.
+    pub async fn run_if<T, E, F>(&self, again: impl Fn(&E) -> bool, mut operation: impl FnMut() -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
     {
         let mut failures = 0;
         loop {
             match operation().await {
-                Err(error) if error.is_retryable() => {
+                Err(error) if again(&error) => {
                     failures += 1;
                     if !self.allows(failures) {
                         return Err(error);
                     }
+                    metrics::counter!("onceward_backend_repeats_total").increment(1);
                     tokio::time::sleep(self.delay(failures, random_unit())).await;
                 }
                 done => return done,

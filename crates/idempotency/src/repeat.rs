@@ -1,7 +1,6 @@
 //! The one place where store calls are repeated.
 
 use onceward_backend::RetryPolicy;
-use onceward_backend::internal::random_unit;
 
 use crate::Error;
 
@@ -10,7 +9,7 @@ pub(crate) async fn owned<T, F>(policy: &RetryPolicy, operation: impl FnMut() ->
 where
     F: Future<Output = Result<T, Error>>,
 {
-    repeat(policy, |error| error.is_retryable() || error.is_unknown(), operation).await
+    policy.run_if(|error: &Error| error.is_retryable() || error.is_unknown(), operation).await
 }
 
 /// Repeats a call only where nothing happened; an unknown outcome is the caller's to judge.
@@ -18,31 +17,7 @@ pub(crate) async fn unowned<T, F>(policy: &RetryPolicy, operation: impl FnMut() 
 where
     F: Future<Output = Result<T, Error>>,
 {
-    repeat(policy, Error::is_retryable, operation).await
-}
-
-async fn repeat<T, F>(
-    policy: &RetryPolicy,
-    again: impl Fn(&Error) -> bool,
-    mut operation: impl FnMut() -> F,
-) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    let mut failures = 0;
-    loop {
-        match operation().await {
-            Err(error) if again(&error) => {
-                failures += 1;
-                if !policy.allows(failures) {
-                    return Err(error);
-                }
-                metrics::counter!("onceward_idempotency_repeats_total").increment(1);
-                tokio::time::sleep(policy.delay(failures, random_unit())).await;
-            }
-            done => return done,
-        }
-    }
+    policy.run_if(Error::is_retryable, operation).await
 }
 
 #[cfg(test)]

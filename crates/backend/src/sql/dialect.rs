@@ -42,7 +42,8 @@ impl Dialect {
             b"insert_ignore" => ("insert into", "insert ignore into", "insert into"),
             b"or_ignore" => ("on conflict do nothing", "", "on conflict do nothing"),
             // Microseconds since the epoch by the clock of the database, as of the statement. The driver sets MySQL
-            // sessions to UTC, so no hour is ambiguous; SQLite's clock has milliseconds.
+            // sessions to UTC, so no hour is ambiguous; SQLite's clock has milliseconds. PostgreSQL's is volatile: compared with
+            // an indexed column it is written `(select {now})`, or the index is not used.
             b"now" => (
                 "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
                 "cast(unix_timestamp(now(6)) * 1000000 as signed)",
