@@ -223,3 +223,19 @@ async fn a_callback_from_before_a_logout_does_not_sign_in_again() {
     visitor.get(&callback).await.unwrap();
     reply(visitor.json("GET", "/account")).await.problem(401);
 }
+
+#[tokio::test]
+async fn a_browser_cookie_that_means_nothing_starts_anew() {
+    let shop = shared().await;
+    let member = shop.a_member().await;
+    let visitor = shop.visitor();
+    for value in ["", "x", "%00", "\"", &"A".repeat(43), &"A".repeat(5_000)] {
+        let cookie = format!("shop_browser={value}");
+        let start = reply(visitor.with_cookie("GET", "/auth/qq/start", &cookie)).await;
+        assert_eq!(start.status, 303, "{cookie}: {}", start.text);
+        let approved = visitor.approve(start.location(), member.user, "approve").await.unwrap();
+        refused(&reply(visitor.with_cookie("GET", &approved, "shop_browser=y")).await);
+        let own = format!("shop_browser={}", start.cookie("shop_browser").unwrap());
+        reply(visitor.with_cookie("GET", &approved, &own)).await.see_other("/");
+    }
+}

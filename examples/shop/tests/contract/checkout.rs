@@ -94,6 +94,22 @@ async fn an_order_is_paid_taken_from_stock_and_out_of_the_cart_when_it_is_answer
 }
 
 #[tokio::test]
+async fn an_order_of_many_lines_is_one_order() {
+    let shop = shared().await;
+    let member = shop.a_member().await;
+    let mut total = 0;
+    for n in 0..20 {
+        let (sku, price) = plenty(n);
+        member.put(&sku, 1).await;
+        total += price;
+    }
+    let order = member.buy(&member.confirm().await).await;
+    let shown = member.read(&order).await;
+    assert_eq!((shown["lines"].as_array().unwrap().len(), &shown["total"]), (20, &json!(total)));
+    assert_eq!(member.lines().await, []);
+}
+
+#[tokio::test]
 async fn stock_goes_down_by_what_was_bought() {
     let shop = shared().await;
     let member = shop.a_member().await;

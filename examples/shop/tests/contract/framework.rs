@@ -164,6 +164,28 @@ async fn checks_come_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_form_that_does_not_decode_names_nothing_known() {
+    let shop = shared().await;
+    let visitor = shop.visitor();
+    let csrf = visitor.csrf().await.unwrap();
+    let (sku, _) = plenty(3);
+    let table = [
+        ("sku=%ff%fe".to_owned(), 404),
+        ("sku=%zz&&==&%".into(), 404),
+        (format!("sku={sku}%00"), 404),
+        (format!("sku={sku}&quantity=%ff"), 422),
+        (format!("sku={sku}&quantity=%"), 422),
+        (format!("sku={sku}&quantity=1%00"), 422),
+    ];
+    for (form, status) in table {
+        let body = format!("csrf={csrf}&{form}");
+        let answer = reply(visitor.json("POST", "/cart/lines").header(CONTENT_TYPE, FORM).body(body)).await;
+        assert_eq!(answer.status, status, "{form}: {}", answer.text);
+    }
+    assert_eq!(visitor.lines().await, []);
+}
+
+#[tokio::test]
 async fn health_and_readiness() {
     let shop = shared().await;
     let visitor = shop.visitor();

@@ -14,6 +14,7 @@ mod csrf;
 mod forms;
 mod framework;
 mod login;
+mod merging;
 mod orders;
 mod races;
 mod random;

@@ -198,6 +198,47 @@ async fn after_the_token_was_spent() {
 }
 
 #[tokio::test]
+async fn what_is_not_decided_is_not_shown_and_a_repeat_waits_for_it() {
+    let shop = Shop::pinned(Some("dtx.before_decision")).await;
+    let buyer = shop.member("alice").await;
+    let other = shop.member("bob").await;
+    for (sku, quantity) in bought() {
+        buyer.put(&sku, u32::try_from(quantity).unwrap()).await;
+    }
+    let balance = buyer.read("/wallet").await["balance"].clone();
+    let confirm = buyer.confirm().await;
+    let submit = tokio::spawn({
+        let (buyer, confirm) = (buyer.clone(), confirm.clone());
+        async move { buyer.submit(&confirm).await.is_ok() }
+    });
+    let mut shop = shop;
+    shop.child.wait_for_mark("dtx.before_decision", SOON).await;
+
+    assert_eq!(buyer.orders().await, Vec::<String>::new());
+    let wallet = buyer.read("/wallet").await;
+    assert_eq!((&wallet["balance"], &wallet["ledger"]), (&balance, &serde_json::json!([])));
+    assert_eq!(buyer.lines().await, bought());
+    other.put(&plenty(5).0, 1).await;
+    other.confirm().await;
+
+    let form = [("csrf", confirm["csrf"].as_str().unwrap()), ("order_token", confirm["order_token"].as_str().unwrap())];
+    let asked = std::time::Instant::now();
+    let repeat = reply(buyer.json("POST", "/checkout").form(&form)).await;
+    repeat.problem(503);
+    assert!(asked.elapsed().as_secs() <= 10, "{:?}", asked.elapsed());
+    assert_ne!(repeat.header("retry-after"), "");
+    assert!(!submit.is_finished());
+
+    shop.child.kill();
+    submit.await.unwrap();
+    let shop = shop.again([]).await;
+    assert_eq!((buyer.orders().await.len(), buyer.lines().await), (0, bought()));
+    let order = buyer.buy(&confirm).await;
+    assert_eq!(buyer.orders().await, [order.replace("/orders/", "")]);
+    holds(&shop.verify().await);
+}
+
+#[tokio::test]
 async fn and_again_while_the_next_start_undoes_it() {
     let scene = Scene::killed_at("dtx.before_decision").await;
     let scene = scene.killed_again_at("dtx.phase_two:1").await.killed_again_at("dtx.phase_two:1").await;
