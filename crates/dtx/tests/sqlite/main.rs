@@ -6,6 +6,7 @@
     reason = "tests say what they expect by unwrapping and drive their own tasks"
 )]
 
+mod bank;
 mod conflict;
 mod crash;
 mod differential;
