@@ -1,6 +1,7 @@
 //! `shop verify`: the invariants, checked on the stores themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::Database;
 use crate::catalog::OPENING_BALANCE;
 use crate::cli::VerifyArgs;
 use crate::folder::{Folder, FolderError, Settings};
+use crate::orders;
 use crate::problem::chain;
 use crate::stores::{Delivery, Stores};
 
@@ -19,6 +21,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long a running shop is given to come to rest.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Nothing that is in flight may be older.
 const OLD: Duration = Duration::from_secs(120);
 
@@ -70,6 +74,7 @@ fn as_text(report: &Report) -> String {
 
 async fn verify(args: &VerifyArgs) -> Result<Vec<Invariant>, Error> {
     let settings = Settings::read(&args.data)?;
+    Settings::stores_exist(&args.data)?;
     match Folder::existing(&args.data) {
         // Nobody serves: what a dead process left is settled first, as a start would.
         Ok(folder) => {
@@ -79,19 +84,31 @@ async fn verify(args: &VerifyArgs) -> Result<Vec<Invariant>, Error> {
             delivery.drain(PATIENCE).await?;
             check(&stores).await
         }
-        Err(FolderError::Locked(_)) => {
-            let stores = Stores::open(&args.data, &settings, OLD).await?;
-            let until = Instant::now() + PATIENCE;
-            loop {
-                let invariants = check(&stores).await?;
-                if invariants.iter().all(|invariant| invariant.ok) || Instant::now() > until {
-                    return Ok(invariants);
-                }
-                sleep(Duration::from_millis(250)).await;
-            }
-        }
+        Err(FolderError::Locked(_)) => beside(&args.data, &settings).await,
         Err(error) => Err(error.into()),
     }
+}
+
+/// Looks again and again while a shop is running: what fails may be on its way, and so may what cannot be read.
+async fn beside(folder: &Path, settings: &Settings) -> Result<Vec<Invariant>, Error> {
+    let until = Instant::now() + PATIENCE;
+    let mut stores = None;
+    loop {
+        let found = look(folder, settings, &mut stores).await;
+        let done = matches!(&found, Ok(invariants) if invariants.iter().all(|invariant| invariant.ok));
+        if done || Instant::now() > until {
+            return found;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn look(folder: &Path, settings: &Settings, stores: &mut Option<Stores>) -> Result<Vec<Invariant>, Error> {
+    let opened = match stores.take() {
+        Some(opened) => opened,
+        None => Stores::open(folder, settings, OLD).await?,
+    };
+    check(stores.insert(opened)).await
 }
 
 /// All invariants, each with what was counted.
@@ -264,8 +281,13 @@ async fn nothing_stuck(stores: &Stores) -> Result<Invariant, Error> {
     let undo = stores.dtx.undo_rows().await?.into_iter().filter(|row| row.age > OLD).count();
     let locks = stores.dtx.locks().await?.into_iter().filter(|lock| !lock.parked && lock.age > OLD).count();
     let sealed = stores.carts.unfinished_merges(OLD).await?.len();
-    let claims = stores.tokens.running(OLD, 1_000).await?.len();
-    let parked = stores.dtx.parked().await?.len();
+    let parked: BTreeSet<_> = stores.dtx.parked().await?.into_iter().map(|branch| branch.xid).collect();
+    let mut claims = 0;
+    for running in stores.tokens.running(OLD, 1_000).await? {
+        let order = orders::by_token(stores.orders.pool(), running.claim.id()).await?;
+        claims += usize::from(!order.is_some_and(|order| parked.contains(&order.xid)));
+    }
+    let parked = parked.len();
     Ok(Invariant {
         name: "nothing-stuck",
         ok: undo + locks + sealed + claims == 0,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -76,6 +78,33 @@ async fn beside_a_running_shop_and_after_it() {
     shop.child.terminate(Duration::from_secs(20)).await;
     holds(&shop.verify().await);
     // Once more: the first run changed nothing that the second one misses.
+    holds(&shop.verify().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_shop_that_is_busy() {
+    let shop = Shop::open().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut buying = Vec::new();
+    for user in ["alice", "bob", "carol"] {
+        let (visitor, stop) = (shop.member(user).await, Arc::clone(&stop));
+        buying.push(tokio::spawn(async move {
+            let mut n = 0;
+            while !stop.load(Ordering::Relaxed) {
+                visitor.put(&plenty(n).0, 1).await;
+                visitor.buy(&visitor.confirm().await).await;
+                n += 1;
+            }
+            n
+        }));
+    }
+    for _ in 0..3 {
+        holds(&shop.verify().await);
+    }
+    stop.store(true, Ordering::Relaxed);
+    for bought in buying {
+        assert!(bought.await.unwrap() > 0);
+    }
     holds(&shop.verify().await);
 }
 

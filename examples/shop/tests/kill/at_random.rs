@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use testkit::Rng;
+use testkit::{Exit, Rng};
 
 use crate::support::{SOON, Shop, Visitor, holds, plenty};
 
@@ -76,11 +76,23 @@ impl Buyer {
 async fn three_clients_buy_while_the_shop_is_killed() {
     let mut rng = Rng::new(testkit::seed());
     for _ in 0..testkit::scale() {
-        rounds(&mut rng).await;
+        rounds(&mut rng, End::Kill).await;
     }
 }
 
-async fn rounds(rng: &mut Rng) {
+#[tokio::test(flavor = "multi_thread")]
+async fn three_clients_buy_while_the_shop_is_stopped() {
+    rounds(&mut Rng::new(testkit::seed()), End::Stop).await;
+}
+
+/// How a round ends.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Kill,
+    Stop,
+}
+
+async fn rounds(rng: &mut Rng, end: End) {
     let mut shop = Shop::pinned(None).await;
     let mut buyers = Vec::new();
     for user in ["alice", "bob", "carol"] {
@@ -91,7 +103,10 @@ async fn rounds(rng: &mut Rng) {
         let buying: Vec<_> = buyers.drain(..).map(|buyer| tokio::spawn(buyer.until_killed(rng.fork()))).collect();
         // The moment is what is tested, not what is waited for.
         tokio::time::sleep(Duration::from_millis(20 + rng.below(500))).await;
-        shop.child.kill();
+        match end {
+            End::Kill => shop.child.kill(),
+            End::Stop => assert_eq!(shop.child.terminate(SOON).await, Exit::Code(0)),
+        }
         for buyer in join_all(buying).await {
             buyers.push(buyer.unwrap());
         }
