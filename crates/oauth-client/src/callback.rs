@@ -37,11 +37,7 @@ impl Parameters {
     /// The value of a parameter; an empty one counts as absent.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-            .filter(|v| !v.is_empty())
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
     }
 
     /// The key of the pending login; `None` unless the state has the form of one of ours.
@@ -68,10 +64,7 @@ mod tests {
     #[test]
     fn repeated_and_oversize_parameters_are_refused() {
         assert!(matches!(Parameters::parse("state=a&state=b"), Err(Error::InvalidCallback(_))));
-        assert!(
-            matches!(Parameters::parse("code=a&c%6Fde=b"), Err(Error::InvalidCallback(_))),
-            "hidden by encoding"
-        );
+        assert!(matches!(Parameters::parse("code=a&c%6Fde=b"), Err(Error::InvalidCallback(_))), "hidden by encoding");
         assert!(Parameters::parse(&format!("code={}", "x".repeat(5000))).is_err());
         assert!(Parameters::parse(&"x".repeat(9000)).is_err());
         let many: Vec<_> = (0..40).map(|i| format!("p{i}=1")).collect();

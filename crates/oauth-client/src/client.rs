@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Account, Clock, Error, Failure, Identity, Options, Provider, Stores, SystemClock,
-    exchange::Exchange, http::Http, tokens,
+    Account, Clock, Error, Failure, Identity, Options, Provider, Stores, SystemClock, exchange::Exchange, http::Http,
+    tokens,
 };
 
 /// Social login for an application: begins logins, ends them, keeps the tokens. A clone is the same client.

@@ -45,11 +45,8 @@ impl OAuthClient {
         E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
         let provider_label = self.inner().label(provider);
-        let span = tracing::info_span!(
-            "onceward.oauth.callback",
-            provider = provider_label,
-            outcome = tracing::field::Empty
-        );
+        let span =
+            tracing::info_span!("onceward.oauth.callback", provider = provider_label, outcome = tracing::field::Empty);
         let result = self.answer(provider, query, browser, finish).instrument(span.clone()).await;
         let outcome = match &result {
             Ok(finished) if finished.replayed => "replayed",
@@ -95,8 +92,7 @@ impl OAuthClient {
             match found.decide(&spent, entry.age, entry.left, inner.options.lease) {
                 Decision::Claim { left } => {
                     let code = SecretString::from(code);
-                    let run =
-                        run(Arc::clone(inner), id, entry.version, found, spent, code, left, finish);
+                    let run = run(Arc::clone(inner), id, entry.version, found, spent, code, left, finish);
                     // On the tracker from the claim on: from then only this task may send the code.
                     match inner.tasks.spawn(run.in_current_span()).await {
                         Ok(Ran::Ended(result)) => return result,
@@ -116,9 +112,7 @@ impl OAuthClient {
                     return Err(failure.map_or_else(not_finished, Error::Provider));
                 }
                 Decision::GiveUp { left } => {
-                    let claimed =
-                        Lease::claim(Arc::clone(inner), id, entry.version, found, spent, left)
-                            .await?;
+                    let claimed = Lease::claim(Arc::clone(inner), id, entry.version, found, spent, left).await?;
                     if let Some(lease) = claimed {
                         lease.release(Some(Failure::Interrupted)).await;
                     }
@@ -148,9 +142,7 @@ fn read<'a>(
     }
     match provider.adapter().callback(parameters) {
         // Printable ASCII (RFC 6749, appendix A.11); anything else is no code of any provider.
-        Reply::Code(code)
-            if code.len() > MAX_CODE || !code.bytes().all(|b| (0x20..=0x7e).contains(&b)) =>
-        {
+        Reply::Code(code) if code.len() > MAX_CODE || !code.bytes().all(|b| (0x20..=0x7e).contains(&b)) => {
             Err(Error::InvalidCallback("the code is not one"))
         }
         Reply::Code(code) => Ok(code),
@@ -161,10 +153,7 @@ fn read<'a>(
 }
 
 fn code_digest(provider: &Provider, code: &str) -> Digest {
-    Digest::of(
-        "code",
-        &[provider.id().as_bytes(), provider.client_id().as_bytes(), code.as_bytes()],
-    )
+    Digest::of("code", &[provider.id().as_bytes(), provider.client_id().as_bytes(), code.as_bytes()])
 }
 
 fn not_finished() -> Error {

@@ -149,10 +149,7 @@ impl Failure {
 }
 
 fn harmless(code: &str) -> String {
-    code.chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
-        .take(64)
-        .collect()
+    code.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')).take(64).collect()
 }
 
 impl Error {
@@ -161,10 +158,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::UnknownProvider => 404,
-            Self::InvalidCallback(_)
-            | Self::FlowNotFound
-            | Self::ProviderMismatch
-            | Self::DataTooLarge(_) => 400,
+            Self::InvalidCallback(_) | Self::FlowNotFound | Self::ProviderMismatch | Self::DataTooLarge(_) => 400,
             Self::BrowserMismatch | Self::Denied => 403,
             Self::StateUsed => 409,
             Self::ReauthRequired => 401,

@@ -3,9 +3,9 @@
 use std::{future::Future, pin::Pin};
 
 use oauth2::{
-    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
-    EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, RequestTokenError, Scope, TokenResponse, TokenUrl, basic::BasicClient,
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
+    EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
+    TokenResponse, TokenUrl, basic::BasicClient,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -22,16 +22,12 @@ const MAX_STEPS: usize = 4;
 type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 /// Where to send the browser, and the secret that its code will be bound to.
-pub(crate) fn authorize(
-    provider: &Provider,
-    state: &SecretString,
-) -> Result<(String, Option<SecretString>), Error> {
+pub(crate) fn authorize(provider: &Provider, state: &SecretString) -> Result<(String, Option<SecretString>), Error> {
     let client = client(provider, provider.redirect_uri())?;
     let state = state.expose_secret().to_owned();
     let mut request = client.authorize_url(|| CsrfToken::new(state));
     if !provider.scopes().is_empty() {
-        request = request
-            .add_scope(Scope::new(provider.scopes().join(provider.adapter().scope_separator())));
+        request = request.add_scope(Scope::new(provider.scopes().join(provider.adapter().scope_separator())));
     }
     for (name, value) in provider.adapter().authorize_parameters() {
         request = request.add_extra_param(name, value);
@@ -65,11 +61,9 @@ impl Exchange<'_> {
         redirect_uri: &str,
     ) -> Result<Tokens, Failure> {
         let client = client(self.provider, redirect_uri).map_err(|_| Failure::Unavailable)?;
-        let mut request =
-            client.exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()));
+        let mut request = client.exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()));
         if let Some(verifier) = verifier {
-            request = request
-                .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
+            request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
         }
         let asked = self.clock.now();
         // The other errors of `oauth2` have the body in their Debug; they go no further than here.
@@ -93,18 +87,14 @@ impl Exchange<'_> {
             let token = tokens.live(self.clock.now()).ok_or(Failure::TokenRejected)?;
             match self.provider.adapter().identity(self.provider, token, &answers)? {
                 Step::Ask(request) => {
-                    let answer =
-                        self.http.send(request, self.options.api_timeout).await.map_err(askable)?;
+                    let answer = self.http.send(request, self.options.api_timeout).await.map_err(askable)?;
                     if answer.status >= 500 {
                         return Err(Failure::Unavailable);
                     }
                     answers.push(answer);
                 }
                 Step::Known { subject, profile } => {
-                    return Ok(Identity {
-                        account: Account::new(self.provider.id(), subject),
-                        profile,
-                    });
+                    return Ok(Identity { account: Account::new(self.provider.id(), subject), profile });
                 }
             }
         }
@@ -113,8 +103,7 @@ impl Exchange<'_> {
 
     async fn send_code(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
         let adapter = self.provider.adapter();
-        let answer =
-            self.http.send(adapter.token_request(request)?, self.options.token_timeout).await?;
+        let answer = self.http.send(adapter.token_request(request)?, self.options.token_timeout).await?;
         if answer.status >= 500 {
             return Err(Failure::OutcomeUnknown);
         }

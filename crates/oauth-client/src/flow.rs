@@ -6,8 +6,8 @@ use secrecy::ExposeSecret;
 use tracing::Instrument;
 
 use crate::{
-    BrowserBinder, Digest, Error, Identity, OAuthClient, callback::state_digest, client::Inner,
-    exchange::authorize, pending::Flow, random, seal, store::Entry,
+    BrowserBinder, Digest, Error, Identity, OAuthClient, callback::state_digest, client::Inner, exchange::authorize,
+    pending::Flow, random, seal, store::Entry,
 };
 
 const CONTEXT: &str = "onceward oauth-client flow";
@@ -53,12 +53,7 @@ impl OAuthClient {
     ///
     /// # Errors
     /// [`Error::UnknownProvider`], [`Error::DataTooLarge`], [`Error::Random`], and the store's.
-    pub async fn begin(
-        &self,
-        provider: &str,
-        browser: &BrowserBinder,
-        data: &[u8],
-    ) -> Result<Authorize, Error> {
+    pub async fn begin(&self, provider: &str, browser: &BrowserBinder, data: &[u8]) -> Result<Authorize, Error> {
         let inner = self.inner();
         let span = tracing::info_span!("onceward.oauth.begin", provider = inner.label(provider));
         async {
@@ -74,8 +69,7 @@ impl OAuthClient {
             if !inner.stores.flows.insert(&id, &body, inner.options.pending_ttl).await? {
                 return Err(Error::Random("a state came twice".to_owned()));
             }
-            metrics::counter!("onceward_oauth_begin_total", "provider" => provider.id().to_owned())
-                .increment(1);
+            metrics::counter!("onceward_oauth_begin_total", "provider" => provider.id().to_owned()).increment(1);
             Ok(Authorize { url })
         }
         .instrument(span)
@@ -91,9 +85,7 @@ pub(crate) async fn load(inner: &Inner, id: &Digest) -> Result<Option<(Entry, Fl
 }
 
 pub(crate) fn seal(inner: &Inner, id: &Digest, flow: &Flow) -> Result<Vec<u8>, Error> {
-    let plain = zeroize::Zeroizing::new(
-        serde_json::to_vec(flow).map_err(|_| seal::corrupt("unwritable login"))?,
-    );
+    let plain = zeroize::Zeroizing::new(serde_json::to_vec(flow).map_err(|_| seal::corrupt("unwritable login"))?);
     seal::seal(&inner.keys, CONTEXT, id, &plain)
 }
 

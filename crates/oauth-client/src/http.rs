@@ -29,10 +29,7 @@ impl Answer {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer")
-            .field("status", &self.status)
-            .field("length", &self.body.len())
-            .finish()
+        f.debug_struct("Answer").field("status", &self.status).field("length", &self.body.len()).finish()
     }
 }
 
@@ -58,23 +55,16 @@ impl Http {
         }
         let client = builder.build().map_err(|error| {
             // The reason ("no CA certificates ..") is in the sources.
-            let reason =
-                std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+            let reason = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
             Error::Config(reason.map(ToString::to_string).collect::<Vec<_>>().join(": "))
         })?;
         Ok(Self { client, limit: options.body_limit })
     }
 
     /// Sends once. [`Failure::Unavailable`]: nothing was sent; [`Failure::OutcomeUnknown`]: sent, no whole answer.
-    pub(crate) async fn send(
-        &self,
-        request: Request,
-        timeout: Duration,
-    ) -> Result<Answer, Failure> {
+    pub(crate) async fn send(&self, request: Request, timeout: Duration) -> Result<Answer, Failure> {
         let request = reqwest::Request::try_from(request).map_err(|_| Failure::Unavailable)?;
-        tokio::time::timeout(timeout, self.exchange(request))
-            .await
-            .unwrap_or(Err(Failure::OutcomeUnknown))
+        tokio::time::timeout(timeout, self.exchange(request)).await.unwrap_or(Err(Failure::OutcomeUnknown))
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Answer, Failure> {

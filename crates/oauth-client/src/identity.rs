@@ -47,11 +47,8 @@ impl Profile {
     /// Keeps what may be shown: text is trimmed and bounded, anything but an absolute web URL is dropped.
     #[must_use]
     pub fn new(nickname: Option<&str>, avatar: Option<&str>) -> Self {
-        let nickname = nickname
-            .map(|name| name.chars().filter(|c| !c.is_control()).take(128).collect::<String>());
-        let avatar = avatar
-            .filter(|url| url.len() <= 2048)
-            .and_then(|url| oauth2::url::Url::parse(url).ok());
+        let nickname = nickname.map(|name| name.chars().filter(|c| !c.is_control()).take(128).collect::<String>());
+        let avatar = avatar.filter(|url| url.len() <= 2048).and_then(|url| oauth2::url::Url::parse(url).ok());
         Self {
             nickname: nickname.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
             avatar: avatar.filter(|url| matches!(url.scheme(), "http" | "https")).map(String::from),

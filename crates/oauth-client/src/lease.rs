@@ -40,8 +40,7 @@ impl Lease {
         let mut owner = [0; 32];
         random::fill(&mut owner)?;
         let owner = Digest::of("owner", &[&owner]);
-        let mut lease =
-            Self { inner, id, version, flow, code, owner, claimed: Instant::now(), left };
+        let mut lease = Self { inner, id, version, flow, code, owner, claimed: Instant::now(), left };
         let (body, ttl) = lease.running()?;
         let replaced = lease.inner.stores.flows.replace(&id, version, &body, ttl).await;
         lease.version += 1;
@@ -100,8 +99,7 @@ impl Lease {
     /// Ends the login: the answer is kept for its repetitions.
     pub(crate) async fn complete(mut self, answer: &[u8]) -> bool {
         let ttl = self.inner.options.done_ttl;
-        let written =
-            self.write(Phase::Done { code: self.code, answer: answer.to_vec() }, ttl).await;
+        let written = self.write(Phase::Done { code: self.code, answer: answer.to_vec() }, ttl).await;
         self.inner.ended.notify_waiters();
         written
     }

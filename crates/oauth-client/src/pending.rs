@@ -84,26 +84,16 @@ impl Flow {
     }
 
     /// `age` is the time since the record was last written, `left` the rest of its life in the store.
-    pub(crate) fn decide(
-        &self,
-        code: &Digest,
-        age: Duration,
-        left: Duration,
-        lease: Duration,
-    ) -> Decision {
+    pub(crate) fn decide(&self, code: &Digest, age: Duration, left: Duration, lease: Duration) -> Decision {
         match &self.phase {
-            Phase::Pending { last: Some(last) } if last.code == *code => {
-                Decision::Repeat(last.failure.clone())
-            }
+            Phase::Pending { last: Some(last) } if last.code == *code => Decision::Repeat(last.failure.clone()),
             Phase::Pending { .. } => Decision::Claim { left },
             Phase::Exchanging { .. } if age < lease => Decision::Wait,
-            Phase::Exchanging { code: running, left, .. } => {
-                match Duration::from_millis(*left).saturating_sub(age) {
-                    Duration::ZERO => Decision::Expired,
-                    left if running == code => Decision::GiveUp { left },
-                    left => Decision::Claim { left },
-                }
-            }
+            Phase::Exchanging { code: running, left, .. } => match Duration::from_millis(*left).saturating_sub(age) {
+                Duration::ZERO => Decision::Expired,
+                left if running == code => Decision::GiveUp { left },
+                left => Decision::Claim { left },
+            },
             Phase::Done { code: used, answer } if used == code => Decision::Replay(answer.clone()),
             Phase::Done { .. } => Decision::Used,
         }
@@ -156,9 +146,7 @@ mod tests {
         let (mine, other) = (code("mine"), code("other"));
         let owner = code("owner");
         let running = |left| Phase::Exchanging { code: mine, owner, left };
-        let failed = || Phase::Pending {
-            last: Some(Last { code: mine, failure: Some(Failure::CodeRejected) }),
-        };
+        let failed = || Phase::Pending { last: Some(Last { code: mine, failure: Some(Failure::CodeRejected) }) };
         let done = || Phase::Done { code: mine, answer: b"answer".to_vec() };
         let rest = Duration::from_secs(95);
         let table = [

@@ -38,17 +38,8 @@ pub struct Endpoints {
 impl Endpoints {
     /// The three endpoints that every provider has.
     #[must_use]
-    pub fn new(
-        authorize: impl Into<String>,
-        token: impl Into<String>,
-        user_info: impl Into<String>,
-    ) -> Self {
-        Self {
-            authorize: authorize.into(),
-            token: token.into(),
-            user_info: user_info.into(),
-            subject: None,
-        }
+    pub fn new(authorize: impl Into<String>, token: impl Into<String>, user_info: impl Into<String>) -> Self {
+        Self { authorize: authorize.into(), token: token.into(), user_info: user_info.into(), subject: None }
     }
 
     /// Adds the place where the user's id is asked.
@@ -104,13 +95,8 @@ pub struct Provider {
 impl Provider {
     /// QQ: form text, JSONP and JSON; the subject is the `openid`. PKCE is off, as QQ does not document it.
     #[must_use]
-    pub fn qq(
-        client_id: impl Into<String>,
-        secret: SecretString,
-        redirect_uri: impl Into<String>,
-    ) -> Self {
-        let mut provider =
-            Self::custom("qq", qq::endpoints(), client_id, secret, redirect_uri, Arc::new(Qq));
+    pub fn qq(client_id: impl Into<String>, secret: SecretString, redirect_uri: impl Into<String>) -> Self {
+        let mut provider = Self::custom("qq", qq::endpoints(), client_id, secret, redirect_uri, Arc::new(Qq));
         provider.name = "QQ".to_owned();
         provider.pkce = Pkce::Off;
         provider.scopes = vec!["get_user_info".to_owned()];
@@ -244,10 +230,7 @@ impl Provider {
     /// Whether any of our own calls to it is over TLS.
     pub(crate) fn uses_tls(&self) -> bool {
         let Endpoints { authorize: _, token, user_info, subject } = &self.endpoints;
-        [Some(token), Some(user_info), subject.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(|url| url.starts_with("https:"))
+        [Some(token), Some(user_info), subject.as_ref()].into_iter().flatten().any(|url| url.starts_with("https:"))
     }
 
     pub(crate) fn secret(&self) -> &SecretString {

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::{
-    Digest, Error, Failure, Finished, Login, MAX_ANSWER, client::Inner, exchange::Exchange,
-    lease::Lease, pending::Flow, tokens,
+    Digest, Error, Failure, Finished, Login, MAX_ANSWER, client::Inner, exchange::Exchange, lease::Lease,
+    pending::Flow, tokens,
 };
 
 /// How an attempt to end a login went; one that lost the claim gives the unused step back.
@@ -17,10 +17,7 @@ pub(crate) enum Ran<F> {
     Ended(Result<Finished, Error>),
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one caller; the parts of a claim and what follows it"
-)]
+#[expect(clippy::too_many_arguments, reason = "one caller; the parts of a claim and what follows it")]
 pub(crate) async fn run<F, Fut, E>(
     inner: Arc<Inner>,
     id: Digest,
@@ -65,11 +62,7 @@ where
             Err(error) => return Ran::Ended(Err(error)),
         },
         Err(error) => {
-            let failure = if let Error::Provider(failure) = &error {
-                failure.clone()
-            } else {
-                Failure::Interrupted
-            };
+            let failure = if let Error::Provider(failure) = &error { failure.clone() } else { Failure::Interrupted };
             lease.release(Some(failure)).await;
             return Ran::Ended(Err(error));
         }
@@ -91,12 +84,7 @@ where
 }
 
 /// From the code to a user whose tokens are kept.
-async fn login(
-    inner: &Inner,
-    flow: &Flow,
-    code: &SecretString,
-    spent: Digest,
-) -> Result<Login, Error> {
+async fn login(inner: &Inner, flow: &Flow, code: &SecretString, spent: Digest) -> Result<Login, Error> {
     let exchange = Exchange {
         provider: inner.provider(&flow.provider)?,
         http: &inner.http,

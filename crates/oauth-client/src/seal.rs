@@ -14,15 +14,10 @@ const HEAD: usize = 2 + NONCE;
 
 /// Encrypts a record under the newest key: format, key id, nonce, ciphertext. It opens only in the same context and
 /// under the same id, so rows cannot be swapped.
-pub(crate) fn seal(
-    keys: &KeyRing,
-    context: &'static str,
-    id: &Digest,
-    plain: &[u8],
-) -> Result<Vec<u8>, Error> {
+pub(crate) fn seal(keys: &KeyRing, context: &'static str, id: &Digest, plain: &[u8]) -> Result<Vec<u8>, Error> {
     let key_id = keys.current();
-    let cipher = cipher(keys, key_id, context)
-        .ok_or_else(|| Error::Config("key ring without its current key".into()))?;
+    let cipher =
+        cipher(keys, key_id, context).ok_or_else(|| Error::Config("key ring without its current key".into()))?;
     let mut sealed = vec![FORMAT, key_id];
     sealed.resize(HEAD, 0);
     random::fill(&mut sealed[2..])?;
@@ -46,10 +41,7 @@ pub(crate) fn open(
     }
     let Some(cipher) = cipher(keys, sealed[1], context) else { return Ok(None) };
     cipher
-        .decrypt(
-            &nonce(&sealed[2..HEAD])?,
-            Payload { msg: &sealed[HEAD..], aad: &aad(context, id) },
-        )
+        .decrypt(&nonce(&sealed[2..HEAD])?, Payload { msg: &sealed[HEAD..], aad: &aad(context, id) })
         .map(|plain| Some(Zeroizing::new(plain)))
         .map_err(|_| corrupt("sealed record does not open"))
 }

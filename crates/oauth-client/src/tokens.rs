@@ -57,9 +57,7 @@ pub(crate) async fn keep(
     tokens: &Tokens,
 ) -> Result<(), Error> {
     let id = account.digest();
-    let plain = zeroize::Zeroizing::new(
-        serde_json::to_vec(tokens).map_err(|_| seal::corrupt("unwritable tokens"))?,
-    );
+    let plain = zeroize::Zeroizing::new(serde_json::to_vec(tokens).map_err(|_| seal::corrupt("unwritable tokens"))?);
     let sealed = seal::seal(keys, CONTEXT, &id, &plain)?;
     // Another login of the same account may write at the same time; either one's tokens are good.
     for _ in 0..32 {
@@ -71,11 +69,7 @@ pub(crate) async fn keep(
     Err(Error::Busy)
 }
 
-pub(crate) async fn load(
-    vault: &dyn TokenVault,
-    keys: &KeyRing,
-    account: &Account,
-) -> Result<Option<Tokens>, Error> {
+pub(crate) async fn load(vault: &dyn TokenVault, keys: &KeyRing, account: &Account) -> Result<Option<Tokens>, Error> {
     let id = account.digest();
     let Some(stored) = vault.load_tokens(&id).await? else { return Ok(None) };
     let Some(plain) = seal::open(keys, CONTEXT, &id, &stored.body)? else { return Ok(None) };

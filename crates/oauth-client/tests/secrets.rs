@@ -53,9 +53,7 @@ async fn no_secret_is_logged_or_shown() {
     let app = App::new(&fixture);
     let mut shown = String::new();
     let mut secrets = vec![fixture::SECRET.to_owned(), app.browser.as_str().to_owned()];
-    for answer in
-        [None, Some((200, "access_token=CANARY-TOKEN&access_token=x")), Some((500, "CANARY-BODY"))]
-    {
+    for answer in [None, Some((200, "access_token=CANARY-TOKEN&access_token=x")), Some((500, "CANARY-BODY"))] {
         *fixture.token.lock().unwrap() = answer;
         let to = app.oauth.begin("qq", &app.browser, b"CANARY-DATA").await.unwrap();
         let callback = fixture.approve(&to.url, "alice");
@@ -70,12 +68,9 @@ async fn no_secret_is_logged_or_shown() {
     let plain = app.oauth.begin("plain", &app.browser, b"").await.unwrap();
     let callback = fixture.approve(&plain.url, "bob");
     app.callback_at("plain", Some(&app.browser), &callback).await.unwrap();
-    let verifier =
-        fixture.token_requests.lock().unwrap().last().unwrap().1["code_verifier"].clone();
+    let verifier = fixture.token_requests.lock().unwrap().last().unwrap().1["code_verifier"].clone();
     secrets.push(verifier);
-    secrets.extend(
-        ["TOKEN-alice", "REFRESH-alice", "TOKEN-bob", "CANARY", "session 1"].map(str::to_owned),
-    );
+    secrets.extend(["TOKEN-alice", "REFRESH-alice", "TOKEN-bob", "CANARY", "session 1"].map(str::to_owned));
     shown += &format!("{:?} {:?} {:?}", app.oauth, app.browser, app::qq(&fixture));
 
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -27,8 +27,7 @@ fn everything_survives_a_reopen() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("oauth.db");
-        let (flow, code, account) =
-            (Digest::of("t", &[b"1"]), Digest::of("t", &[b"2"]), Digest::of("t", &[b"3"]));
+        let (flow, code, account) = (Digest::of("t", &[b"1"]), Digest::of("t", &[b"2"]), Digest::of("t", &[b"3"]));
         {
             let store = open(&path).await;
             assert!(store.insert(&flow, b"flow", LONG).await.unwrap());

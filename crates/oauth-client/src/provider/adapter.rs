@@ -73,10 +73,5 @@ pub trait Adapter: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// What the provider said, if it was no.
-    fn identity(
-        &self,
-        provider: &Provider,
-        token: &SecretString,
-        answers: &[Answer],
-    ) -> Result<Step, Failure>;
+    fn identity(&self, provider: &Provider, token: &SecretString, answers: &[Answer]) -> Result<Step, Failure>;
 }

@@ -56,9 +56,7 @@ pub fn fields(body: &[u8]) -> Result<Fields, Failure> {
     let text = std::str::from_utf8(body).map_err(|_| Failure::GARBLED)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     let fields = if let Some(inside) = jsonp(text) {
-        object(inside).or_else(|failure| {
-            without_trailing_comma(inside).map_or(Err(failure), |mended| object(&mended))
-        })
+        object(inside).or_else(|failure| without_trailing_comma(inside).map_or(Err(failure), |mended| object(&mended)))
     } else if text.starts_with('{') {
         object(text)
     } else {
@@ -86,9 +84,7 @@ fn object(text: &str) -> Result<Fields, Failure> {
 fn form(text: &str) -> Result<Fields, Failure> {
     let mut map = Map::new();
     // Without this any page or sentence would be one field without a value.
-    if text.is_empty()
-        || !text.split('&').all(|pair| pair.split_once('=').is_some_and(|(name, _)| is_name(name)))
-    {
+    if text.is_empty() || !text.split('&').all(|pair| pair.split_once('=').is_some_and(|(name, _)| is_name(name))) {
         return Err(Failure::GARBLED);
     }
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {

@@ -8,8 +8,7 @@ use crate::Error;
 impl Provider {
     /// Checks everything and moves the endpoints to the origin, if one was given.
     pub(crate) fn checked(mut self) -> Result<Self, Error> {
-        let legal =
-            |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_');
+        let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_');
         if self.id.is_empty() || self.id.len() > 32 || !self.id.bytes().all(legal) {
             return Err(Error::Config("provider id: 1 to 32 small letters, digits, - or _".into()));
         }
@@ -17,37 +16,22 @@ impl Provider {
         if self.client_id.is_empty() {
             return Err(wrong("client id is empty"));
         }
-        if self
-            .scopes
-            .iter()
-            .any(|s| s.is_empty() || s.contains(|c: char| c.is_whitespace() || c.is_control()))
-        {
+        if self.scopes.iter().any(|s| s.is_empty() || s.contains(|c: char| c.is_whitespace() || c.is_control())) {
             return Err(wrong("a scope is empty or has a space in it"));
         }
         let origin = match &self.origin {
-            Some(origin) => Some(
-                safe(origin)
-                    .ok_or_else(|| wrong("origin is no https URL (http: loopback only)"))?,
-            ),
+            Some(origin) => Some(safe(origin).ok_or_else(|| wrong("origin is no https URL (http: loopback only)"))?),
             None => None,
         };
         let place = |name: &str, url: &str| {
-            let url = safe(url)
-                .ok_or_else(|| wrong(&format!("{name} is no https URL (http: loopback only)")))?;
-            Ok::<_, Error>(String::from(
-                origin.as_ref().map_or_else(|| url.clone(), |origin| moved(&url, origin)),
-            ))
+            let url = safe(url).ok_or_else(|| wrong(&format!("{name} is no https URL (http: loopback only)")))?;
+            Ok::<_, Error>(String::from(origin.as_ref().map_or_else(|| url.clone(), |origin| moved(&url, origin))))
         };
         let endpoints = Endpoints {
             authorize: place("authorize endpoint", &self.endpoints.authorize)?,
             token: place("token endpoint", &self.endpoints.token)?,
             user_info: place("user endpoint", &self.endpoints.user_info)?,
-            subject: self
-                .endpoints
-                .subject
-                .as_deref()
-                .map(|url| place("subject endpoint", url))
-                .transpose()?,
+            subject: self.endpoints.subject.as_deref().map(|url| place("subject endpoint", url)).transpose()?,
         };
         if safe(&self.redirect_uri).is_none() {
             return Err(wrong("redirect URI is no https URL (http: loopback only)"));
@@ -87,12 +71,7 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine_only() {
-        for good in [
-            "https://a.example/cb",
-            "http://127.0.0.1:80/cb",
-            "http://localhost/cb",
-            "http://[::1]:1/cb",
-        ] {
+        for good in ["https://a.example/cb", "http://127.0.0.1:80/cb", "http://localhost/cb", "http://[::1]:1/cb"] {
             assert!(qq(good).checked().is_ok(), "{good}");
         }
         for bad in [

@@ -4,10 +4,7 @@ use http::{Method, header};
 use oauth2::url::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{
-    Adapter, Answer, Endpoints, Fields, Parameters, Provider, Reply, Request, Step, fields,
-    standard,
-};
+use super::{Adapter, Answer, Endpoints, Fields, Parameters, Provider, Reply, Request, Step, fields, standard};
 use crate::{Failure, Profile, Protocol};
 
 /// The adapter of [`Provider::qq`]; the subject is the `openid`.
@@ -51,20 +48,13 @@ impl Adapter for Qq {
         let fields = read(answer)?;
         match refusal(&fields).as_deref() {
             None => standard::tokens(&fields),
-            Some(code @ ("100008" | "100009" | "100010" | "100011")) => {
-                Err(Failure::misconfigured(code))
-            }
+            Some(code @ ("100008" | "100009" | "100010" | "100011")) => Err(Failure::misconfigured(code)),
             Some("100018" | "100019" | "100020") => Err(Failure::CodeRejected),
             Some(code) => Err(Failure::refused(code)),
         }
     }
 
-    fn identity(
-        &self,
-        provider: &Provider,
-        token: &SecretString,
-        answers: &[Answer],
-    ) -> Result<Step, Failure> {
+    fn identity(&self, provider: &Provider, token: &SecretString, answers: &[Answer]) -> Result<Step, Failure> {
         let token = token.expose_secret();
         let endpoints = provider.endpoints();
         let Some(me) = answers.first() else {
@@ -73,11 +63,8 @@ impl Adapter for Qq {
         };
         let openid = openid(provider, me)?;
         let Some(user) = answers.get(1) else {
-            let parameters = [
-                ("access_token", token),
-                ("oauth_consumer_key", provider.client_id()),
-                ("openid", openid.as_str()),
-            ];
+            let parameters =
+                [("access_token", token), ("oauth_consumer_key", provider.client_id()), ("openid", openid.as_str())];
             return question(&endpoints.user_info, &parameters).map(Step::Ask);
         };
         let fields = asked(user)?;
@@ -85,9 +72,7 @@ impl Adapter for Qq {
             return Err(Failure::GARBLED);
         }
         // The larger picture may be missing.
-        let avatar = ["figureurl_qq_2", "figureurl_qq_1", "figureurl_2"]
-            .iter()
-            .find_map(|name| fields.text(name));
+        let avatar = ["figureurl_qq_2", "figureurl_qq_1", "figureurl_2"].iter().find_map(|name| fields.text(name));
         let profile = Profile::new(fields.text("nickname").as_deref(), avatar.as_deref());
         Ok(Step::Known { subject: openid, profile })
     }
@@ -106,11 +91,7 @@ fn openid(provider: &Provider, answer: &Answer) -> Result<String, Failure> {
 fn read(answer: &Answer) -> Result<Fields, Failure> {
     fields(&answer.body).map_err(|failure| {
         // QQ errors are read under any status; an unreadable body tells less than the status it came with.
-        if (200..300).contains(&answer.status) {
-            failure
-        } else {
-            Failure::Protocol(Protocol::Status)
-        }
+        if (200..300).contains(&answer.status) { failure } else { Failure::Protocol(Protocol::Status) }
     })
 }
 
@@ -130,14 +111,11 @@ fn refusal(fields: &Fields) -> Option<String> {
     if fields.has("error") {
         return Some(fields.text("error").unwrap_or_default());
     }
-    (fields.has("ret") && fields.number("ret") != Some(0))
-        .then(|| fields.text("ret").unwrap_or_default())
+    (fields.has("ret") && fields.number("ret") != Some(0)).then(|| fields.text("ret").unwrap_or_default())
 }
 
 fn question(url: &str, parameters: &[(&str, &str)]) -> Result<Request, Failure> {
-    Url::parse_with_params(url, parameters)
-        .map_err(|_| Failure::GARBLED)
-        .and_then(|url| ask(url.into()))
+    Url::parse_with_params(url, parameters).map_err(|_| Failure::GARBLED).and_then(|url| ask(url.into()))
 }
 
 fn ask(url: String) -> Result<Request, Failure> {

@@ -13,12 +13,7 @@ use crate::{Failure, Profile, Protocol};
 pub struct Standard;
 
 impl Adapter for Standard {
-    fn identity(
-        &self,
-        provider: &Provider,
-        token: &SecretString,
-        answers: &[Answer],
-    ) -> Result<Step, Failure> {
+    fn identity(&self, provider: &Provider, token: &SecretString, answers: &[Answer]) -> Result<Step, Failure> {
         let Some(answer) = answers.first() else {
             return bearer(&provider.endpoints().user_info, token).map(Step::Ask);
         };
@@ -52,10 +47,9 @@ pub(super) fn token_answer(answer: &Answer) -> Result<Answer, Failure> {
     if let Some(error) = fields.text("error") {
         return Err(match error.as_str() {
             "invalid_grant" | "bad_verification_code" => Failure::CodeRejected,
-            "invalid_client"
-            | "unauthorized_client"
-            | "incorrect_client_credentials"
-            | "redirect_uri_mismatch" => Failure::misconfigured(&error),
+            "invalid_client" | "unauthorized_client" | "incorrect_client_credentials" | "redirect_uri_mismatch" => {
+                Failure::misconfigured(&error)
+            }
             _ => Failure::refused(&error),
         });
     }
@@ -68,19 +62,13 @@ pub(super) fn token_answer(answer: &Answer) -> Result<Answer, Failure> {
 /// The fields of a token answer as RFC 6749 JSON.
 pub(super) fn tokens(fields: &Fields) -> Result<Answer, Failure> {
     let mut json = Map::new();
-    json.insert(
-        "access_token".to_owned(),
-        Value::String(fields.text("access_token").ok_or(Failure::GARBLED)?),
-    );
+    json.insert("access_token".to_owned(), Value::String(fields.text("access_token").ok_or(Failure::GARBLED)?));
     json.insert("token_type".to_owned(), Value::String("bearer".to_owned()));
     if let Some(refresh) = fields.text("refresh_token") {
         json.insert("refresh_token".to_owned(), Value::String(refresh));
     }
     if fields.has("expires_in") {
-        let life = fields
-            .number("expires_in")
-            .and_then(|life| u64::try_from(life).ok())
-            .ok_or(Failure::GARBLED)?;
+        let life = fields.number("expires_in").and_then(|life| u64::try_from(life).ok()).ok_or(Failure::GARBLED)?;
         json.insert("expires_in".to_owned(), life.into());
     }
     if let Some(scope) = fields.text("scope") {
@@ -91,8 +79,8 @@ pub(super) fn tokens(fields: &Fields) -> Result<Answer, Failure> {
 
 /// A GET with the token in its header.
 fn bearer(url: &str, token: &SecretString) -> Result<Request, Failure> {
-    let mut value = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-        .map_err(|_| Failure::GARBLED)?;
+    let mut value =
+        header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_| Failure::GARBLED)?;
     value.set_sensitive(true);
     http::Request::builder()
         .method(Method::GET)
@@ -116,14 +104,12 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Result<String, Failure> {
-        token_answer(&Answer::new(status, body))
-            .map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
+        token_answer(&Answer::new(status, body)).map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
     }
 
     #[test]
     fn what_providers_send_becomes_rfc_6749() {
-        let lenient =
-            answer(201, r#"{"access_token":"A","expires_in":"7200","scope":"a,b"}"#).unwrap();
+        let lenient = answer(201, r#"{"access_token":"A","expires_in":"7200","scope":"a,b"}"#).unwrap();
         let json: Value = serde_json::from_str(&lenient).unwrap();
         assert_eq!(json["token_type"], "bearer");
         assert_eq!(json["expires_in"], 7200);
@@ -135,10 +121,7 @@ mod tests {
         let refused = |status, body| answer(status, body).unwrap_err();
         assert_eq!(refused(200, r#"{"error":"bad_verification_code"}"#), Failure::CodeRejected);
         assert_eq!(refused(400, r#"{"error":"invalid_grant"}"#), Failure::CodeRejected);
-        assert_eq!(
-            refused(401, r#"{"error":"invalid_client"}"#),
-            Failure::misconfigured("invalid_client")
-        );
+        assert_eq!(refused(401, r#"{"error":"invalid_client"}"#), Failure::misconfigured("invalid_client"));
         assert_eq!(refused(400, r#"{"error":"slow_down"}"#), Failure::refused("slow_down"));
         assert_eq!(refused(404, "<html>"), Failure::Protocol(Protocol::Status));
         assert_eq!(refused(200, "<html>"), Failure::GARBLED);

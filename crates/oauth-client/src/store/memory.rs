@@ -85,22 +85,13 @@ impl FlowStore for MemoryStore {
         }))
     }
 
-    async fn replace(
-        &self,
-        id: &Digest,
-        version: i64,
-        body: &[u8],
-        ttl: Duration,
-    ) -> Result<bool, BackendError> {
+    async fn replace(&self, id: &Digest, version: i64, body: &[u8], ttl: Duration) -> Result<bool, BackendError> {
         let now = Instant::now();
         let mut inner = self.lock();
-        let Some(flow) =
-            inner.flows.get_mut(id).filter(|flow| flow.version == version && flow.expires > now)
-        else {
+        let Some(flow) = inner.flows.get_mut(id).filter(|flow| flow.version == version && flow.expires > now) else {
             return Ok(false);
         };
-        *flow =
-            Flow { version: version + 1, body: body.to_vec(), written: now, expires: now + ttl };
+        *flow = Flow { version: version + 1, body: body.to_vec(), written: now, expires: now + ttl };
         Ok(true)
     }
 
@@ -160,8 +151,7 @@ impl TokenVault for MemoryStore {
 
 fn remove<V>(map: &mut HashMap<Digest, V>, limit: u32, expired: impl Fn(&V) -> bool) -> u64 {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let old: Vec<Digest> =
-        map.iter().filter(|(_, value)| expired(value)).map(|(id, _)| *id).take(limit).collect();
+    let old: Vec<Digest> = map.iter().filter(|(_, value)| expired(value)).map(|(id, _)| *id).take(limit).collect();
     for id in &old {
         map.remove(id);
     }

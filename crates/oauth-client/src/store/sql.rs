@@ -26,8 +26,7 @@ pub type PostgresStore = SqlStore<sqlx::Postgres>;
 #[cfg(feature = "mysql")]
 pub type MySqlStore = SqlStore<sqlx::MySql>;
 
-const MIGRATIONS: Migrations =
-    Migrations::new("oauth-client", &[(1, include_str!("../../sql/0001_init.sql"))]);
+const MIGRATIONS: Migrations = Migrations::new("oauth-client", &[(1, include_str!("../../sql/0001_init.sql"))]);
 
 impl<D: Db> SqlStore<D> {
     /// A store on this pool; [`migrate`](Self::migrate) creates its tables.
@@ -51,14 +50,7 @@ impl<D: Db> FlowStore for SqlStore<D> {
         let sql = "{insert_ignore} oauth_flow (id, version, written_at, expires_at, body) \
                    values (?, 1, {now}, {now} + ?, ?) {or_ignore}";
         let mut conn = self.pool.acquire().await?;
-        let inserted = self
-            .sql
-            .sql(sql)
-            .bind(&id.to_hex())
-            .bind(micros(ttl))
-            .bind(body)
-            .execute(&mut conn)
-            .await?;
+        let inserted = self.sql.sql(sql).bind(&id.to_hex()).bind(micros(ttl)).bind(body).execute(&mut conn).await?;
         Ok(inserted == 1)
     }
 
@@ -66,32 +58,15 @@ impl<D: Db> FlowStore for SqlStore<D> {
         let sql = "select version, {now} - written_at, expires_at - {now}, body \
                    from oauth_flow where id = ? and expires_at > {now}";
         let mut conn = self.pool.acquire().await?;
-        let row = self
-            .sql
-            .sql(sql)
-            .bind(&id.to_hex())
-            .fetch_optional::<(i64, i64, i64, Vec<u8>)>(&mut conn)
-            .await?;
-        Ok(row.map(|(version, age, left, body)| Entry {
-            version,
-            body,
-            age: duration(age),
-            left: duration(left),
-        }))
+        let row = self.sql.sql(sql).bind(&id.to_hex()).fetch_optional::<(i64, i64, i64, Vec<u8>)>(&mut conn).await?;
+        Ok(row.map(|(version, age, left, body)| Entry { version, body, age: duration(age), left: duration(left) }))
     }
 
-    async fn replace(
-        &self,
-        id: &Digest,
-        version: i64,
-        body: &[u8],
-        ttl: Duration,
-    ) -> Result<bool, BackendError> {
+    async fn replace(&self, id: &Digest, version: i64, body: &[u8], ttl: Duration) -> Result<bool, BackendError> {
         let sql = "update oauth_flow set version = version + 1, written_at = {now}, expires_at = {now} + ?, body = ? \
                    where id = ? and version = ? and expires_at > {now}";
         let mut conn = self.pool.acquire().await?;
-        let statement =
-            self.sql.sql(sql).bind(micros(ttl)).bind(body).bind(&id.to_hex()).bind(version);
+        let statement = self.sql.sql(sql).bind(micros(ttl)).bind(body).bind(&id.to_hex()).bind(version);
         Ok(statement.execute(&mut conn).await? == 1)
     }
 
@@ -160,8 +135,7 @@ impl<D: Db> TokenVault for SqlStore<D> {
 
     async fn delete_tokens(&self, account: &Digest) -> Result<bool, BackendError> {
         let mut conn = self.pool.acquire().await?;
-        let statement =
-            self.sql.sql("delete from oauth_token where id = ?").bind(&account.to_hex());
+        let statement = self.sql.sql("delete from oauth_token where id = ?").bind(&account.to_hex());
         Ok(statement.execute(&mut conn).await? == 1)
     }
 }

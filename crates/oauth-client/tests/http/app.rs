@@ -10,8 +10,7 @@ use std::{
 
 use onceward_backend::KeyRing;
 use onceward_oauth_client::{
-    BrowserBinder, Clock, Endpoints, Error, Finished, Login, OAuthClient, Options, Provider,
-    Stores, store::MemoryStore,
+    BrowserBinder, Clock, Endpoints, Error, Finished, Login, OAuthClient, Options, Provider, Stores, store::MemoryStore,
 };
 use tokio_util::task::TaskTracker;
 
@@ -55,11 +54,8 @@ pub fn qq(fixture: &Fixture) -> Provider {
 
 pub fn plain(fixture: &Fixture) -> Provider {
     let origin = &fixture.origin;
-    let endpoints = Endpoints::new(
-        format!("{origin}/authorize"),
-        format!("{origin}/oauth2.0/token"),
-        format!("{origin}/userinfo"),
-    );
+    let endpoints =
+        Endpoints::new(format!("{origin}/authorize"), format!("{origin}/oauth2.0/token"), format!("{origin}/userinfo"));
     let redirect_uri = "http://127.0.0.1:9/auth/plain/callback";
     Provider::standard("plain", endpoints, CLIENT_ID, SECRET.into(), redirect_uri)
 }
@@ -81,16 +77,11 @@ impl App {
         Self::on(Stores::new(MemoryStore::new()), options, [qq(fixture), plain(fixture)])
     }
 
-    pub fn on(
-        stores: Stores,
-        options: Options,
-        providers: impl IntoIterator<Item = Provider>,
-    ) -> Self {
+    pub fn on(stores: Stores, options: Options, providers: impl IntoIterator<Item = Provider>) -> Self {
         let clock = Arc::new(Hands(Mutex::new(SystemTime::now())));
         let tasks = TaskTracker::new();
-        let builder = OAuthClient::builder(keys(), stores, tasks.clone())
-            .options(options)
-            .clock(Arc::<Hands>::clone(&clock));
+        let builder =
+            OAuthClient::builder(keys(), stores, tasks.clone()).options(options).clock(Arc::<Hands>::clone(&clock));
         let oauth = providers.into_iter().fold(builder, |b, p| b.provider(p)).build().unwrap();
         Self {
             oauth,
@@ -110,11 +101,7 @@ impl App {
         self.callback_as(Some(&self.browser), query).await
     }
 
-    pub async fn callback_as(
-        &self,
-        browser: Option<&BrowserBinder>,
-        query: &str,
-    ) -> Result<Finished, Error> {
+    pub async fn callback_as(&self, browser: Option<&BrowserBinder>, query: &str) -> Result<Finished, Error> {
         self.callback_at("qq", browser, query).await
     }
 

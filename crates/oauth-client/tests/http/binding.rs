@@ -47,10 +47,7 @@ async fn a_state_that_is_not_ours_finds_nothing() {
     }
     let twice = format!("{callback}&state={state}");
     assert!(matches!(app.callback(&twice).await, Err(Error::InvalidCallback(_))));
-    assert!(matches!(
-        app.callback(&format!("state={state}")).await,
-        Err(Error::InvalidCallback(_))
-    ));
+    assert!(matches!(app.callback(&format!("state={state}")).await, Err(Error::InvalidCallback(_))));
     let huge = format!("state={state}&code={}", "x".repeat(100_000));
     assert!(matches!(app.callback(&huge).await, Err(Error::InvalidCallback(_))));
     for code in ["%00", "%0D%0A", "%F0%9F%A6%80", &"x".repeat(3_000)] {
@@ -70,10 +67,7 @@ async fn a_login_begun_at_one_provider_does_not_end_at_another() {
     assert!(matches!(refused, Error::ProviderMismatch), "{refused}");
     let unknown = app.callback_at("nobody", Some(&app.browser), &callback).await.unwrap_err();
     assert!(matches!(unknown, Error::UnknownProvider));
-    assert!(matches!(
-        app.oauth.begin("nobody", &app.browser, b"").await,
-        Err(Error::UnknownProvider)
-    ));
+    assert!(matches!(app.oauth.begin("nobody", &app.browser, b"").await, Err(Error::UnknownProvider)));
     assert_eq!(fixture.tokens(), 0);
     assert!(app.callback(&callback).await.is_ok());
 }
@@ -150,9 +144,7 @@ async fn a_denied_login_is_ended_by_opening_the_same_url_again() {
     let app = App::new(&fixture);
     let url = app.begin("qq").await;
     let state = query(&url)["state"].clone();
-    for denial in
-        [format!("usercancel=1&state={state}"), format!("error=access_denied&state={state}")]
-    {
+    for denial in [format!("usercancel=1&state={state}"), format!("error=access_denied&state={state}")] {
         assert!(matches!(app.callback(&denial).await, Err(Error::Denied)), "{denial}");
     }
     let stranger = BrowserBinder::generate().unwrap();

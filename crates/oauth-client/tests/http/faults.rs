@@ -161,8 +161,7 @@ async fn a_token_of_another_application_logs_nobody_in() {
     let fixture = Fixture::start().await;
     let app = App::new(&fixture);
     let url = app.begin("qq").await;
-    *fixture.me.lock().unwrap() =
-        Some((200, "callback( {\"client_id\":\"other\",\"openid\":\"X\"} );"));
+    *fixture.me.lock().unwrap() = Some((200, "callback( {\"client_id\":\"other\",\"openid\":\"X\"} );"));
     let callback = fixture.approve(&url, "alice");
     assert_eq!(provider(app.callback(&callback).await), Failure::SubjectMismatch);
     assert_eq!(app.sessions(), 0);
@@ -212,8 +211,7 @@ async fn a_step_of_the_application_that_panics_frees_the_login_with_its_lease() 
     let app = App::new(&fixture);
     let url = app.begin("qq").await;
     let callback = fixture.approve(&url, "alice");
-    let panics =
-        |_| async { if true { panic!("expected by this test") } else { Ok::<_, Error>(vec![]) } };
+    let panics = |_| async { if true { panic!("expected by this test") } else { Ok::<_, Error>(vec![]) } };
     let failed = app.oauth.callback("qq", &callback, Some(&app.browser), panics).await;
     assert_eq!(provider(failed), Failure::Interrupted);
     assert_eq!(provider(app.callback(&callback).await), Failure::Interrupted);
@@ -260,11 +258,10 @@ async fn options_that_contradict_each_other_are_refused() {
         assert!(matches!(build(bad), Err(Error::Config(_))));
     }
     let stores = Stores::new(MemoryStore::new());
-    let twice =
-        onceward_oauth_client::OAuthClient::builder(crate::app::keys(), stores, Default::default())
-            .provider(qq(&fixture))
-            .provider(qq(&fixture))
-            .build();
+    let twice = onceward_oauth_client::OAuthClient::builder(crate::app::keys(), stores, Default::default())
+        .provider(qq(&fixture))
+        .provider(qq(&fixture))
+        .build();
     assert!(matches!(twice, Err(Error::Config(_))));
 }
 

@@ -193,17 +193,11 @@ async fn qq_token(State(fixture): Shared, Query(asked): Query<Parameters>) -> Re
             "access_token=TOKEN-{user}&expires_in={}&refresh_token=REFRESH-{user}",
             fixture.expires_in.load(SeqCst)
         )),
-        Err(error) => {
-            html(format!("callback( {{\"error\":{error},\"error_description\":\"no\",}} );"))
-        }
+        Err(error) => html(format!("callback( {{\"error\":{error},\"error_description\":\"no\",}} );")),
     }
 }
 
-async fn plain_token(
-    State(fixture): Shared,
-    headers: HeaderMap,
-    Form(mut asked): Form<Parameters>,
-) -> Response {
+async fn plain_token(State(fixture): Shared, headers: HeaderMap, Form(mut asked): Form<Parameters>) -> Response {
     if let Some(basic) = headers.get(header::AUTHORIZATION) {
         let basic = basic.to_str().unwrap().strip_prefix("Basic ").unwrap();
         let pair = base64::engine::general_purpose::STANDARD.decode(basic).unwrap();
@@ -215,10 +209,8 @@ async fn plain_token(
     let _open = fixture.gate.acquire().await.unwrap();
     let json = [(header::CONTENT_TYPE, "application/json")];
     match fixture.redeem(&asked) {
-        Ok(user) => (json, format!("{{\"access_token\":\"TOKEN-{user}\",\"expires_in\":\"60\"}}"))
-            .into_response(),
-        Err(_) => (StatusCode::BAD_REQUEST, json, "{\"error\":\"invalid_grant\"}".to_owned())
-            .into_response(),
+        Ok(user) => (json, format!("{{\"access_token\":\"TOKEN-{user}\",\"expires_in\":\"60\"}}")).into_response(),
+        Err(_) => (StatusCode::BAD_REQUEST, json, "{\"error\":\"invalid_grant\"}".to_owned()).into_response(),
     }
 }
 
@@ -239,17 +231,14 @@ async fn qq_info(State(fixture): Shared, Query(asked): Query<Parameters>) -> Res
     assert_eq!(asked["oauth_consumer_key"], CLIENT_ID);
     let user = asked["access_token"].strip_prefix("TOKEN-").unwrap().to_owned();
     assert_eq!(asked["openid"], format!("OPENID-{user}"));
-    html(format!(
-        "{{\"ret\":0,\"msg\":\"\",\"nickname\":\"小{user}\",\"figureurl_qq_2\":\"http://q.example/{user}\"}}"
-    ))
+    html(format!("{{\"ret\":0,\"msg\":\"\",\"nickname\":\"小{user}\",\"figureurl_qq_2\":\"http://q.example/{user}\"}}"))
 }
 
 async fn plain_info(State(fixture): Shared, headers: HeaderMap) -> Response {
     fixture.api_calls.fetch_add(1, SeqCst);
     let bearer = headers[header::AUTHORIZATION].to_str().unwrap();
     let user = bearer.strip_prefix("Bearer TOKEN-").unwrap();
-    format!("{{\"id\":42,\"login\":\"{user}\",\"avatar_url\":\"http://q.example/{user}\"}}")
-        .into_response()
+    format!("{{\"id\":42,\"login\":\"{user}\",\"avatar_url\":\"http://q.example/{user}\"}}").into_response()
 }
 
 async fn elsewhere(State(fixture): Shared) -> &'static str {

@@ -28,10 +28,7 @@ async fn a_user_of_qq_logs_in() {
     assert_eq!((done.bytes.as_slice(), done.replayed), (&b"session 1 of OPENID-alice"[..], false));
     let login = app.logins.lock().unwrap()[0].clone();
     assert_eq!(login.identity.account, Account::new("qq", "OPENID-alice"));
-    assert_eq!(
-        login.identity.profile,
-        Profile::new(Some("小alice"), Some("http://q.example/alice"))
-    );
+    assert_eq!(login.identity.profile, Profile::new(Some("小alice"), Some("http://q.example/alice")));
     assert_eq!(login.data, b"/cart");
 
     let requests = fixture.token_requests.lock().unwrap();

@@ -58,8 +58,7 @@ async fn die_in_the_middle(fixture: &Arc<Fixture>, folder: &Path) -> (App, Strin
     let url = survivor.begin("qq").await;
     let callback = fixture.approve(&url, "alice");
     fixture.close().await;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.spawn({
         let (fixture, folder) = (Arc::clone(fixture), folder.to_owned());
         let (callback, browser) = (callback.clone(), survivor.browser.clone());

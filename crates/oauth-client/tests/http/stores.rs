@@ -40,13 +40,7 @@ impl FlowStore for Flaky {
         self.store.load(id).await
     }
 
-    async fn replace(
-        &self,
-        id: &Digest,
-        version: i64,
-        body: &[u8],
-        ttl: Duration,
-    ) -> Result<bool, BackendError> {
+    async fn replace(&self, id: &Digest, version: i64, body: &[u8], ttl: Duration) -> Result<bool, BackendError> {
         let fails = self.replacements.fetch_add(1, SeqCst) + 1 == self.fails_at;
         if !fails || self.made {
             let replaced = self.store.replace(id, version, body, ttl).await?;
@@ -121,13 +115,7 @@ impl FlowStore for Frozen {
         self.0.load(id).await
     }
 
-    async fn replace(
-        &self,
-        id: &Digest,
-        version: i64,
-        body: &[u8],
-        ttl: Duration,
-    ) -> Result<bool, BackendError> {
+    async fn replace(&self, id: &Digest, version: i64, body: &[u8], ttl: Duration) -> Result<bool, BackendError> {
         let _open = self.1.acquire().await.unwrap();
         self.0.replace(id, version, body, ttl).await
     }

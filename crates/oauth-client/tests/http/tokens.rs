@@ -35,8 +35,7 @@ async fn a_token_that_is_born_expired_is_not_sent_either() {
     let fixture = Fixture::start().await;
     let app = App::new(&fixture);
     fixture.expires_in.store(0, SeqCst);
-    let refused =
-        app.callback(&fixture.approve(&app.begin("qq").await, "alice")).await.unwrap_err();
+    let refused = app.callback(&fixture.approve(&app.begin("qq").await, "alice")).await.unwrap_err();
     assert!(matches!(refused, Error::Provider(Failure::TokenRejected)), "{refused}");
     assert_eq!((fixture.api_calls.load(SeqCst), app.sessions()), (0, 0));
 }
@@ -49,8 +48,7 @@ async fn a_token_that_the_provider_rejects_asks_for_a_login() {
     app.callback(&fixture.approve(&app.begin("qq").await, "alice")).await.unwrap();
     *fixture.me.lock().unwrap() = Some((200, "callback( {\"error\":100015} );"));
     assert!(matches!(app.oauth.profile(&alice).await, Err(Error::ReauthRequired)));
-    *fixture.me.lock().unwrap() =
-        Some((200, "callback( {\"client_id\":\"shop-app\",\"openid\":\"OPENID-bob\"} );"));
+    *fixture.me.lock().unwrap() = Some((200, "callback( {\"client_id\":\"shop-app\",\"openid\":\"OPENID-bob\"} );"));
     *fixture.info.lock().unwrap() = Some((200, "{\"ret\":0}"));
     let other = app.oauth.profile(&alice).await;
     assert!(matches!(other, Err(Error::Provider(Failure::SubjectMismatch))));
@@ -100,8 +98,5 @@ async fn nothing_secret_lies_open_in_the_database() {
 
 /// The bytes of the database, its log included.
 fn file(folder: &std::path::Path) -> Vec<u8> {
-    std::fs::read_dir(folder)
-        .unwrap()
-        .flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
-        .collect()
+    std::fs::read_dir(folder).unwrap().flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
 }

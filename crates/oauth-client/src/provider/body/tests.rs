@@ -20,14 +20,8 @@ fn the_three_shapes_are_read() {
         assert_eq!(fields.text("client_id").as_deref(), Some("101"), "{jsonp}");
         assert_eq!(fields.text("openid").as_deref(), Some("AB"));
     }
-    assert_eq!(
-        read(" {\"ret\":0,\"nickname\":\"小明\"} ").unwrap().text("nickname").as_deref(),
-        Some("小明")
-    );
-    assert_eq!(
-        read("callback( {\"error\":100020,\"msg\":\"x\" , } );").unwrap().number("error"),
-        Some(100_020)
-    );
+    assert_eq!(read(" {\"ret\":0,\"nickname\":\"小明\"} ").unwrap().text("nickname").as_deref(), Some("小明"));
+    assert_eq!(read("callback( {\"error\":100020,\"msg\":\"x\" , } );").unwrap().number("error"), Some(100_020));
 }
 
 #[test]

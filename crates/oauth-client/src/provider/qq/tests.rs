@@ -34,11 +34,7 @@ fn tokens_come_as_form_text_or_json_and_errors_as_jsonp_or_json() {
         r#"{"access_token":"A","expires_in":"7776000","refresh_token":"R","openid":"X"}"#,
     ] {
         let json: serde_json::Value = serde_json::from_slice(&token(body).unwrap().body).unwrap();
-        assert_eq!(
-            (&json["access_token"], &json["expires_in"]),
-            (&"A".into(), &7_776_000.into()),
-            "{body}"
-        );
+        assert_eq!((&json["access_token"], &json["expires_in"]), (&"A".into(), &7_776_000.into()), "{body}");
     }
     let refused = |body| token(body).unwrap_err();
     for body in [
