@@ -103,7 +103,8 @@ impl Dtx {
     /// [`DtxError::RollbackInProgress`], [`DtxError::Parked`], [`DtxError::RolledBack`], [`DtxError::OutcomeUnknown`].
     ///
     /// # Cancel safety
-    /// A dropped future, or a panic in `work`, leaves the transaction to [`Dtx::work`], which rolls it back.
+    /// A dropped future, or a panic in `work`, leaves the transaction to [`Dtx::work`], which rolls it back. Dropped before
+    /// `work` began, it may stay open without a branch until its deadline.
     ///
     /// # Examples
     /// The README shows a whole one.

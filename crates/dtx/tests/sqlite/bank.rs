@@ -20,7 +20,8 @@ async fn transfer(world: &World, rng: &mut Rng) -> Result<(), DtxError> {
     let (amount, fails) = (rng.below(50).cast_signed() + 1, rng.chance(0.3));
     world
         .dtx
-        .run(Options::new("transfer").with_timeout(Duration::from_secs(20)), async |global| {
+        // Within the patience of `quiet`: a beginning that was dropped on its way ends by its deadline only.
+        .run(Options::new("transfer").with_timeout(Duration::from_secs(8)), async |global| {
             // In one order everywhere: two that lock the other way round would wait for the lock time-out.
             let mut sides = [(from, giver, -amount), (to, taker, amount)];
             sides.sort_unstable();
