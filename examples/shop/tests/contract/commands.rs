@@ -49,7 +49,14 @@ async fn a_request_that_runs_is_answered_before_the_shop_stops() {
     stream.read_exact(&mut asked).await.unwrap();
     assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
     shop.child.signal("TERM");
-    shop.child.wait_for_line(|line| line.contains("stopping"), READY).await;
+    // Nobody else is let in meanwhile, and whoever balances load is told.
+    testkit::eventually(READY, async || {
+        let ready = reply(visitor.json("GET", "/readyz")).await;
+        if ready.status == 503 { Ok(()) } else { Err(ready.status) }
+    })
+    .await;
+    reply(visitor.json("GET", "/readyz")).await.problem(503);
+    assert_eq!(reply(visitor.request("GET", "/healthz")).await.status, 200, "it lives");
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();

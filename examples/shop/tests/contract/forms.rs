@@ -128,7 +128,12 @@ async fn a_refused_order_is_a_page_that_says_what_to_do() {
 async fn who_accepts_both_gets_what_the_contract_names() {
     let shop = shared().await;
     let visitor = shop.visitor();
-    for accept in ["application/json", "application/json, text/html", "text/html;q=0.5, application/json"] {
+    for accept in [
+        "application/json",
+        "application/json, text/html",
+        "text/html;q=0.5, application/json;q=0.4",
+        "Application/JSON",
+    ] {
         let answer = reply(visitor.request("GET", "/cart").header("accept", accept)).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{accept}");
     }
@@ -136,4 +141,6 @@ async fn who_accepts_both_gets_what_the_contract_names() {
         let answer = reply(visitor.request("GET", "/cart").header("accept", accept)).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, "text/html; charset=utf-8"), "{accept}");
     }
+    let refused = reply(visitor.request("GET", "/cart").header("accept", "text/html, application/json;q=0")).await;
+    assert_eq!(refused.header("content-type"), "text/html; charset=utf-8");
 }

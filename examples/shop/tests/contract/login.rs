@@ -1,5 +1,7 @@
 //! Signing in and out: where it leads, whose cart it is afterwards.
 
+use futures_util::future::join_all;
+
 use crate::support::{Visitor, forms, links, members, plenty, reply, shared};
 
 #[tokio::test]
@@ -177,6 +179,22 @@ async fn logins_in_several_tabs_do_not_disturb_each_other() {
         let callback = visitor.approve(&authorize, member.user, "approve").await.unwrap();
         assert_eq!(visitor.get(&callback).await.unwrap().see_other().unwrap(), to);
         assert_eq!(visitor.read("/cart").await["owner"], "member");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tabs_that_are_opened_at_once_belong_to_one_browser() {
+    let shop = shared().await;
+    let member = shop.a_member().await;
+    let visitor = shop.visitor();
+    visitor.read("/").await;
+    let starts = (0..6).map(|_| {
+        let visitor = visitor.clone();
+        tokio::spawn(async move { visitor.start("/cart").await.unwrap() })
+    });
+    for authorize in join_all(starts).await {
+        let callback = visitor.approve(&authorize.unwrap(), member.user, "approve").await.unwrap();
+        assert_eq!(visitor.get(&callback).await.unwrap().see_other().unwrap(), "/cart");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use crate::support::{plenty, shared};
+use crate::support::{members, plenty, shared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guests_who_sign_in_as_one_user_at_once_bring_everything() {
@@ -78,5 +78,34 @@ async fn what_a_guest_was_told_is_in_the_cart_is_there_after_a_login_that_came_i
             }
         }
         assert_eq!(member.lines().await, [(sku.clone(), told)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guests_cart_goes_to_one_member() {
+    let shop = shared().await;
+    let users: [_; 2] = members(&shop).await;
+    let (sku, _) = plenty(3);
+    for _ in 0..3 {
+        for user in &users {
+            user.empty_cart().await;
+        }
+        let guest = shop.visitor();
+        guest.put(&sku, 3).await;
+        let mut tabs = Vec::new();
+        for user in &users {
+            let authorize = guest.start("/cart").await.unwrap();
+            tabs.push(guest.approve(&authorize, user.user, "approve").await.unwrap());
+        }
+        let logins = tabs.into_iter().map(|callback| {
+            let guest = guest.clone();
+            tokio::spawn(async move { guest.get(&callback).await.unwrap() })
+        });
+        for login in join_all(logins).await {
+            assert_eq!(login.unwrap().see_other().unwrap(), "/cart");
+        }
+        let mut carts = vec![users[0].lines().await, users[1].lines().await];
+        carts.sort();
+        assert_eq!(carts, [vec![], vec![(sku.clone(), 3)]]);
     }
 }

@@ -178,3 +178,23 @@ async fn a_guests_cookie_ends_at_login() {
     let form = [("csrf", csrf), ("sku", plenty(0).0)];
     reply(visitor.with_cookie("POST", "/cart/lines", &copy).form(&form)).await.problem(403);
 }
+
+#[tokio::test]
+async fn other_cookies_do_not_hide_the_sessions_own() {
+    let shop = shared().await;
+    let visitor = shop.visitor();
+    let (name, value) = guest(&visitor).await;
+    let own = format!("{name}={value}");
+    let csrf = reply(visitor.with_cookie("GET", "/cart", &own)).await.json()["csrf"].clone();
+    for cookies in [
+        format!("a=1; {own}"),
+        format!("{own};a=1"),
+        format!("=; ;;a; {own}"),
+        format!("{name}=stale; {own}"),
+        format!("{name}x=1; x{name}=2; {own}"),
+        format!("big={}; {own}", "x".repeat(3_000)),
+    ] {
+        let page = reply(visitor.with_cookie("GET", "/cart", &cookies)).await;
+        assert_eq!(page.json()["csrf"], csrf, "{cookies}");
+    }
+}

@@ -239,6 +239,19 @@ async fn what_is_not_decided_is_not_shown_and_a_repeat_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_start_that_still_undoes_it_is_not_ready() {
+    let mut scene = Scene::killed_at("dtx.before_decision").await;
+    scene.shop.child = scene.shop.launch().env("SHOP_MARK", "dtx.phase_two").start();
+    scene.shop.child.wait_for_mark("dtx.phase_two", SOON).await;
+    let ready = reply(scene.buyer.json("GET", "/readyz")).await;
+    ready.problem(503);
+    assert_eq!(reply(scene.buyer.request("GET", "/healthz")).await.status, 200);
+    assert!(!scene.shop.child.stdout().iter().any(|line| line.starts_with("shop listening on ")));
+    scene.shop.child.kill();
+    scene.restarted().await.shows_nothing().await;
+}
+
+#[tokio::test]
 async fn and_again_while_the_next_start_undoes_it() {
     let scene = Scene::killed_at("dtx.before_decision").await;
     let scene = scene.killed_again_at("dtx.phase_two:1").await.killed_again_at("dtx.phase_two:1").await;

@@ -36,7 +36,8 @@ impl Buyer {
             let page = self.visitor.get("/checkout").await.ok()?;
             match page.status {
                 200 => self.unanswered = Some(page.body),
-                409 => return Some(()),
+                // Nothing to buy, or the shop is closing.
+                409 | 503 => return Some(()),
                 other => panic!("{other}"),
             }
         }
