@@ -3,6 +3,8 @@
 //! Everything a store gets is either a [`Digest`] or sealed: it learns neither states nor codes nor tokens.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sql")]
 mod sql;
 
@@ -12,6 +14,8 @@ use async_trait::async_trait;
 use onceward_backend::BackendError;
 
 pub use self::memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 #[cfg(feature = "mysql")]
 pub use self::sql::MySqlStore;
 #[cfg(feature = "postgres")]
@@ -58,13 +62,7 @@ pub trait FlowStore: Debug + Send + Sync + 'static {
 
     /// Replaces the record, and its life, if it still has this version and has not expired; of several that try with
     /// one version, one gets `true`. The new version is one more.
-    async fn replace(
-        &self,
-        id: &Digest,
-        version: i64,
-        body: &[u8],
-        ttl: Duration,
-    ) -> Result<bool, BackendError>;
+    async fn replace(&self, id: &Digest, version: i64, body: &[u8], ttl: Duration) -> Result<bool, BackendError>;
 
     /// Removes at most `limit` expired records; answers how many.
     async fn purge_flows(&self, limit: u32) -> Result<u64, BackendError>;
@@ -88,12 +86,8 @@ pub trait TokenVault: Debug + Send + Sync + 'static {
     async fn load_tokens(&self, account: &Digest) -> Result<Option<Stored>, BackendError>;
 
     /// Writes if the account still has the expected version (`None`: has no tokens). Answers whether it wrote.
-    async fn store_tokens_if(
-        &self,
-        account: &Digest,
-        expected: Option<i64>,
-        body: &[u8],
-    ) -> Result<bool, BackendError>;
+    async fn store_tokens_if(&self, account: &Digest, expected: Option<i64>, body: &[u8])
+    -> Result<bool, BackendError>;
 
     /// Removes the tokens; answers whether there were any.
     async fn delete_tokens(&self, account: &Digest) -> Result<bool, BackendError>;
