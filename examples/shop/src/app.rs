@@ -1,7 +1,6 @@
 //! The shop behind HTTP.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -33,8 +32,6 @@ pub struct App {
     pub policy: HeaderValue,
     /// Work that outlives its request.
     pub tasks: TaskTracker,
-    /// True once the shop is about to stop.
-    pub draining: AtomicBool,
 }
 
 /// All routes. Those outside the visit's layer need no session.
@@ -85,20 +82,17 @@ async fn product_picture(State(app): State<Arc<App>>, Path(file): Path<String>) 
     }
 }
 
-/// 200 while every store answers and the shop is not about to stop.
+/// 200 while every store answers with a row of its own.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    if app.draining.load(Ordering::Relaxed) {
-        return Problem::busy("draining").into_response();
-    }
     let mut down = Vec::new();
-    for (name, pool) in [
-        ("web", &app.stores.web),
-        ("orders", app.stores.orders.pool()),
-        ("stock", app.stores.stock.pool()),
-        ("wallet", app.stores.wallet.pool()),
-        ("notify", &app.stores.notify),
+    for (name, pool, look) in [
+        ("web", &app.stores.web, "select count(*) from (select 1 from users limit 1)"),
+        ("orders", app.stores.orders.pool(), "select count(*) from (select 1 from orders limit 1)"),
+        ("stock", app.stores.stock.pool(), "select count(*) from (select 1 from stock limit 1)"),
+        ("wallet", app.stores.wallet.pool(), "select count(*) from (select 1 from wallets limit 1)"),
+        ("notify", &app.stores.notify, "select count(*) from (select 1 from notifications limit 1)"),
     ] {
-        if sqlx::query("select 1").execute(pool).await.is_err() {
+        if sqlx::query(look).execute(pool).await.is_err() {
             down.push(name);
         }
     }

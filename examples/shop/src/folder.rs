@@ -14,7 +14,7 @@ use crate::catalog::DEFAULT_SEED;
 const SETTINGS: &str = "shop.json";
 const LOCK: &str = "lock";
 /// What `--fresh` removes, with the companions that SQLite keeps beside a file.
-const DATABASES: [&str; 8] = ["web", "oauth", "carts", "orders", "stock", "wallet", "notify", "broker"];
+const DATABASES: [&str; 9] = ["web", "oauth", "carts", "orders", "stock", "wallet", "notify", "broker", "tc"];
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum FolderError {
     /// There is no shop in it.
     #[error("no shop has run in {}", .0.display())]
     Absent(PathBuf),
+    /// One of its stores is gone.
+    #[error("{} is missing; restore it, or start anew with --fresh", .0.display())]
+    Missing(PathBuf),
     /// It cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -100,8 +103,7 @@ impl Folder {
     /// If a file cannot be removed.
     pub fn clear(&self) -> Result<(), FolderError> {
         // The settings go last: without them the rest is not a shop's any more.
-        let names =
-            DATABASES.iter().chain(&["tc"]).flat_map(|name| ["", "-wal", "-shm"].map(|end| format!("{name}.db{end}")));
+        let names = DATABASES.iter().flat_map(|name| ["", "-wal", "-shm"].map(|end| format!("{name}.db{end}")));
         for name in names.chain([SETTINGS.to_owned()]) {
             remove(&self.path.join(name), |path| std::fs::remove_file(path))?;
         }
@@ -187,6 +189,15 @@ impl Settings {
             return Err(FolderError::Damaged(path));
         }
         Ok(settings)
+    }
+
+    /// Finds the stores of a folder without opening any.
+    ///
+    /// # Errors
+    /// [`FolderError::Missing`] names the first that is not there.
+    pub fn stores_exist(folder: &Path) -> Result<(), FolderError> {
+        let files = DATABASES.iter().map(|name| folder.join(format!("{name}.db")));
+        files.into_iter().find(|file| !file.is_file()).map_or(Ok(()), |file| Err(FolderError::Missing(file)))
     }
 
     /// Whole or not at all: written beside, synced, renamed.

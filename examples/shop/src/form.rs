@@ -16,13 +16,16 @@ impl Form {
     }
 }
 
+/// What a pending login can carry, with room to spare.
+const MAX_PATH: usize = 3_000;
+
 /// Where to go after a login: a path on this shop, else `/`. Starts with exactly one `/`, followed by neither `/`, `\` nor
 /// a control character, so that no browser reads it as another site.
 pub fn return_to(asked: Option<&str>) -> &str {
     let Some(path) = asked else { return "/" };
     let local = path.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['/', '\\']));
     // Control characters anywhere: browsers drop some of them, which would turn "/\t/evil" into "//evil".
-    if local && path.len() <= 1024 && path.chars().all(|c| !c.is_control()) { path } else { "/" }
+    if local && path.len() <= MAX_PATH && path.chars().all(|c| !c.is_control()) { path } else { "/" }
 }
 
 #[cfg(test)]

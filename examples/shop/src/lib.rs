@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod checkout;
 pub mod cli;
 pub mod demo;
+pub mod door;
 pub mod folder;
 pub mod form;
 pub mod login;

@@ -5,10 +5,12 @@
 //! browser gets the same redirect and the same session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use onceward_backend::RetryPolicy;
 use onceward_cart_store::MemberId;
 use onceward_oauth_client::{BrowserBinder, Error as OauthError, Login};
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ use crate::app::App;
 use crate::form::{Form, return_to};
 use crate::pages::{AccountPage, LoginPage, ProviderLink};
 use crate::problem::{Problem, chain};
-use crate::session::{Member, Session, cookie, set_cookie};
+use crate::session::{Member, Session, cookies, set_cookie};
 use crate::visit::{Post, RETURN_COOKIE, Visit, append_cookie, see_other};
 use crate::{now, orders, wallet};
 
@@ -38,7 +40,7 @@ struct Answer {
 pub async fn page(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Problem> {
     let query = visit.path.split_once('?').map_or("", |(_, query)| query);
     let form = Form::parse(query.as_bytes());
-    let kept = cookie(&visit.headers, RETURN_COOKIE).map(|kept| Form::parse(format!("r={kept}").as_bytes()));
+    let kept = cookies(&visit.headers, RETURN_COOKIE).next().map(|kept| Form::parse(format!("r={kept}").as_bytes()));
     let asked = form.text("return_to").or_else(|| kept.as_ref()?.text("r"));
     let return_to = return_to(asked).to_owned();
     let providers: Vec<_> = app
@@ -62,7 +64,7 @@ pub async fn start(
     let query = visit.path.split_once('?').map_or("", |(_, query)| query);
     let form = Form::parse(query.as_bytes());
     let to = return_to(form.text("return_to"));
-    let binder = match binder(&visit) {
+    let binder = match binder(&visit).or_else(|| visit.session.binder(&app.stores.keys)) {
         Some(binder) => binder,
         None => BrowserBinder::generate().map_err(Problem::from)?,
     };
@@ -74,7 +76,7 @@ pub async fn start(
 }
 
 fn binder(visit: &Visit) -> Option<BrowserBinder> {
-    cookie(&visit.headers, BINDER_COOKIE).and_then(BrowserBinder::parse)
+    cookies(&visit.headers, BINDER_COOKIE).find_map(BrowserBinder::parse)
 }
 
 /// `GET /auth/{provider}/callback`
@@ -112,15 +114,23 @@ impl From<sqlx::Error> for SignInError {
     }
 }
 
-/// Each step may run again after a crash: a repeated login of the same browser finds what the first one did.
+/// Repeats what a busy store refused, for as long as the browser waits anyway: the code behind this login is spent.
 async fn sign_in(app: &App, session: &Session, login: &Login) -> Result<Vec<u8>, SignInError> {
+    let patience = RetryPolicy::exponential().with_base(Duration::from_millis(100)).with_attempts(3);
+    let again = |error: &SignInError| matches!(error, SignInError::Store(error) if error.is_retryable());
+    patience.run_if(again, || sign_in_once(app, session, login)).await
+}
+
+/// One transaction ends the old session, begins the new one and notes that the guest's cart has to reach the member. Each
+/// guest session ends once, so its cart goes to one member, and the note outlives whatever happens to the merge itself.
+async fn sign_in_once(app: &App, session: &Session, login: &Login) -> Result<Vec<u8>, SignInError> {
     let account = &login.identity.account;
     let id = MemberId::new(format!("{}:{}", account.provider, account.subject))?;
     let nickname = login.identity.profile.nickname.clone().unwrap_or_else(|| "Guest of honour".to_owned());
     let avatar = login.identity.profile.avatar.clone().unwrap_or_default();
     wallet::open(app.stores.wallet.pool(), id.as_str()).await?;
     orders::open(app.stores.orders.pool(), id.as_str()).await?;
-    let guest = session.member.is_none() && session.verified;
+    let new = Session::begin(Member { id: id.clone(), nickname: nickname.clone() });
     let mut tx = app.stores.web.begin_with("begin immediate").await?;
     sqlx::query(
         "insert into users (id, provider, subject, nickname, avatar, created_at) values (?, ?, ?, ?, ?, ?) \
@@ -134,20 +144,19 @@ async fn sign_in(app: &App, session: &Session, login: &Login) -> Result<Vec<u8>,
     .bind(now())
     .execute(&mut *tx)
     .await?;
-    if guest {
-        // Written down before it is tried: a merge that fails never fails the login, and is not forgotten either.
-        sqlx::query("insert into merges (guest, user_id) values (?, ?) on conflict do nothing")
+    let leaves_a_cart = app.sessions.switch(&mut tx, session, &new).await?;
+    if leaves_a_cart {
+        sqlx::query("insert into merges (guest, user_id) values (?, ?)")
             .bind(session.guest_id().signed(&app.stores.keys))
             .bind(id.as_str())
             .execute(&mut *tx)
             .await?;
     }
     tx.commit().await?;
-    if guest && let Err(error) = app.stores.merge(&session.guest_id(), &id).await {
+    if leaves_a_cart && let Err(error) = app.stores.merge(&session.guest_id(), &id).await {
+        // A merge that fails never fails the login.
         tracing::warn!(error = chain(&error), "a cart merge is left to the sweeper");
     }
-    let new = Session::begin(Member { id, nickname });
-    app.sessions.switch(session, &new).await?;
     let location = std::str::from_utf8(&login.data).map_or("/", |to| return_to(Some(to))).to_owned();
     Ok(serde_json::to_vec(&Answer { location, cookie: new.cookie(&app.stores.keys) })?)
 }
@@ -155,7 +164,9 @@ async fn sign_in(app: &App, session: &Session, login: &Login) -> Result<Vec<u8>,
 /// `POST /logout`
 pub async fn logout(State(app): State<Arc<App>>, post: Post) -> Result<Response, Problem> {
     let guest = Session::guest();
-    app.sessions.switch(&post.visit.session, &guest).await?;
+    let mut tx = app.stores.web.begin_with("begin immediate").await?;
+    app.sessions.switch(&mut tx, &post.visit.session, &guest).await?;
+    tx.commit().await?;
     let mut response = see_other("/");
     append_cookie(&mut response, &app.sessions.set_cookie(&guest.cookie(&app.stores.keys)));
     Ok(response)
@@ -183,6 +194,7 @@ impl From<OauthError> for Problem {
             OauthError::UnknownProvider => "There is no such way to sign in.",
             OauthError::Denied => "You did not allow the shop to sign you in. You can try again.",
             OauthError::Busy => "Your login is being finished. Reload in a moment.",
+            OauthError::Finish(_) => return Self::busy("The shop is busy right now. Start the login again."),
             _ if status.is_client_error() => "This login cannot be finished. Start it again from the login page.",
             _ => "The provider did not answer as it should. Start the login again.",
         };

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mini_qq::{Client, Config, Server};
@@ -17,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{App, router};
 use crate::cli::ServeArgs;
+use crate::door::Door;
 use crate::folder::{Folder, Settings};
 use crate::session::Sessions;
 use crate::stores::{Delivery, Stores};
@@ -26,6 +26,9 @@ pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is in flight gets that long to end, twice: requests, then workers.
 const DRAIN: Duration = Duration::from_secs(15);
+
+/// Answers that were given get that long to be read.
+const LAST_BYTES: Duration = Duration::from_secs(2);
 
 /// Serves until SIGINT or SIGTERM, then drains.
 ///
@@ -48,6 +51,12 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let qq = listen(mini_qq_address(args)).await?;
     let qq_origin = format!("http://{}", qq.local_addr()?);
 
+    let door = Door::default();
+    let serving = axum::serve(shop, door.router()).with_graceful_shutdown(closed.clone().cancelled_owned());
+    // Not on the tracker: what a client keeps open must not keep the shop from stopping.
+    #[allow(clippy::disallowed_methods, reason = "a program may spawn")]
+    let serving = tokio::spawn(async move { serving.await });
+
     let tasks = TaskTracker::new();
     let server = mini_qq(&folder, &settings, &shop_origin, &qq_origin)?;
     tasks.spawn({
@@ -58,6 +67,7 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
 
     let stores = Stores::open(folder.path(), &settings, args.order_token_ttl).await?;
     let delivery = Delivery::open(folder.path(), &stores).await?;
+    stores.seed().await?;
     stores.recover().await?;
 
     let oauth = OAuthClient::builder(settings.keys(), Stores::oauth(folder.path()).await?, tasks.clone())
@@ -81,25 +91,25 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
         origin: shop_origin.clone(),
         policy: policy.parse()?,
         tasks: tasks.clone(),
-        draining: AtomicBool::new(false),
         stores,
     });
     spawn_workers(&app, &delivery, &stop);
 
-    let serving = axum::serve(shop, router(&app)).with_graceful_shutdown(closed.clone().cancelled_owned());
+    door.open(router(&app));
     say(&format!("shop listening on {shop_origin}"));
-    let serving = tasks.spawn(async move { serving.await });
     tokio::select! {
         _ = int.recv() => {}
         _ = term.recv() => {}
     }
     tracing::info!("stopping");
-    app.draining.store(true, Ordering::Relaxed);
-    closed.cancel();
-    match timeout(DRAIN, serving).await {
-        Ok(served) => served??,
+    if !door.close(DRAIN).await {
         // A client that never reads its answer must not keep the shop from stopping.
-        Err(_) => tracing::warn!("requests were still open after {DRAIN:?}"),
+        tracing::warn!("requests were still open after {DRAIN:?}");
+    }
+    closed.cancel();
+    let aborted = serving.abort_handle();
+    if timeout(LAST_BYTES, serving).await.is_err() {
+        aborted.abort();
     }
     stop.cancel();
     tasks.close();

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use onceward_backend::{BackendError, KeyRing, Migrations};
 use onceward_cart_store::{GuestId, MemberId, Owner};
+use onceward_oauth_client::BrowserBinder;
 use subtle::ConstantTimeEq;
 
 use crate::{Database, now};
@@ -90,6 +91,14 @@ impl Session {
         derived.map_or_else(String::new, |key| URL_SAFE_NO_PAD.encode(&key[..]))
     }
 
+    /// What pending logins of this session's browser are bound to where it has no cookie for that yet: derived, so that two
+    /// logins that begin at once are bound to the same. `None` for a session that the browser does not have either.
+    pub fn binder(&self, keys: &KeyRing) -> Option<BrowserBinder> {
+        let derived = keys.derive(keys.current(), &format!("shop-browser {}", self.key()))?;
+        let hex: String = derived.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.verified.then(|| BrowserBinder::parse(&hex)).flatten()
+    }
+
     /// True if `given` is this session's csrf value; compared in constant time.
     pub fn csrf_matches(&self, keys: &KeyRing, given: &str) -> bool {
         let own = self.csrf(keys);
@@ -117,7 +126,8 @@ impl Sessions {
     /// # Errors
     /// If the store cannot be asked: then nobody is turned into a guest.
     pub async fn find(&self, headers: &HeaderMap) -> Result<Session, BackendError> {
-        let Some((member, age, id)) = cookie(headers, self.cookie).and_then(|value| self.open(value)) else {
+        // All of that name: a cookie that somebody else left behind must not hide ours.
+        let Some((member, age, id)) = cookies(headers, self.cookie).find_map(|value| self.open(value)) else {
             return Ok(Session::guest());
         };
         let session = Session { id, member: None, verified: true, renew: age > RENEW_SECONDS };
@@ -151,30 +161,37 @@ impl Sessions {
         (age < LIFE_SECONDS).then_some((*kind == 1, age, id.try_into().ok()?))
     }
 
-    /// Begins `new` (a member's) and ends `old`, in one transaction.
+    /// Begins `new` and ends `old` in the caller's transaction. Answers whether it was this call that ended a guest's.
     ///
     /// # Errors
-    /// If the store does not answer; then neither happened, or it is unknown.
-    pub async fn switch(&self, old: &Session, new: &Session) -> Result<(), BackendError> {
-        let mut tx = self.pool.begin_with("begin immediate").await?;
+    /// If the store does not answer.
+    pub async fn switch(
+        &self,
+        tx: &mut sqlx::Transaction<'_, Database>,
+        old: &Session,
+        new: &Session,
+    ) -> Result<bool, BackendError> {
         if let Some(member) = &new.member {
             sqlx::query("insert into sessions (id, user_id, created_at) values (?, ?, ?)")
                 .bind(new.key())
                 .bind(member.id.as_str())
                 .bind(now())
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await?;
         }
         if old.member.is_some() {
-            sqlx::query("delete from sessions where id = ?").bind(old.key()).execute(&mut *tx).await?;
-        } else if old.verified {
-            sqlx::query("insert into ended_sessions (id, ended_at) values (?, ?) on conflict do nothing")
-                .bind(old.key())
-                .bind(now())
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query("delete from sessions where id = ?").bind(old.key()).execute(&mut **tx).await?;
+            return Ok(false);
         }
-        Ok(tx.commit().await?)
+        if !old.verified {
+            return Ok(false);
+        }
+        let ended = sqlx::query("insert into ended_sessions (id, ended_at) values (?, ?) on conflict do nothing")
+            .bind(old.key())
+            .bind(now())
+            .execute(&mut **tx)
+            .await?;
+        Ok(ended.rows_affected() == 1)
     }
 
     /// Removes what no cookie can name any more.
@@ -211,11 +228,14 @@ impl Sessions {
     }
 }
 
-/// A cookie of the request.
-pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let pairs = headers.get_all(axum::http::header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    pairs.flat_map(|value| value.split(';')).find_map(|pair| {
-        let (held, value) = pair.trim().split_once('=')?;
+/// The cookies of that name, in the order in which they were sent. Bytes of other cookies that are not text do no harm.
+pub fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h str> {
+    let pairs = headers
+        .get_all(axum::http::header::COOKIE)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b';'));
+    pairs.filter_map(move |pair| {
+        let (held, value) = std::str::from_utf8(pair).ok()?.trim().split_once('=')?;
         (held == name).then_some(value)
     })
 }
@@ -245,9 +265,29 @@ mod tests {
         assert!(found.csrf_matches(sessions.keys(), &guest.csrf(sessions.keys())));
         assert!(!Session::guest().csrf_matches(sessions.keys(), &Session::guest().csrf(sessions.keys())));
 
-        sessions.switch(&found, &Session::guest()).await.unwrap();
+        let mut tx = sessions.pool.begin().await.unwrap();
+        assert!(sessions.switch(&mut tx, &found, &Session::guest()).await.unwrap());
+        assert!(!sessions.switch(&mut tx, &found, &Session::guest()).await.unwrap(), "a session ends once");
+        tx.commit().await.unwrap();
         let after = sessions.find(&headers).await.unwrap();
         assert!(!after.verified && after.id != guest.id, "an ended session's cookie makes a new guest");
+    }
+
+    #[tokio::test]
+    async fn other_cookies_do_not_hide_ours() {
+        let pool = onceward_backend::sqlite::memory().await.unwrap();
+        TABLES.run(&pool).await.unwrap();
+        let sessions = Sessions::new(pool, KeyRing::new(1, [1; 32]), false);
+        let ours = format!("shop_session={}", Session::guest().cookie(sessions.keys()));
+        for around in [format!("n=\u{fc}; {ours}"), format!("shop_session=bad; {ours}"), format!("{ours}; \u{ff}")] {
+            let mut headers = HeaderMap::new();
+            headers.insert("cookie", axum::http::HeaderValue::from_bytes(around.as_bytes()).unwrap());
+            assert!(sessions.find(&headers).await.unwrap().verified, "{around}");
+        }
+        let mut headers = HeaderMap::new();
+        let latin1 = [b"n=\xfc; ".as_slice(), ours.as_bytes()].concat();
+        headers.insert("cookie", axum::http::HeaderValue::from_bytes(&latin1).unwrap());
+        assert!(sessions.find(&headers).await.unwrap().verified);
     }
 
     #[tokio::test]

@@ -15,6 +15,10 @@ pub const TABLES: Migrations = Migrations::new("shop-stock", &[(1, include_str!(
 /// # Errors
 /// If the store does not answer.
 pub async fn seed(pool: &Pool<Database>, catalog: &Catalog) -> Result<(), BackendError> {
+    let rows: i64 = sqlx::query_scalar("select count(*) from stock").fetch_one(pool).await?;
+    if usize::try_from(rows) == Ok(catalog.products().len()) {
+        return Ok(());
+    }
     let mut tx = pool.begin_with("begin immediate").await?;
     for product in catalog.products() {
         sqlx::query("insert into stock (sku, quantity) values (?, ?) on conflict do nothing")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_backend::{BackendError, KeyRing, sqlite};
-use onceward_cart_store::{Bought, Carts, GuestId, LineKey, MemberId, OrderId, Owner};
+use onceward_cart_store::{Bought, Carts, Error as CartError, GuestId, LineKey, MemberId, OrderId, Owner};
 use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, GlobalStatus, Tc, TcOptions};
 use onceward_idempotency::{FormTokens, Settle, TokenConfig};
 use onceward_oauth_client::Stores as OauthStores;
@@ -58,6 +58,8 @@ pub struct Stores {
     pub carts: Carts,
     /// The hidden order tokens.
     pub tokens: FormTokens,
+    /// Where they are kept.
+    spent: onceward_idempotency::SqlStore<Database>,
     /// Global transactions.
     pub dtx: Dtx,
     /// Resource: orders.
@@ -73,7 +75,8 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens all stores under `folder`, creating what is missing.
+    /// Opens all stores under `folder`, creating what is missing. Writes nothing where nothing is missing, so that it can
+    /// be called beside a running shop.
     ///
     /// # Errors
     /// If one cannot be opened.
@@ -84,10 +87,10 @@ impl Stores {
 
         let web = file("web").await?;
         session::TABLES.run(&web).await?;
-        let tokens = onceward_idempotency::SqlStore::new(web.clone());
-        tokens.migrate().await?;
+        let spent = onceward_idempotency::SqlStore::new(web.clone());
+        spent.migrate().await?;
         let config = TokenConfig::default().with_ttl(order_token_ttl).with_lease(TOKEN_LEASE).with_holder("shop");
-        let tokens = FormTokens::new(Arc::new(tokens), keys.clone()).with_config(config)?;
+        let tokens = FormTokens::new(Arc::new(spent.clone()), keys.clone()).with_config(config)?;
         let carts = onceward_cart_store::store::SqlStore::new(file("carts").await?);
         carts.migrate().await?;
 
@@ -97,7 +100,6 @@ impl Stores {
         outbox.migrate().await?;
         let stock = file("stock").await?;
         stock::TABLES.run(&stock).await?;
-        stock::seed(&stock, &catalog).await?;
         let wallet = file("wallet").await?;
         wallet::TABLES.run(&wallet).await?;
         let notify = file("notify").await?;
@@ -113,6 +115,7 @@ impl Stores {
             web,
             carts: Carts::new(Arc::new(carts)),
             tokens,
+            spent,
             orders: At::new("orders", orders, &dtx, held).await?,
             stock: At::new("stock", stock, &dtx, options()).await?,
             wallet: At::new("wallet", wallet, &dtx, options()).await?,
@@ -133,25 +136,24 @@ impl Stores {
         Ok(OauthStores::new(store))
     }
 
-    /// Settles what a dead process left: decides its global transactions, then its order tokens, takes what was bought
-    /// out of the carts and finishes merges. For a process that holds the folder's lock, before it serves.
+    /// Puts the catalogue's stock on the shelves, once. For the process that holds the folder's lock.
     ///
     /// # Errors
-    /// If a store does not answer.
+    /// If the store does not answer.
+    pub async fn seed(&self) -> Result<(), StoresError> {
+        Ok(stock::seed(self.stock.pool(), &self.catalog).await?)
+    }
+
+    /// Settles what a dead process left: decides its global transactions, then its order tokens, takes what was bought
+    /// out of the carts and finishes merges. For the process that holds the folder's lock, before it serves.
+    ///
+    /// # Errors
+    /// If a store does not answer. A cart that cannot be merged or emptied now is left to the sweeper.
     pub async fn recover(&self) -> Result<(), StoresError> {
         let recovered = self.dtx.recover().await?;
         tracing::info!(?recovered, "global transactions of the last run are decided");
         self.settle_tokens(Duration::ZERO).await?;
-        let untaken: Vec<(String,)> =
-            sqlx::query_as("select id from orders where id not in (select order_id from cart_takes)")
-                .fetch_all(self.orders.pool())
-                .await
-                .map_err(BackendError::from)?;
-        for (id,) in untaken {
-            if let Some(order) = orders::by_id(self.orders.pool(), &id).await? {
-                self.take_from_cart(&order).await?;
-            }
-        }
+        self.empty_carts().await?;
         self.finish_merges().await
     }
 
@@ -171,18 +173,41 @@ impl Stores {
         Ok(())
     }
 
-    /// Lets guest carts reach their members where a login was interrupted.
+    /// Takes what was bought out of the carts where an order stands and its submit did not get that far.
+    async fn empty_carts(&self) -> Result<(), StoresError> {
+        let untaken: Vec<(String,)> =
+            sqlx::query_as("select id from orders where id not in (select order_id from cart_takes)")
+                .fetch_all(self.orders.pool())
+                .await
+                .map_err(BackendError::from)?;
+        for (id,) in untaken {
+            let Some(order) = orders::by_id(self.orders.pool(), &id).await? else { continue };
+            if self.is_committed(&order.xid).await?
+                && let Err(error) = self.take_from_cart(&order).await
+            {
+                tracing::warn!(order = id, error = chain(&error), "what was bought is still in the cart");
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets guest carts reach their members where a login was interrupted. One that cannot be merged now does not keep
+    /// the others waiting.
     async fn finish_merges(&self) -> Result<(), StoresError> {
         let left: Vec<(String, String)> = sqlx::query_as("select guest, user_id from merges")
             .fetch_all(&self.web)
             .await
             .map_err(BackendError::from)?;
         for (guest, user) in left {
-            if let (Some(guest), Ok(user)) = (GuestId::verify(&self.keys, &guest), MemberId::new(user)) {
-                self.merge(&guest, &user).await?;
+            if let (Some(guest), Ok(user)) = (GuestId::verify(&self.keys, &guest), MemberId::new(user))
+                && let Err(error) = self.merge(&guest, &user).await
+            {
+                tracing::warn!(error = chain(&error), "a cart merge is put off");
             }
         }
-        self.carts.finish_merges().await?;
+        if let Err(error) = self.carts.finish_merges().await {
+            tracing::warn!(error = chain(&error), "cart merges are put off");
+        }
         Ok(())
     }
 
@@ -191,7 +216,11 @@ impl Stores {
     /// # Errors
     /// If the carts do not answer; the sweeper tries again.
     pub async fn merge(&self, guest: &GuestId, user: &MemberId) -> Result<(), StoresError> {
-        self.carts.merge(guest, user).await?;
+        match self.carts.merge(guest, user).await {
+            // It went to another member before: there is nothing left to merge, now or later.
+            Err(CartError::Sealed { .. }) => tracing::warn!("a guest cart had been merged into another member's"),
+            merged => drop(merged?),
+        }
         sqlx::query("delete from merges where guest = ?")
             .bind(guest.signed(&self.keys))
             .execute(&self.web)
@@ -265,9 +294,11 @@ impl Stores {
     }
 
     async fn sweep_once(&self) -> Result<(), StoresError> {
-        self.finish_merges().await?;
         self.settle_tokens(TOKEN_LEASE + SWEEP).await?;
+        self.empty_carts().await?;
+        self.finish_merges().await?;
         self.carts.purge().await?;
+        self.spent.purge(1_000).await?;
         Ok(())
     }
 }

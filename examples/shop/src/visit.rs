@@ -1,6 +1,7 @@
 //! One request as every handler sees it: whose it is, what it accepts, and how it is answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::body::{Body, Bytes};
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::body::{self, Arrival};
@@ -18,6 +20,8 @@ use crate::pages::{self, Chrome, ErrorPage};
 use crate::problem::Problem;
 use crate::session::{Member, Session, set_cookie};
 
+/// Nobody waits longer for an answer. What must not stop half way runs on a task of its own.
+const REPLY: Duration = Duration::from_millis(9_500);
 /// Where people wanted to go when they were sent to the login page.
 pub const RETURN_COOKIE: &str = "shop_return";
 
@@ -36,8 +40,7 @@ pub struct Visit {
 
 impl Visit {
     fn new(session: Session, request: &Request) -> Self {
-        let accept = request.headers().get_all(header::ACCEPT);
-        let json = accept.iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/json")));
+        let json = request.headers().get_all(header::ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(names_json));
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         Self { session, json, path, headers: request.headers().clone() }
     }
@@ -96,7 +99,8 @@ impl Visit {
         if let Some(instead) = problem.instead {
             let mut response = see_other(instead);
             if instead == "/login" {
-                let back = set_cookie(RETURN_COOKIE, &percent(&self.path), 600, app.sessions.secure());
+                let path: String = form_urlencoded::byte_serialize(self.path.as_bytes()).collect();
+                let back = set_cookie(RETURN_COOKIE, &path, 600, app.sessions.secure());
                 append_cookie(&mut response, &back);
             }
             return response;
@@ -147,9 +151,7 @@ impl FromRequest<Arc<App>> for Post {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         let form = Form::parse(&Bytes::from_request(Request::new(body), app).await.map_err(Problem::internal)?);
-        if let Some(origin) = parts.headers.get(header::ORIGIN)
-            && origin.as_bytes() != app.origin.as_bytes()
-        {
+        if parts.headers.get_all(header::ORIGIN).iter().any(|origin| origin.as_bytes() != app.origin.as_bytes()) {
             return Err(Problem::forbidden("The form came from another site."));
         }
         if !visit.session.csrf_matches(&app.stores.keys, form.text("csrf").unwrap_or("")) {
@@ -175,7 +177,9 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
 
     let response = match failed {
         Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+        None => timeout(REPLY, next.run(request)).await.unwrap_or_else(|_| {
+            Problem::busy("This takes longer than it should. Look first, then try again.").into_response()
+        }),
     };
     let mut response = rendered(&app, &visit, response);
 
@@ -221,6 +225,15 @@ fn rendered(app: &App, visit: &Visit, mut response: Response) -> Response {
     shown
 }
 
+/// True if an Accept header names JSON and does not refuse it.
+fn names_json(accept: &str) -> bool {
+    accept.to_ascii_lowercase().split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let refused = |part: &str| matches!(part.split_once('='), Some(("q", q)) if q.trim().parse() == Ok(0.0));
+        parts.next() == Some("application/json") && !parts.any(refused)
+    })
+}
+
 /// 303 to a path on this shop or to a provider.
 pub fn see_other(location: &str) -> Response {
     let mut response = Response::new(Body::empty());
@@ -238,12 +251,12 @@ pub fn append_cookie(response: &mut Response, cookie: &str) {
     }
 }
 
-/// What is not plain ASCII, and what would end a cookie, percent-encoded; the rest as it is.
+/// What is not plain ASCII, percent-encoded; the rest as it is.
 fn percent(location: &str) -> String {
     let mut text = String::with_capacity(location.len());
     for byte in location.bytes() {
         match byte {
-            0x21..=0x7e if !matches!(byte, b';' | b',' | b'"') => text.push(char::from(byte)),
+            0x21..=0x7e if byte != b'"' => text.push(char::from(byte)),
             _ => text.push_str(&format!("%{byte:02X}")),
         }
     }
