@@ -1,6 +1,6 @@
 //! Logins, codes and tokens in Redis: one key for each, one script for each method.
 
-mod record;
+mod layout;
 mod scripts;
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use onceward_backend::{BackendError, ErrorClass, Redis, RedisScript};
 
-use self::record::{Head, flow, tokens};
+use self::layout::{Head, NO_TOKENS};
 use self::scripts::{DELETE_TOKENS, READ, STORE_TOKENS, WRITE};
 use super::{CodeLedger, Entry, FlowStore, Stored, TokenVault};
 use crate::{Digest, random};
@@ -90,19 +90,19 @@ impl RedisStore {
 #[async_trait]
 impl FlowStore for RedisStore {
     async fn insert(&self, id: &Digest, body: &[u8], ttl: Duration) -> Result<bool, BackendError> {
-        let record = flow::write(Head { version: 1, call: call()? }, millis(ttl), body);
+        let record = layout::write_flow(Head { version: 1, call: call()? }, millis(ttl), body);
         self.write(self.flow_key(id), &[], &record, ttl).await
     }
 
     async fn load(&self, id: &Digest) -> Result<Option<Entry>, BackendError> {
         let Some((record, left)) = self.read(self.flow_key(id)).await? else { return Ok(None) };
-        flow::read(&record, u64::try_from(left).unwrap_or(0)).map(Some)
+        layout::read_flow(&record, u64::try_from(left).unwrap_or(0)).map(Some)
     }
 
     async fn replace(&self, id: &Digest, version: i64, body: &[u8], ttl: Duration) -> Result<bool, BackendError> {
         let head = Head { version: version.wrapping_add(1), call: call()? };
-        let record = flow::write(head, millis(ttl), body);
-        self.write(self.flow_key(id), &record::expected(version), &record, ttl).await
+        let record = layout::write_flow(head, millis(ttl), body);
+        self.write(self.flow_key(id), &layout::expected(version), &record, ttl).await
     }
 
     async fn purge_flows(&self, _limit: u32) -> Result<u64, BackendError> {
@@ -126,7 +126,7 @@ impl CodeLedger for RedisStore {
 impl TokenVault for RedisStore {
     async fn load_tokens(&self, account: &Digest) -> Result<Option<Stored>, BackendError> {
         let Some((record, _)) = self.read(self.token_key(account)).await? else { return Ok(None) };
-        tokens::read(&record)
+        layout::read_tokens(&record)
     }
 
     async fn store_tokens_if(
@@ -135,7 +135,10 @@ impl TokenVault for RedisStore {
         expected: Option<i64>,
         body: &[u8],
     ) -> Result<bool, BackendError> {
-        let expected = expected.unwrap_or(tokens::NONE).to_be_bytes();
+        if expected == Some(NO_TOKENS) {
+            return Ok(false);
+        }
+        let expected = expected.unwrap_or(NO_TOKENS).to_be_bytes();
         let args = [&expected, &call()?[..], body, &number(millis(self.token_life))];
         self.changed(&STORE_TOKENS, self.token_key(account), &args).await
     }

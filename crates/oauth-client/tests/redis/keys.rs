@@ -79,6 +79,9 @@ async fn deleted_tokens_leave_nothing_of_them() {
     let [key] = keys(&prefix).await.try_into().unwrap();
     assert_eq!(value(&prefix, &key).await.len(), 17);
     assert!(store.load_tokens(&account).await.unwrap().is_none());
+    for none in [account, id("nobody")] {
+        assert!(!store.store_tokens_if(&none, Some(0), b"nothing has this version").await.unwrap());
+    }
 }
 
 #[tokio::test]
