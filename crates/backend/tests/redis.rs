@@ -19,6 +19,9 @@ static DEDUCT: LazyLock<RedisScript> = LazyLock::new(|| {
     )
 });
 
+/// Held by the test that makes the server forget all scripts and by the one that counts trips.
+static SCRIPTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 async fn connect(prefix: &testkit::redis::Prefix, url: &str) -> Redis {
     Redis::connect(url).await.unwrap().with_prefix(prefix.as_str())
 }
@@ -45,6 +48,7 @@ async fn a_script_is_all_or_nothing_under_a_race() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_that_the_server_forgot_is_loaded_again() {
+    let _scripts = SCRIPTS.lock().await;
     let prefix = testkit::redis::prefix();
     let redis = connect(&prefix, prefix.url()).await;
     let key = redis.key("n");
@@ -55,6 +59,7 @@ async fn a_script_that_the_server_forgot_is_loaded_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_script_costs_one_round_trip() {
+    let _scripts = SCRIPTS.lock().await;
     let prefix = testkit::redis::prefix();
     let proxy = Proxy::in_front_of(prefix.url()).await;
     let redis = connect(&prefix, proxy.url()).await;

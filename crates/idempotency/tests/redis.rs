@@ -58,6 +58,9 @@ async fn bare() -> (FormTokens, Prefix, String) {
     (tokens, prefix, bare)
 }
 
+/// Held by the tests that make the server forget all scripts and by the one that counts trips.
+static SCRIPTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test]
 async fn the_literal_mode_is_prefix_user_uuid_and_half_an_hour_byte_for_byte() {
     let (tokens, prefix, bare) = bare().await;
@@ -154,6 +157,7 @@ async fn a_lost_reply_of_two_phases_is_asked_again() {
 
 #[tokio::test]
 async fn every_method_is_one_round_trip() {
+    let _scripts = SCRIPTS.lock().await;
     let (_, prefix) = make().await;
     let proxy = Proxy::in_front_of(prefix.url()).await;
     let redis = Redis::connect(proxy.url()).await.unwrap().with_prefix(prefix.as_str());
@@ -256,6 +260,7 @@ async fn what_redis_forgot_is_refused_and_never_spent_again() {
 
 #[tokio::test]
 async fn a_server_that_lost_its_scripts_is_told_them_again() {
+    let _scripts = SCRIPTS.lock().await;
     let (store, prefix) = make().await;
     let tokens = tokens(store, TokenConfig::default());
     for _ in 0..3 {
