@@ -1,6 +1,8 @@
 //! Brokers: who carries messages from the relay to consumers.
 
 mod memory;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -10,6 +12,8 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 pub use self::memory::MemoryBroker;
+#[cfg(feature = "rabbitmq")]
+pub use self::rabbitmq::{RabbitMqBroker, RabbitMqOptions};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteBroker, SqliteBrokerOptions};
 use crate::{
