@@ -175,8 +175,8 @@ fn mysql_class(number: u16) -> ErrorClass {
     match number {
         // lock wait time-out, deadlock, record changed under a snapshot, interrupted, out of time
         1205 | 1213 | 1020 | 1317 | 1969 | 3024 => ErrorClass::Transient,
-        // too many connections, read-only server
-        1040 | 1203 | 1290 | 1836 => ErrorClass::Unavailable,
+        // too many connections (of all, of one user), read-only server
+        1040 | 1203 | 1226 | 1290 | 1836 => ErrorClass::Unavailable,
         // shut down, connection killed
         1053 | 1927 => ErrorClass::Unknown,
         1062 | 1586 => ErrorClass::Conflict,

@@ -170,3 +170,79 @@ async fn a_broken_wire_is_unknown_and_a_refused_one_unavailable() {
     let refused: BackendError = sqlx::MySqlConnection::connect(proxy.url()).await.unwrap_err().into();
     assert_eq!(refused.class(), ErrorClass::Unavailable);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_over_a_changed_snapshot_may_be_tried_again() {
+    let db = testkit::mysql::database().await;
+    let pool = pool(db.url()).await;
+    sqlx::query("create table t (id int primary key, n int) engine = innodb").execute(&pool).await.unwrap();
+    sqlx::query("insert into t values (1, 1)").execute(&pool).await.unwrap();
+    let mut conn = pool.acquire().await.unwrap();
+    sqlx::query("set session innodb_snapshot_isolation = on").execute(&mut *conn).await.unwrap();
+    let mut snapshot = conn.begin().await.unwrap();
+    sqlx::query("select n from t").execute(&mut *snapshot).await.unwrap();
+    sqlx::query("update t set n = 2").execute(&pool).await.unwrap();
+    let error: BackendError = sqlx::query("update t set n = 3").execute(&mut *snapshot).await.unwrap_err().into();
+    assert_eq!(error.class(), ErrorClass::Transient, "error 1020");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_that_the_server_ends_may_be_tried_again() {
+    let db = testkit::mysql::database().await;
+    let pool = pool(db.url()).await;
+    sqlx::query("create table t (id int primary key, n int) engine = innodb").execute(&pool).await.unwrap();
+    sqlx::query("insert into t values (1, 1)").execute(&pool).await.unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::query("update t set n = 2").execute(&mut *holder).await.unwrap();
+
+    let mut waiter = pool.acquire().await.unwrap();
+    sqlx::query("set session innodb_lock_wait_timeout = 1").execute(&mut *waiter).await.unwrap();
+    let waited: BackendError = sqlx::query("update t set n = 3").execute(&mut *waiter).await.unwrap_err().into();
+    assert_eq!(waited.class(), ErrorClass::Transient, "error 1205");
+
+    let limited = "set statement max_statement_time = 0.05 for select sleep(5) from t where n = 1 or n = 2";
+    assert_eq!(class(&pool, limited).await, ErrorClass::Transient, "error 1969");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_statement_may_be_tried_again_and_a_killed_session_is_unknown() {
+    let db = testkit::mysql::database().await;
+    let pool = pool(db.url()).await;
+    sqlx::query("create table t (id int primary key) engine = innodb").execute(&pool).await.unwrap();
+    sqlx::query("insert into t values (1)").execute(&pool).await.unwrap();
+    for (what, expected) in [("query", ErrorClass::Transient), ("connection", ErrorClass::Unknown)] {
+        let mut victim = pool.acquire().await.unwrap();
+        let (id,): (i64,) =
+            sqlx::query_as("select cast(connection_id() as signed)").fetch_one(&mut *victim).await.unwrap();
+        // A write that waits: a killed sleep would answer as if it had slept.
+        let mut holder = pool.begin().await.unwrap();
+        sqlx::query("update t set id = 1").execute(&mut *holder).await.unwrap();
+        sqlx::query("select id from t for update").execute(&mut *holder).await.unwrap();
+        let waiting = tokio::spawn(async move { sqlx::query("delete from t").execute(&mut *victim).await });
+        testkit::eventually(Duration::from_secs(5), async || {
+            let busy = "select cast(count(*) as signed) from information_schema.processlist where id = ? and info like 'delete%'";
+            let (busy,): (i64,) = sqlx::query_as(busy).bind(id).fetch_one(&pool).await.unwrap();
+            if busy == 1 { Ok(()) } else { Err("not waiting yet") }
+        })
+        .await;
+        sqlx::query(sqlx::AssertSqlSafe(format!("kill {what} {id}"))).execute(&pool).await.unwrap();
+        let error: BackendError = waiting.await.unwrap().unwrap_err().into();
+        assert_eq!(error.class(), expected, "kill {what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_more_sessions_is_unavailable() {
+    let db = testkit::mysql::database().await;
+    let pool = pool(db.url()).await;
+    let user = db.name();
+    let create = format!("create user {user} identified by 'x' with max_user_connections 1");
+    sqlx::query(sqlx::AssertSqlSafe(create)).execute(&pool).await.unwrap();
+    let options: sqlx::mysql::MySqlConnectOptions = db.url().parse().unwrap();
+    let options = options.username(user).password("x").database("information_schema");
+    let first = sqlx::MySqlConnection::connect_with(&options).await.unwrap();
+    let second: BackendError = sqlx::MySqlConnection::connect_with(&options).await.unwrap_err().into();
+    assert_eq!(second.class(), ErrorClass::Unavailable);
+    first.close().await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("drop user {user}"))).execute(&pool).await.unwrap();
+}

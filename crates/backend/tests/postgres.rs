@@ -110,3 +110,35 @@ async fn a_session_that_the_server_ends_is_unknown() {
     let error: BackendError = sleeping.await.unwrap().unwrap_err().into();
     assert_eq!(error.class(), ErrorClass::Unknown);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serialisation_failure_may_be_tried_again() {
+    let db = testkit::postgres::database().await;
+    let pool = pool(db.url()).await;
+    sqlx::query("create table t (id int primary key, n int)").execute(&pool).await.unwrap();
+    sqlx::query("insert into t values (1, 1)").execute(&pool).await.unwrap();
+    let mut snapshot = pool.begin_with("begin isolation level repeatable read").await.unwrap();
+    sqlx::query("select n from t").execute(&mut *snapshot).await.unwrap();
+    sqlx::query("update t set n = 2").execute(&pool).await.unwrap();
+    let error: BackendError = sqlx::query("update t set n = 3").execute(&mut *snapshot).await.unwrap_err().into();
+    assert_eq!(error.class(), ErrorClass::Transient);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_take_writes_or_sessions_is_unavailable() {
+    let db = testkit::postgres::database().await;
+    let pool = pool(db.url()).await;
+    let mut standby = pool.begin_with("begin read only").await.unwrap();
+    let write = sqlx::query("create table t (id int)").execute(&mut *standby).await;
+    assert_eq!(BackendError::from(write.unwrap_err()).class(), ErrorClass::Unavailable);
+    drop(standby);
+
+    let role = sqlx::AssertSqlSafe(format!("create role {} login connection limit 1", db.name()));
+    sqlx::query(role).execute(&pool).await.unwrap();
+    let options = PgConnectOptions::from_str(db.url()).unwrap().username(db.name());
+    let first = sqlx::PgConnection::connect_with(&options).await.unwrap();
+    let second: BackendError = sqlx::PgConnection::connect_with(&options).await.unwrap_err().into();
+    assert_eq!(second.class(), ErrorClass::Unavailable);
+    first.close().await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("drop role {}", db.name()))).execute(&pool).await.unwrap();
+}
