@@ -1,0 +1,204 @@
+//! Between envelopes and AMQP messages.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable},
+};
+
+use crate::message::{Envelope, Message, MessageId, Origin};
+
+/// What a message says of its own past.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Past {
+    pub(super) failures: u32,
+    pub(super) deliveries: u32,
+    pub(super) reason: Option<String>,
+}
+
+/// The properties of a message on its way to a queue.
+pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
+    let mut table = FieldTable::default();
+    let mut odd: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, value) in envelope.headers() {
+        if is_plain(name) {
+            table.insert(name.as_str().into(), text(value));
+        } else {
+            odd.insert(name, value);
+        }
+    }
+    if let Some(json) = (!odd.is_empty()).then(|| serde_json::to_string(&odd).ok()).flatten() {
+        table.insert(ODD.into(), text(&json));
+    }
+    table.insert(TOPIC.into(), text(envelope.topic()));
+    table.insert(ENQUEUED.into(), AMQPValue::LongLongInt(envelope.enqueued_at));
+    if let Some(key) = envelope.key() {
+        table.insert(KEY.into(), text(key));
+    }
+    if let Some(Origin { lane, sequence, epoch }) = envelope.origin {
+        table.insert(LANE.into(), AMQPValue::LongLongInt(i64::from(lane)));
+        table.insert(SEQUENCE.into(), AMQPValue::LongLongInt(sequence));
+        table.insert(EPOCH.into(), AMQPValue::LongLongInt(epoch));
+    }
+    if *past != Past::default() {
+        table.insert(FAILURES.into(), AMQPValue::LongLongInt(i64::from(past.failures)));
+        table.insert(DELIVERIES.into(), AMQPValue::LongLongInt(i64::from(past.deliveries)));
+    }
+    if let Some(reason) = &past.reason {
+        table.insert(REASON.into(), text(reason));
+    }
+    BasicProperties::default()
+        .with_message_id(envelope.id.as_str().into())
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(table)
+}
+
+/// Reads a message; `None` if it has no id that this crate could keep apart from others.
+pub(super) fn read(properties: &BasicProperties, routing_key: &str, payload: Vec<u8>) -> Option<(Envelope, Past)> {
+    let id = MessageId::parse(properties.message_id().as_ref()?.as_str()).ok()?;
+    let empty = FieldTable::default();
+    let table = properties.headers().as_ref().unwrap_or(&empty);
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in table.inner() {
+        if let (true, AMQPValue::LongString(value)) = (is_plain(name.as_str()), value) {
+            headers.insert(name.as_str().to_owned(), value.to_string());
+        }
+    }
+    if let Some(odd) = string(table, ODD) {
+        headers.extend(serde_json::from_str::<BTreeMap<String, String>>(&odd).ok()?);
+    }
+    let topic = string(table, TOPIC).unwrap_or_else(|| routing_key.to_owned());
+    let message = Message {
+        id: None,
+        topic,
+        key: string(table, KEY),
+        headers,
+        payload: Bytes::from(payload),
+        delay: std::time::Duration::ZERO,
+    };
+    let mut envelope = Envelope::new(id, message, number(table, ENQUEUED).unwrap_or(0));
+    let lane = number(table, LANE).and_then(|lane| u32::try_from(lane).ok());
+    if let (Some(lane), Some(sequence), Some(epoch)) = (lane, number(table, SEQUENCE), number(table, EPOCH)) {
+        envelope.origin = Some(Origin { lane, sequence, epoch });
+    }
+    let past =
+        Past { failures: count(table, FAILURES), deliveries: count(table, DELIVERIES), reason: string(table, REASON) };
+    Some((envelope, past))
+}
+
+/// How often a queue gave the message out before: quorum queues count, others only say that they did.
+pub(super) fn earlier(properties: &BasicProperties, redelivered: bool) -> u32 {
+    let counted = properties.headers().as_ref().and_then(|table| number(table, "x-delivery-count"));
+    let counted = counted.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+    counted.max(u32::from(redelivered))
+}
+
+/// What only asks whether a topic is routed: it dies on arrival.
+pub(super) fn probe() -> BasicProperties {
+    let mut table = FieldTable::default();
+    table.insert(PROBE.into(), AMQPValue::Boolean(true));
+    BasicProperties::default().with_expiration("0".into()).with_headers(table)
+}
+
+pub(super) fn is_probe(properties: &BasicProperties) -> bool {
+    properties.headers().as_ref().is_some_and(|table| table.contains_key(PROBE))
+}
+
+/// Names a message within its window: returns are told apart by it.
+pub(super) fn number_within(properties: BasicProperties, index: usize) -> BasicProperties {
+    let mut table = properties.headers().clone().unwrap_or_default();
+    table.insert(INDEX.into(), AMQPValue::LongLongInt(i64::try_from(index).unwrap_or(-1)));
+    properties.with_headers(table)
+}
+
+pub(super) fn index_within(properties: &BasicProperties) -> Option<usize> {
+    let index = properties.headers().as_ref().and_then(|table| number(table, INDEX));
+    index.and_then(|index| usize::try_from(index).ok())
+}
+
+/// Whether a header can travel under its own name: AMQP names have 255 bytes, and the broker acts on some.
+fn is_plain(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let acted_on = lower == "cc" || lower == "bcc" || lower.starts_with("x-");
+    name.len() <= 255 && !acted_on && !name.starts_with(crate::message::RESERVED_HEADER)
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn string(table: &FieldTable, name: &str) -> Option<String> {
+    match table.inner().get(name)? {
+        AMQPValue::LongString(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+fn number(table: &FieldTable, name: &str) -> Option<i64> {
+    match table.inner().get(name)? {
+        AMQPValue::LongLongInt(value) => Some(*value),
+        AMQPValue::LongInt(value) => Some(i64::from(*value)),
+        AMQPValue::ShortInt(value) => Some(i64::from(*value)),
+        AMQPValue::ShortShortInt(value) => Some(i64::from(*value)),
+        AMQPValue::LongUInt(value) => Some(i64::from(*value)),
+        AMQPValue::ShortUInt(value) => Some(i64::from(*value)),
+        AMQPValue::ShortShortUInt(value) => Some(i64::from(*value)),
+        _ => None,
+    }
+}
+
+fn count(table: &FieldTable, name: &str) -> u32 {
+    number(table, name).and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
+}
+
+const PERSISTENT: u8 = 2;
+const TOPIC: &str = "onceward-topic";
+const KEY: &str = "onceward-key";
+const ENQUEUED: &str = "onceward-enqueued-at";
+const LANE: &str = "onceward-lane";
+const SEQUENCE: &str = "onceward-sequence";
+const EPOCH: &str = "onceward-epoch";
+const FAILURES: &str = "onceward-failures";
+const DELIVERIES: &str = "onceward-deliveries";
+const REASON: &str = "onceward-reason";
+const INDEX: &str = "onceward-index";
+const PROBE: &str = "onceward-probe";
+const ODD: &str = "onceward-headers";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope() -> Envelope {
+        let long = "h".repeat(300);
+        let draft = Message::to("topic").key("k").header("lang", "en").header("CC", "1").header("x-death", "2");
+        let message = draft.header(long, "3").text("body").unwrap();
+        Envelope::new(MessageId::parse("id").unwrap(), message, 7)
+    }
+
+    #[test]
+    fn a_message_survives_its_properties() {
+        let sent = envelope().with_origin(Origin { lane: 1, sequence: i64::MAX, epoch: 3 });
+        let past = Past { failures: 2, deliveries: 3, reason: Some("why".to_owned()) };
+        let properties = number_within(write(&sent, &past), 4);
+        assert_eq!(index_within(&properties), Some(4));
+        assert_eq!(read(&properties, "queue", b"body".to_vec()), Some((sent, past)));
+    }
+
+    #[test]
+    fn no_header_of_a_message_tells_the_broker_what_to_do() {
+        let properties = write(&envelope(), &Past::default());
+        let table = properties.headers().clone().unwrap();
+        assert!(table.contains_key("lang"));
+        assert!(!table.contains_key("CC") && !table.contains_key("x-death"));
+        assert!(table.inner().keys().all(|name| name.as_str().len() <= 255));
+    }
+
+    #[test]
+    fn a_message_without_an_id_is_not_read() {
+        assert_eq!(read(&BasicProperties::default(), "topic", Vec::new()), None);
+        assert_eq!(read(&BasicProperties::default().with_message_id("a b".into()), "topic", Vec::new()), None);
+    }
+}
