@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 pub use ring::Ring;
 
 use crate::error::Error;
-use crate::merge::{Seal, Stage};
-use crate::types::{Applied, Cart, Change, Command, Line, LineKey, Owner, check_batch};
+use crate::types::{Applied, Cart, Change, Command, Line, LineKey, Owner, Seal, Stage, check_batch};
 
 /// The whole state of one cart, as a store keeps it, with the rules by which it changes. No clock, no randomness, no IO.
 ///

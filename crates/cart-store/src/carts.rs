@@ -14,9 +14,10 @@ pub use options::CartOptions;
 use turns::Turns;
 
 use crate::error::Error;
-use crate::merge::{Bought, Taken};
 use crate::store::Store;
-use crate::types::{Applied, Cart, Change, Command, Item, LineKey, Operation, OperationId, OrderId, Owner};
+use crate::types::{
+    Applied, Bought, Cart, Change, Command, Item, LineKey, Operation, OperationId, OrderId, Owner, Taken,
+};
 
 /// The carts of a shop. Cheap to clone; clones share everything.
 ///

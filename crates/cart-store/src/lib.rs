@@ -14,9 +14,9 @@ pub use async_trait::async_trait;
 pub use cart::{Record, Ring};
 pub use carts::{CartOptions, Carts, MergeSweep};
 pub use error::{Error, Exceeded, LimitKind};
-pub use merge::{Bought, MergeReport, MergeTtl, Seal, Sealing, Stage, Taken, Unfinished};
 pub use store::{Absorb, Capabilities, Durability, Store};
 pub use types::{
-    Applied, Cart, Change, Clamped, Command, GuestId, Item, Limits, Line, LineKey, MemberId, MergeId, OnExcess,
-    Operation, OperationId, OrderId, Owner, PriceHint, Sku,
+    Applied, Bought, Cart, Change, Clamped, Command, GuestId, Item, Limits, Line, LineKey, MemberId, MergeId,
+    MergeReport, MergeTtl, OnExcess, Operation, OperationId, OrderId, Owner, PriceHint, Seal, Sealing, Sku, Stage,
+    Taken, Unfinished,
 };

@@ -24,8 +24,10 @@ pub use sql::SqlStore;
 pub use sql::SqliteStore;
 
 use crate::error::Error;
-use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Taken, Unfinished};
-use crate::types::{Applied, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, OrderId, Owner};
+use crate::types::{
+    Applied, Bought, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, MergeReport, MergeTtl, OrderId,
+    Owner, Sealing, Taken, Unfinished,
+};
 
 /// Where carts are kept. Every method is one atomic change of one cart, or none; the rules are those of
 /// [`Record`](crate::Record).

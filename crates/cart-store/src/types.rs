@@ -3,12 +3,14 @@
 mod change;
 mod command;
 mod line;
+mod merging;
 mod owner;
 
 pub use change::Change;
 pub(crate) use command::check_batch;
 pub use command::{Applied, Clamped, Command, Item, Limits, OnExcess, Operation, OperationId};
 pub use line::{Cart, Line, LineKey, PriceHint, Sku};
+pub use merging::{Bought, MergeReport, MergeTtl, Seal, Sealing, Stage, Taken, Unfinished};
 pub use owner::{GuestId, MemberId, MergeId, OrderId, Owner};
 
 /// 64 bits of FNV-1a: stable across versions and machines, which the standard hasher is not.

@@ -10,8 +10,9 @@
 //! | record | meta, seal (or nothing), then key and value of each line, each with its length in one byte |
 
 use super::{Record, Ring};
-use crate::merge::{MergeReport, Seal, Stage, Taken};
-use crate::types::{Clamped, Line, LineKey, MemberId, MergeId, OperationId, PriceHint};
+use crate::types::{
+    Clamped, Line, LineKey, MemberId, MergeId, MergeReport, OperationId, PriceHint, Seal, Stage, Taken,
+};
 
 const FORMAT: u8 = 0x10;
 const DETAIL: u8 = 0x0f;

@@ -6,9 +6,8 @@ use onceward_backend::internal::mark;
 
 use super::Carts;
 use crate::error::Error;
-use crate::merge::{MergeReport, Sealing, Stage, Unfinished};
 use crate::store::Absorb;
-use crate::types::{GuestId, MemberId, MergeId, Owner};
+use crate::types::{GuestId, MemberId, MergeId, MergeReport, Owner, Sealing, Stage, Unfinished};
 
 /// What one step of the sweeper did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use onceward_backend::RetryPolicy;
 
-use crate::merge::MergeTtl;
-use crate::types::Limits;
+use crate::types::{Limits, MergeTtl};
 
 /// Options of [`Carts`](super::Carts).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -10,8 +10,10 @@ use tokio::time::Instant;
 use super::{Absorb, Capabilities, Durability, Store, now};
 use crate::cart::Record;
 use crate::error::Error;
-use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Stage, Taken, Unfinished};
-use crate::types::{Applied, Cart, Change, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner, stable_hash};
+use crate::types::{
+    Applied, Bought, Cart, Change, Command, GuestId, Line, MemberId, MergeId, MergeReport, MergeTtl, OrderId, Owner,
+    Sealing, Stage, Taken, Unfinished, stable_hash,
+};
 
 const SHARDS: usize = 16;
 

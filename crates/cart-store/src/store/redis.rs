@@ -12,10 +12,9 @@ use onceward_backend::{Redis, RedisScript};
 use super::{Absorb, Capabilities, Durability, Store};
 use crate::cart::{Record, pack};
 use crate::error::Error;
-use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Taken, Unfinished};
 use crate::types::{
-    Applied, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, OnExcess, OrderId, Owner, check_batch,
-    stable_hash,
+    Applied, Bought, Cart, Change, Command, GuestId, Limits, Line, MemberId, MergeId, MergeReport, MergeTtl, OnExcess,
+    OrderId, Owner, Sealing, Taken, Unfinished, check_batch, stable_hash,
 };
 use reply::{Reply, corrupt};
 

@@ -18,8 +18,10 @@ use sqlx::Pool;
 use super::{Absorb, Capabilities, Durability, Store, now};
 use crate::cart::Record;
 use crate::error::Error;
-use crate::merge::{Bought, MergeReport, MergeTtl, Sealing, Stage, Taken, Unfinished};
-use crate::types::{Applied, Cart, Change, Command, GuestId, Line, MemberId, MergeId, OrderId, Owner};
+use crate::types::{
+    Applied, Bought, Cart, Change, Command, GuestId, Line, MemberId, MergeId, MergeReport, MergeTtl, OrderId, Owner,
+    Sealing, Stage, Taken, Unfinished,
+};
 use rows::Expiry;
 
 /// Carts in a SQLite file.

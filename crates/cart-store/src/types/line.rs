@@ -4,9 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Owner;
+use super::{Owner, Seal};
 use crate::error::Error;
-use crate::merge::Seal;
 
 /// What is sold, by the id that your catalogue gives: 1 to 48 bytes of UTF-8 without control characters and `~`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

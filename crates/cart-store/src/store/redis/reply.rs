@@ -8,8 +8,7 @@ use redis::Value;
 
 use crate::cart::pack;
 use crate::error::{Error, Exceeded, LimitKind};
-use crate::merge::{Sealing, Unfinished};
-use crate::types::{Applied, Clamped, GuestId, LineKey, MergeId};
+use crate::types::{Applied, Clamped, GuestId, LineKey, MergeId, Sealing, Unfinished};
 
 pub(super) fn corrupt(what: &'static str) -> Error {
     Error::Backend(BackendError::corrupt("redis", what))

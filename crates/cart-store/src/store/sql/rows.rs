@@ -7,8 +7,7 @@ use onceward_backend::{BackendError, Conn, Db};
 use super::SqlStore;
 use crate::cart::{Record, pack};
 use crate::error::Error;
-use crate::merge::{Stage, Unfinished};
-use crate::types::Owner;
+use crate::types::{Owner, Stage, Unfinished};
 
 /// A cart as it was read.
 pub(super) struct Row {
