@@ -2,7 +2,8 @@
 
 use crate::record::Record;
 use crate::services::{self, Service};
-use crate::{Result, paths, up};
+use crate::{Result, paths};
+use std::fs;
 use std::thread;
 
 /// Stop the services that `up` started, by their recorded processes; their data stay
@@ -23,10 +24,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("nothing runs");
         return Ok(());
     }
-    let _alone = up::lock()?;
+    let _alone = paths::lock()?;
     stop(&wanted)?;
     if args.wipe {
-        wanted.iter().try_for_each(|service| up::wipe(service))?;
+        wanted.iter().try_for_each(|service| wipe(service))?;
     }
     Ok(())
 }
@@ -63,4 +64,15 @@ fn stop_one(service: &Service) -> Result<bool> {
     record.stop(service, &folder)?;
     println!("{:<10} {}", service.name, if ran { "stopped" } else { "was gone already" });
     Ok(ran)
+}
+
+/// Removes data that no server uses.
+fn wipe(service: &Service) -> Result<()> {
+    let folder = service.folder()?;
+    for data in [paths::elsewhere(&folder), folder] {
+        if data.exists() {
+            fs::remove_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::Result;
 use std::collections::hash_map::DefaultHasher;
 use std::env::var_os;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -105,4 +105,18 @@ pub(crate) fn search_path() -> std::ffi::OsString {
     let path = var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(ALSO.iter().map(PathBuf::from));
     std::env::join_paths(folders).unwrap_or(path)
+}
+
+/// One `up` or `down` at a time per folder of services.
+pub(crate) fn lock() -> Result<File> {
+    let folder = services()?;
+    open_folder(&folder)?;
+    let name = folder.join("lock");
+    let told = |e| format!("{}: {e}", name.display());
+    let file = File::options().create(true).append(true).open(&name).map_err(told)?;
+    if file.try_lock().is_err() {
+        println!("waiting for another cargo xtask");
+        file.lock().map_err(told)?;
+    }
+    Ok(file)
 }

@@ -4,7 +4,7 @@ use crate::process::{Launch, Process, tail};
 use crate::record::Record;
 use crate::services::{self, Place, Service};
 use crate::{Result, install, paths, probe};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::process::Child;
 use std::thread::{self, sleep};
@@ -51,7 +51,7 @@ pub(crate) fn start(wanted: &[&'static Service], durable: bool, started: &mut Ve
         ));
     }
     let base = services::port_base()?;
-    let _alone = lock()?;
+    let _alone = paths::lock()?;
     install::missing(&ours)?;
     let answers: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = ours.iter().map(|service| scope.spawn(move || one(service, base, durable))).collect();
@@ -67,20 +67,6 @@ pub(crate) fn start(wanted: &[&'static Service], durable: bool, started: &mut Ve
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
-}
-
-/// One `up` or `down` at a time per folder of services.
-pub(crate) fn lock() -> Result<File> {
-    let folder = paths::services()?;
-    paths::open_folder(&folder)?;
-    let name = folder.join("lock");
-    let told = |e| format!("{}: {e}", name.display());
-    let file = File::options().create(true).append(true).open(&name).map_err(told)?;
-    if file.try_lock().is_err() {
-        println!("waiting for another cargo xtask");
-        file.lock().map_err(told)?;
-    }
-    Ok(file)
 }
 
 /// Brings one service up; `true` if it did not run before.
@@ -230,7 +216,7 @@ impl Drop for Started {
         if self.keep || self.services.is_empty() {
             return;
         }
-        if let Err(message) = lock().and_then(|_alone| crate::down::stop(&self.services)) {
+        if let Err(message) = paths::lock().and_then(|_alone| crate::down::stop(&self.services)) {
             eprintln!("error: {message}");
         }
     }
@@ -246,15 +232,4 @@ pub(crate) fn urls(wanted: &[&'static Service]) -> Result<Vec<(&'static str, Str
         urls.push((service.variable, service.given().unwrap_or_else(|| (service.url)(port))));
     }
     Ok(urls)
-}
-
-/// Removes data that no server uses.
-pub(crate) fn wipe(service: &Service) -> Result<()> {
-    let folder = service.folder()?;
-    for data in [paths::elsewhere(&folder), folder] {
-        if data.exists() {
-            fs::remove_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
-        }
-    }
-    Ok(())
 }
