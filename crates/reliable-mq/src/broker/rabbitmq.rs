@@ -4,6 +4,7 @@ mod confirm;
 mod delivery;
 mod link;
 mod options;
+mod parked;
 mod topology;
 mod wire;
 
@@ -19,8 +20,8 @@ use async_trait::async_trait;
 use lapin::{
     Channel, ErrorKind,
     options::{
-        BasicAckOptions, BasicGetOptions, BasicNackOptions, ExchangeDeleteOptions, QueueBindOptions,
-        QueueDeclareOptions, QueueDeleteOptions,
+        BasicAckOptions, BasicGetOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
     },
     types::FieldTable,
     uri::AMQPUri,
@@ -173,7 +174,8 @@ impl Shared {
         max: usize,
     ) -> Result<Vec<RabbitMqDelivery>, Error> {
         for acker in self.leases.expired(queue) {
-            within(self.options.timeout, acker.nack(REQUEUE)).await?;
+            // If its channel is gone, so is the reason to give it back.
+            let _ = within(self.options.timeout, acker.nack(REQUEUE)).await;
         }
         let name = self.names.queue(queue);
         let mut deliveries = Vec::new();
@@ -201,30 +203,6 @@ impl Shared {
             });
         }
         Ok(deliveries)
-    }
-
-    /// Somebody else's message without an id cannot be handled once; it is kept for a person to look at.
-    async fn park_raw(&self, queue: &str, got: &lapin::message::Delivery) -> Result<(), Error> {
-        let dead = self.names.dead(queue);
-        let parcel =
-            Parcel { exchange: "", routing_key: &dead, properties: got.properties.clone(), payload: &got.data };
-        let outcomes = confirm::publish(&self.publishing, self.options.confirm_timeout, &[parcel]).await;
-        tracing::warn!(queue, "a message without a usable id was parked");
-        if outcomes == [Outcome::Accepted] {
-            within(self.options.timeout, got.acker.ack(BasicAckOptions::default())).await?;
-            return Ok(());
-        }
-        within(self.options.timeout, got.acker.nack(REQUEUE)).await?;
-        Err(broker("a message without a usable id was not parked"))
-    }
-
-    /// Puts everything that was only looked at back, and waits until it is there.
-    async fn put_back(&self, channel: &Channel, name: &str) -> Result<(), Error> {
-        let all = BasicNackOptions { multiple: true, requeue: true };
-        within(self.options.timeout, channel.basic_nack(0, all)).await?;
-        self.count_on(channel, name).await?;
-        let close = channel.close(lapin::protocol::constants::REPLY_SUCCESS, "done".into());
-        within(self.options.timeout, close).await
     }
 }
 
@@ -394,46 +372,12 @@ impl Broker for RabbitMqBroker {
     }
 
     async fn dead(&self, queue: &str, limit: usize) -> Result<Vec<DeadDelivery>, Error> {
-        let shared = &self.shared;
-        shared.known(queue).await?;
-        let name = shared.names.dead(queue);
-        let (_live, channel) = shared.consuming.channel().await?;
-        let mut dead = Vec::new();
-        while dead.len() < limit {
-            let get = channel.basic_get(name.as_str().into(), BasicGetOptions::default());
-            let Some(got) = within(shared.options.timeout, get).await? else { break };
-            let got = got.delivery;
-            if let Some((envelope, past)) = wire::read(&got.properties, got.routing_key.as_str(), got.data) {
-                dead.push(DeadDelivery::new(envelope, past.failures, past.reason.unwrap_or_default()));
-            }
-        }
-        shared.put_back(&channel, &name).await?;
-        Ok(dead)
+        self.shared.dead(queue, limit).await
     }
 
     async fn replay(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
-        let shared = &self.shared;
-        shared.known(queue).await?;
-        let name = shared.names.dead(queue);
-        let (_live, channel) = shared.consuming.channel().await?;
-        let mut replayed = false;
-        loop {
-            let get = channel.basic_get(name.as_str().into(), BasicGetOptions::default());
-            let Some(got) = within(shared.options.timeout, get).await? else { break };
-            let got = got.delivery;
-            let read = wire::read(&got.properties, got.routing_key.as_str(), got.data);
-            let Some((envelope, _)) = read.filter(|(envelope, _)| envelope.id == *id) else { continue };
-            let outcome = shared.put(&shared.names.queue(queue), &envelope, &Past::default()).await;
-            if outcome != Outcome::Accepted {
-                shared.put_back(&channel, &name).await?;
-                return Err(Error::Broker(format!("the message was not replayed: {outcome:?}").into()));
-            }
-            within(shared.options.timeout, got.acker.ack(BasicAckOptions::default())).await?;
-            replayed = true;
-            break;
-        }
-        shared.put_back(&channel, &name).await?;
-        shared.ring_all();
+        let replayed = self.shared.replay(queue, id).await?;
+        self.shared.ring_all();
         Ok(replayed)
     }
 }
