@@ -3,6 +3,7 @@
 //! Every message is one row in one of the tables `mq_held`, `mq_hot`, `mq_delayed` and `mq_dead`; there is no status
 //! column, and what was sent is deleted. Isolation: READ COMMITTED is enough for each statement here; SQLite serialises.
 
+mod batch;
 mod enqueue;
 mod inspect;
 pub(crate) mod row;

@@ -9,6 +9,7 @@ use onceward_backend::{
 
 use super::{
     SqlStore,
+    batch::is_plain,
     row::{attempts, envelope, limit, with_origin},
 };
 use crate::{
@@ -64,7 +65,19 @@ impl<D: Db> SqlStore<D> {
         if settled.is_empty() {
             return Ok(report);
         }
+        let plain: Vec<&Queued> = settled.iter().filter(|one| is_plain::<D>(one)).map(|(queued, _)| queued).collect();
+        if plain.len() == settled.len() {
+            // One statement needs no transaction around it.
+            let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
+            let gone = self.forget_all(&mut conn, lease, history, &plain).await?;
+            report.add(gone, plain.len());
+            return Ok(report);
+        }
         let mut tx = begin(&self.pool).await?;
+        if !plain.is_empty() {
+            let gone = self.forget_all(&mut tx, lease, history, &plain).await?;
+            report.add(gone, plain.len());
+        }
         if settled.iter().any(|(_, verdict)| *verdict != Verdict::Sent) {
             let mine: Option<(i64,)> = self
                 .sql
@@ -76,7 +89,7 @@ impl<D: Db> SqlStore<D> {
                 .await?;
             report.fenced = mine.is_none();
         }
-        for (queued, verdict) in settled {
+        for (queued, verdict) in settled.iter().filter(|one| !is_plain::<D>(one)) {
             let moved = match verdict {
                 Verdict::Sent => self.forget(&mut tx, lease, queued).await?,
                 _ if report.fenced => continue,
