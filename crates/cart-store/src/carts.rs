@@ -209,8 +209,8 @@ impl Carts {
     ///
     /// # Errors
     /// [`Error::Backend`].
-    pub async fn ping(&self) -> Result<(), Error> {
-        self.store.ping().await
+    pub async fn health(&self) -> Result<(), Error> {
+        self.store.health().await
     }
 
     /// The store below.

@@ -130,7 +130,7 @@ macro_rules! conformance {
                 a_batch_is_all_or_nothing, a_batch_is_one_version, what_is_not_there_cannot_be_set,
                 a_quantity_up_to_the_limit_fits, as_many_lines_as_the_limit_fit, clamping_keeps_what_fits_and_says_so,
                 the_largest_cart_is_stored, another_version_than_expected_is_a_conflict,
-                a_guest_and_a_member_of_one_name_are_two, deleting_leaves_nothing, the_store_answers_a_ping;
+                a_guest_and_a_member_of_one_name_are_two, deleting_leaves_nothing, the_store_is_healthy;
             operations: a_repeat_is_answered_as_the_first_time, a_repeat_of_what_failed_is_carried_out,
                 a_ring_of_ids_alone_counts_adds_twice, an_operation_from_the_future_is_stale,
                 changes_without_a_name_do_not_push_operations_out, a_hundred_operations_one_by_one;

@@ -86,7 +86,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn purge(&self, limit: u32) -> Result<u64, Error>;
 
     /// One round trip that shows that the backend answers.
-    async fn ping(&self) -> Result<(), Error>;
+    async fn health(&self) -> Result<(), Error>;
 }
 
 /// How lines are to be absorbed.

@@ -251,6 +251,15 @@ impl Dtx {
         self.0.coordinator.status(xid).await
     }
 
+    /// Fails if the coordinator cannot be asked now: for a readiness check.
+    ///
+    /// # Errors
+    /// If the coordinator fails.
+    pub async fn health(&self) -> Result<(), DtxError> {
+        // Names nothing: any answer is a good one.
+        self.0.coordinator.status("").await.map(drop)
+    }
+
     /// Transactions that are not over, and parked ones.
     ///
     /// # Errors

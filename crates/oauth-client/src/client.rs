@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Account, Clock, Error, Failure, Identity, Options, Provider, Stores, SystemClock, exchange::Exchange, http::Http,
-    tokens,
+    Account, Clock, Error, Failure, Identity, Options, Provider, Stores, SystemClock, digest::Digest,
+    exchange::Exchange, http::Http, tokens,
 };
 
 /// Social login for an application: begins logins, ends them, keeps the tokens. A clone is the same client.
@@ -124,6 +124,18 @@ impl OAuthClient {
     pub async fn purge(&self, limit: u32) -> Result<u64, Error> {
         let flows = self.0.stores.flows.purge_flows(limit).await?;
         Ok(flows + self.0.stores.codes.purge_codes(limit).await?)
+    }
+
+    /// Fails if a store cannot be used now: for a readiness check. Providers are not asked.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn health(&self) -> Result<(), Error> {
+        // Names nothing: any answer is a good one.
+        let nothing = Digest::of("health", &[]);
+        self.0.stores.flows.load(&nothing).await?;
+        self.0.stores.vault.load_tokens(&nothing).await?;
+        Ok(())
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -96,12 +96,16 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
             down.push(name);
         }
     }
-    if app.stores.carts.ping().await.is_err() {
-        down.push("carts");
-    }
-    if app.stores.dtx.transactions().await.is_err() {
-        down.push("coordinator");
-    }
+    let (carts, dtx, logins) = tokio::join!(app.stores.carts.health(), app.stores.dtx.health(), app.oauth.health());
+    let (tokens, outbox) = tokio::join!(app.stores.tokens.health(), app.stores.outbox.health());
+    let asked = [
+        ("carts", carts.is_ok()),
+        ("coordinator", dtx.is_ok()),
+        ("logins", logins.is_ok()),
+        ("tokens", tokens.is_ok()),
+        ("outbox", outbox.is_ok()),
+    ];
+    down.extend(asked.iter().filter(|(_, well)| !well).map(|(name, _)| *name));
     match down.is_empty() {
         true => "ok".into_response(),
         false => Problem::busy(format!("down: {}", down.join(", "))).into_response(),

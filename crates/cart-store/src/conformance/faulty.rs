@@ -139,7 +139,7 @@ impl Store for Faulty {
         self.inner.purge(limit).await
     }
 
-    async fn ping(&self) -> Result<(), Error> {
-        self.inner.ping().await
+    async fn health(&self) -> Result<(), Error> {
+        self.inner.health().await
     }
 }

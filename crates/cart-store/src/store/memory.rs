@@ -200,7 +200,7 @@ impl Store for MemoryStore {
         Ok(dropped)
     }
 
-    async fn ping(&self) -> Result<(), Error> {
+    async fn health(&self) -> Result<(), Error> {
         Ok(())
     }
 }

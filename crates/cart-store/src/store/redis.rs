@@ -222,7 +222,7 @@ impl Store for RedisStore {
         Ok(0)
     }
 
-    async fn ping(&self) -> Result<(), Error> {
+    async fn health(&self) -> Result<(), Error> {
         let _: redis::Value = self.redis.command(&redis::cmd("PING")).await?;
         Ok(())
     }

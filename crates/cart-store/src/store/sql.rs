@@ -222,7 +222,7 @@ impl<D: Db> Store for SqlStore<D> {
         Ok(self.purge_expired(&mut conn, limit).await?)
     }
 
-    async fn ping(&self) -> Result<(), Error> {
+    async fn health(&self) -> Result<(), Error> {
         let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
         self.sql.sql("select {now}").fetch_one::<(i64,)>(&mut conn).await?;
         Ok(())

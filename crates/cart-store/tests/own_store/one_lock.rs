@@ -91,7 +91,7 @@ impl Store for OneLock {
         Ok(0)
     }
 
-    async fn ping(&self) -> Result<(), Error> {
+    async fn health(&self) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -231,6 +231,6 @@ pub async fn deleting_leaves_nothing(fixture: &Fixture) {
     assert_eq!((again.version, again.replayed), (1, false));
 }
 
-pub async fn the_store_answers_a_ping(fixture: &Fixture) {
-    fixture.store().ping().await.unwrap();
+pub async fn the_store_is_healthy(fixture: &Fixture) {
+    fixture.store().health().await.unwrap();
 }
