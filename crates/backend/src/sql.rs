@@ -63,7 +63,8 @@ pub trait Conn<D: Db>: Send {
     /// An executor for one statement. Inside a branch of a global transaction the statement is captured for undo.
     fn executor(&mut self) -> impl Executor<'_, Database = D>;
 
-    /// The connection below, whose statements are not captured.
+    /// The connection below, whose statements are not captured. None of them may end the transaction: what follows would
+    /// run on its own.
     #[doc(hidden)]
     fn uncaptured(&mut self) -> &mut D::Connection;
 

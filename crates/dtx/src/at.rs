@@ -41,6 +41,7 @@ pub struct At<D: AtDb>(Arc<Inner<D>>);
 
 struct Inner<D: AtDb> {
     resource_id: String,
+    home: Option<String>,
     pool: Pool<D>,
     undo_pool: Pool<D>,
     coordinator: Arc<dyn Coordinator>,
@@ -133,7 +134,7 @@ impl<D: AtDb> At<D> {
     ///
     /// # Errors
     /// [`DtxError::Resource`] if the id is taken, if the database is in memory (the second phase has connections of its
-    /// own), if it is the coordinator's own file, or if there is an `undo_log` of another shape.
+    /// own), if it is the coordinator's or another resource's file, or if there is an `undo_log` of another shape.
     pub async fn new(
         resource_id: impl Into<String>,
         pool: Pool<D>,
@@ -142,11 +143,13 @@ impl<D: AtDb> At<D> {
     ) -> Result<Self, DtxError> {
         let resource_id = resource_id.into();
         let problem = |problem: &str| DtxError::Resource { resource: resource_id.clone(), problem: problem.to_owned() };
+        let mut home = None;
         if D::DIALECT == onceward_backend::Dialect::Sqlite {
-            let Some(file) = place::file::<D>(&mut pool.acquire().await?).await? else {
+            home = place::file::<D>(&mut pool.acquire().await?).await?;
+            if home.is_none() {
                 return Err(problem("a database in memory has one connection; use a file"));
-            };
-            if dtx.coordinator().home() == Some(file) {
+            }
+            if dtx.coordinator().home() == home {
                 return Err(problem("it is the coordinator's own file, where the two would lock each other out"));
             }
         }
@@ -164,6 +167,7 @@ impl<D: AtDb> At<D> {
         }
         let at = Self(Arc::new(Inner {
             resource_id: resource_id.clone(),
+            home,
             pool,
             undo_pool,
             coordinator: Arc::clone(dtx.coordinator()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::At;
 use super::capture::AtDb;
-use super::image::{Images, decode};
+use super::image::{Images, Kind, decode};
 use super::key::text;
 use super::log::{Entry, hold_of};
 use super::undo::{Verdict, judge, named, nets};
@@ -25,6 +25,10 @@ enum Taken {
 impl<D: AtDb> Resource for At<D> {
     fn id(&self) -> &str {
         self.resource_id()
+    }
+
+    fn home(&self) -> Option<String> {
+        self.0.home.clone()
     }
 
     async fn commit(&self, xid: &str, branch_id: i64) -> Result<(), DtxError> {
@@ -167,6 +171,9 @@ impl<D: AtDb> At<D> {
             let table = self.plans().table::<D>(tx, &step.table).await?;
             if table.columns != step.columns || table.key != step.key {
                 return Ok(Some(format!("table {} has other columns than when it was changed", step.table)));
+            }
+            if step.kind == Kind::Insert && table.incoming.iter().any(|incoming| incoming.on_delete) {
+                return Ok(Some(format!("table {} has got a foreign key since that cascades", step.table)));
             }
         }
         Ok(None)

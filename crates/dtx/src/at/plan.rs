@@ -49,6 +49,10 @@ pub(crate) struct Write {
 
 /// Plans one statement.
 pub(crate) fn plan(text: &str) -> Result<Plan, DtxError> {
+    if text.contains('\0') {
+        // The parser and the database would not agree on where the text ends.
+        return Err(refused("a NUL character", "bind the text as an argument"));
+    }
     let scan = Scan::new(text)?;
     let word = scan.first_word();
     gate(&word)?;

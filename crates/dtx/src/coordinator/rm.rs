@@ -15,6 +15,11 @@ pub trait Resource: Debug + Send + Sync + 'static {
     /// The id that branches carry; the same after every restart.
     fn id(&self) -> &str;
 
+    /// The file that it keeps its rows in, so that no two resources share one: they would not see each other's locks.
+    fn home(&self) -> Option<String> {
+        None
+    }
+
     /// Makes a branch final. Asked again until it answers `Ok`; a branch that is final already is `Ok`.
     async fn commit(&self, xid: &str, branch_id: i64) -> Result<(), DtxError>;
 
@@ -89,12 +94,18 @@ impl Rm {
     /// Adds a resource.
     ///
     /// # Errors
-    /// [`DtxError::Resource`] if its id is taken.
+    /// [`DtxError::Resource`] if its id or its file is taken.
     pub fn add(&self, resource: Arc<dyn Resource>) -> Result<(), DtxError> {
         let mut resources = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let id = resource.id().to_owned();
         if resources.contains_key(&id) {
             let problem = "another resource of this process has that id".to_owned();
+            return Err(DtxError::Resource { resource: id, problem });
+        }
+        if let Some(home) = resource.home()
+            && let Some((other, _)) = resources.iter().find(|(_, held)| held.home().as_deref() == Some(&*home))
+        {
+            let problem = format!("its file is that of resource {other}: use that one");
             return Err(DtxError::Resource { resource: id, problem });
         }
         resources.insert(id, resource);

@@ -36,6 +36,8 @@ async fn tables_that_cannot_be_undone_for_certain() {
         ("insert into bare values (1)", "no primary key"),
         ("insert into triggered values (1, 1)", "trigger loud"),
         ("delete from parent", "foreign key from child cascades"),
+        ("insert into parent values (1, 'x')", "foreign key from child cascades"),
+        ("select 1 --\0delete from account", "NUL"),
         ("update parent set code = 'x'", "foreign key from other cascades"),
         ("update seen set balance = 1", "no ordinary table"),
         ("insert into found values ('x')", "no ordinary table"),
@@ -89,9 +91,8 @@ async fn their_harmless_neighbours_are_covered() {
         .run(Options::new("neighbours"), async |_| {
             world.at[0]
                 .branch(async |mut tx| {
-                    tx.execute("insert into parent values (1, 'a')").await?;
-                    tx.execute("insert into child values (1, 1)").await?;
-                    tx.execute("delete from child").await?;
+                    tx.execute("insert into child values (1, null), (2, null)").await?;
+                    tx.execute("delete from child where id = 1").await?;
                     tx.execute("insert into nullable values ('k', 1)").await?;
                     tx.execute("insert into generated (id, a) values (1, 2)").await?;
                     tx.execute("update generated set a = 3").await?;
@@ -154,6 +155,32 @@ async fn a_temporary_table_does_not_shadow_the_planned_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_trigger_of_one_connection_does_not_slip_past_a_shared_plan() {
+    let world = World::new().await;
+    let update = async || {
+        let run = world.dtx.run(Options::new("trigger"), async |_| {
+            world.at[0]
+                .branch(async |mut tx| {
+                    tx.execute("update account set balance = 3 where id = 1").await?;
+                    Ok::<_, DtxError>(())
+                })
+                .await
+        });
+        run.await
+    };
+    update().await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..world.at[0].pool().options().get_max_connections() {
+        let mut conn = world.at[0].pool().acquire().await.unwrap();
+        let trigger = "create temp trigger loud after update on main.account begin select 1; end";
+        sqlx::query(trigger).execute(&mut *conn).await.unwrap();
+        held.push(conn);
+    }
+    drop(held);
+    assert!(matches!(update().await, Err(DtxError::Refused { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn resources_that_cannot_work_are_refused_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tc.db");
@@ -188,7 +215,8 @@ async fn resources_that_cannot_work_are_refused_at_start() {
     At::<Sqlite>::new("foreign", foreign, &dtx, AtOptions::default()).await.unwrap();
     let pool = sqlite::open(folder.path().join("one.db")).await.unwrap();
     At::<Sqlite>::new("one", pool.clone(), &dtx, AtOptions::default()).await.unwrap();
-    assert!(problem("one", pool).await.contains("that id"));
+    assert!(problem("one", pool.clone()).await.contains("that id"));
+    assert!(problem("again", pool).await.contains("file is that of resource one"));
 
     let memory = Dtx::new(Arc::new(Tc::new(Arc::new(MemoryStore::new()), TcOptions::default())), DtxOptions::default());
     let pool = sqlite::open(folder.path().join("two.db")).await.unwrap();

@@ -24,6 +24,13 @@ use cell::{bind, holder, pairs, quoted, read};
 #[expect(private_interfaces, reason = "sealed: nobody outside calls these")]
 impl AtDb for Sqlite {
     async fn schema(conn: &mut SqliteConnection) -> Result<i64, DtxError> {
+        // Plans are shared by all connections, so what only one of them sees cannot be planned for.
+        let temporary = conn.fetch_optional("select name from temp.sqlite_schema").await?;
+        if let Some(row) = temporary {
+            let name: String = row.try_get(0)?;
+            let part = format!("{name}, a temporary table, view or trigger of this connection");
+            return Err(DtxError::refused(part, "drop it, or make it part of the database file"));
+        }
         let row = conn.fetch_one("pragma schema_version").await?;
         Ok(row.try_get(0)?)
     }
