@@ -39,6 +39,12 @@ impl<D: AtDb> AtConnection<D> {
                 return Err(self.give_up(error).await);
             }
         }
+        if matches!(self.role, Role::Branch { hold: Some(_), .. }) && self.at.options().participants.is_empty() {
+            let resource = self.at.resource_id().to_owned();
+            // Nobody would release it at the commit, and its undo record would go all the same.
+            let problem = "a message was held and no participant can release it: see AtOptions::with_participant";
+            return Err(self.give_up(DtxError::Resource { resource, problem: problem.to_owned() }).await);
+        }
         match (&self.role, global) {
             (Role::Local, _) => self.finish_local().await,
             (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => Ok(commit(self.tx).await?),

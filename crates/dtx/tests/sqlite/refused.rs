@@ -222,3 +222,17 @@ async fn resources_that_cannot_work_are_refused_at_start() {
     let pool = sqlite::open(folder.path().join("two.db")).await.unwrap();
     At::<Sqlite>::new("two", pool, &memory, AtOptions::default()).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_nobody_could_release_is_not_held() {
+    let world = World::new().await;
+    let answer = world
+        .dtx
+        .run(Options::new("hold"), async |_| {
+            let mut tx = world.at[1].begin().await?;
+            assert!(onceward_backend::Conn::hold(&mut tx).is_some());
+            tx.commit().await
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::Resource { .. })), "{answer:?}");
+}
