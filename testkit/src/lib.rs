@@ -9,10 +9,13 @@ mod namespace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod proxy;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod rng;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+mod service;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "rabbitmq", feature = "redis"))]
 mod teardown;
 
 pub use child::{Child, Exit, Launch};
@@ -21,3 +24,4 @@ pub use eventually::eventually;
 pub use namespace::{born, namespace};
 pub use proxy::{Mode, Proxy};
 pub use rng::Rng;
+pub use service::Service;

@@ -33,7 +33,10 @@ pub fn born(name: &str) -> Option<SystemTime> {
 }
 
 /// Whether `name` was made by [`namespace`] so long ago that no test run can be using it.
-#[cfg_attr(not(any(feature = "mysql", feature = "postgres", feature = "redis")), allow(dead_code))]
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres", feature = "rabbitmq", feature = "redis")),
+    allow(dead_code)
+)]
 pub(crate) fn is_leftover(name: &str, now: SystemTime) -> bool {
     born(name).and_then(|at| now.duration_since(at).ok()).is_some_and(|age| age > LEFTOVER_AGE)
 }

@@ -22,6 +22,9 @@ pub enum Mode {
     /// Connections are accepted and stay open, nothing is forwarded in either direction: the service or the network
     /// is frozen. What was written meanwhile is forwarded when another mode is set.
     Stall,
+    /// Connections are accepted and stay open, and what is sent in either direction vanishes: the other side has gone
+    /// without a word. A connection that has lost something stays silent in every later mode, until it is closed or cut.
+    BlackHole,
     /// Each byte arrives this much later, in both directions: a round trip takes twice as long more.
     Delay(Duration),
     /// Forwards requests, and cuts a connection instead of forwarding the reply to a request that was sent in this
@@ -72,7 +75,7 @@ impl Proxy {
             listening: watch::Sender::new(true),
             connections: AtomicU64::new(0),
             open: AtomicU64::new(0),
-            flights: AtomicU64::new(0),
+            round_trips: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
         });
@@ -156,11 +159,11 @@ impl Proxy {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// Flights from client to server: runs of bytes in that direction before the other side answers. For a client
-    /// that waits for its answers these are its round trips.
+    /// Round trips: runs of bytes from client to server before the other side answers. What a client sends ahead in one
+    /// run counts once.
     #[must_use]
-    pub fn flights(&self) -> u64 {
-        self.shared.flights.load(Ordering::SeqCst)
+    pub fn round_trips(&self) -> u64 {
+        self.shared.round_trips.load(Ordering::SeqCst)
     }
 
     /// Bytes that came from clients and from the server.
@@ -169,9 +172,9 @@ impl Proxy {
         (self.shared.sent.load(Ordering::SeqCst), self.shared.received.load(Ordering::SeqCst))
     }
 
-    /// Sets the counters of connections, flights and bytes to zero.
+    /// Sets the counters of connections, round_trips and bytes to zero.
     pub fn reset_counts(&self) {
-        for counter in [&self.shared.connections, &self.shared.flights, &self.shared.sent, &self.shared.received] {
+        for counter in [&self.shared.connections, &self.shared.round_trips, &self.shared.sent, &self.shared.received] {
             counter.store(0, Ordering::SeqCst);
         }
     }
@@ -197,7 +200,7 @@ struct Shared {
     listening: watch::Sender<bool>,
     connections: AtomicU64,
     open: AtomicU64,
-    flights: AtomicU64,
+    round_trips: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
 }
@@ -208,7 +211,7 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// `url` in front of, at and behind its `host:port`.
-fn split(url: &str) -> (&str, &str, &str) {
+pub(crate) fn split(url: &str) -> (&str, &str, &str) {
     let start = url.find("://").expect("a URL with a scheme") + 3;
     let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
     let start = url[start..end].rfind('@').map_or(start, |at| start + at + 1);

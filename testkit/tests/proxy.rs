@@ -83,14 +83,14 @@ async fn passes_and_counts_round_trips() {
     for n in 0..5 {
         assert_eq!(client.ask(&n.to_string()).await.unwrap(), n.to_string());
     }
-    assert_eq!(proxy.flights(), 5);
+    assert_eq!(proxy.round_trips(), 5);
     assert_eq!(proxy.connections(), 1);
     assert_eq!(proxy.bytes(), (10, 10));
     proxy.reset_counts();
     client.0.write_all(b"a\nb\n").await.unwrap();
     client.answer().await.unwrap();
     client.answer().await.unwrap();
-    assert_eq!(proxy.flights(), 1, "two requests in one piece are one flight");
+    assert_eq!(proxy.round_trips(), 1, "two requests in one piece are one round trip");
 }
 
 #[tokio::test]
@@ -146,6 +146,30 @@ async fn stalls_without_losing_bytes() {
     proxy.set(Mode::Pass);
     assert_eq!(timeout(SOON, open.answer()).await.unwrap().unwrap(), "two");
     assert_eq!(timeout(SOON, fresh.answer()).await.unwrap().unwrap(), "three");
+}
+
+#[tokio::test]
+async fn a_black_hole_swallows_and_never_gives_back() {
+    let echo = Echo::start().await;
+    let proxy = Proxy::start(echo.addr).await;
+    let mut open = Client::connect(&proxy).await;
+    open.ask("one").await.unwrap();
+    let mut quiet = Client::connect(&proxy).await;
+    quiet.ask("two").await.unwrap();
+    proxy.set(Mode::BlackHole);
+    open.send("three").await;
+    let mut fresh = Client::connect(&proxy).await;
+    fresh.send("four").await;
+    assert!(timeout(NOT_SOON, open.answer()).await.is_err(), "it stays open and says nothing");
+    eventually(SOON, async || if proxy.bytes().0 == 19 { Ok(()) } else { Err("not read yet") }).await;
+    proxy.set(Mode::Pass);
+    open.send("five").await;
+    assert_eq!(quiet.ask("six").await.unwrap(), "six", "a connection that lost nothing goes on");
+    assert!(timeout(NOT_SOON, open.answer()).await.is_err());
+    assert!(timeout(NOT_SOON, fresh.answer()).await.is_err());
+    assert_eq!(echo.lines(), 3, "what vanished never arrived");
+    proxy.cut();
+    assert!(timeout(SOON, open.answer()).await.unwrap().is_err());
 }
 
 #[tokio::test]

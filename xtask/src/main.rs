@@ -14,6 +14,7 @@ mod check;
 mod code;
 mod down;
 mod env;
+mod halt;
 mod install;
 mod libtest;
 mod manifest;
@@ -33,8 +34,9 @@ mod up;
 type Result<T, E = String> = std::result::Result<T, E>;
 
 const AFTER: &str = "\
-Services: each is taken from its URL variable (REDIS_URL POSTGRES_URL MYSQL_URL AMQP_URL NATS_URL) when that is set;
-else the distribution's server is started on a loopback port of its own, with its data under target/services/.
+Services: each is taken from its URL variable (REDIS_URL POSTGRES_URL MYSQL_URL AMQP_URL NATS_URL) when that is set,
+unless it is what `env` printed for one that runs here; else the distribution's server is started on a loopback port of
+its own, with its data under target/services/.
 
 Environment:
   ONCEWARD_PORT_BASE     first port of the services (default 26300)
@@ -52,6 +54,7 @@ struct Line {
 enum Verb {
     Up(up::Args),
     Down(down::Args),
+    Halt(halt::Args),
     Env(env::Args),
     Test(test::Args),
     Check(check::Args),
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
     let answer = match Line::parse().verb {
         Verb::Up(args) => up::run(&args),
         Verb::Down(args) => down::run(&args),
+        Verb::Halt(args) => halt::run(&args),
         Verb::Env(args) => env::run(&args),
         Verb::Test(args) => return test::run(&args),
         Verb::Check(args) => check::run(&args),

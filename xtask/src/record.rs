@@ -6,6 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+/// How long a server may take to end when it is asked.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// One service as it was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -43,15 +46,17 @@ impl Record {
 
     /// Stops the server, then its helpers, and removes the record.
     pub(crate) fn stop(&self, service: &Service, folder: &Path) -> Result<()> {
-        let patience = Duration::from_secs(30);
-        if let Some(server) = self.server {
-            server.stop(service.signal, patience)?;
-        }
+        self.halt(service.signal)?;
         for helper in &self.helpers {
-            helper.stop("TERM", patience)?;
+            helper.stop("TERM", PATIENCE)?;
         }
         Self::forget(folder);
         Ok(())
+    }
+
+    /// Stops the server only, with this signal.
+    pub(crate) fn halt(&self, signal: &str) -> Result<()> {
+        self.server.map_or(Ok(()), |server| server.stop(signal, PATIENCE))
     }
 
     fn text(&self, boot: &str) -> String {

@@ -1,7 +1,9 @@
 //! The services as data: what `up`, `down`, `env` and `test` know about each.
 
 use crate::process::Launch;
+use crate::record::Record;
 use crate::{Result, paths};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 mod mariadb;
@@ -20,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) feature: &'static str,
     /// Its ports, counted from the port base; the first is the one in the URL.
     pub(crate) offsets: &'static [u16],
+    pub(crate) admin: Option<Admin>,
     /// The Debian package that brings it.
     pub(crate) package: &'static str,
     /// What asks it to end at once without losing anything.
@@ -31,6 +34,16 @@ pub(crate) struct Service {
     pub(crate) prepare: fn(&Place<'_>) -> Result<Vec<Launch>>,
     /// Does the server on this port answer in its own protocol, ready to serve?
     pub(crate) ready: fn(u16) -> bool,
+}
+
+/// A second door of a service, for what its own protocol cannot say.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    /// The environment variable with its URL.
+    pub(crate) variable: &'static str,
+    /// Which of the service's ports.
+    pub(crate) port: usize,
+    pub(crate) url: fn(u16) -> String,
 }
 
 /// Where and how a service is to run.
@@ -71,6 +84,22 @@ impl Service {
     /// The URL that the environment gives, which wins over everything here.
     pub(crate) fn given(&self) -> Option<String> {
         std::env::var(self.variable).ok().filter(|url| !url.trim().is_empty())
+    }
+
+    /// The variables that tell where it is, as it runs on `port`.
+    pub(crate) fn variables(&self, port: u16) -> Vec<(&'static str, String)> {
+        let admin = self.admin.iter().map(|admin| {
+            let port = port - self.offsets[0] + self.offsets[admin.port];
+            (admin.variable, (admin.url)(port))
+        });
+        iter::once((self.variable, (self.url)(port))).chain(admin).collect()
+    }
+
+    /// Is it somebody else's server that the environment gives? What `env` printed for a recorded one is ours.
+    pub(crate) fn foreign(&self) -> Result<bool> {
+        let Some(given) = self.given() else { return Ok(false) };
+        let recorded = Record::load(&self.folder()?);
+        Ok(recorded.is_none_or(|record| (self.url)(record.port) != given))
     }
 }
 
@@ -134,7 +163,10 @@ mod tests {
         for service in ALL {
             let port = DEFAULT_BASE + service.offsets[0];
             assert!(text.contains(&format!("\n  {}:\n", service.name)), "{}", service.name);
-            assert!(text.contains(&format!("\"127.0.0.1:{port}:")), "{}", service.name);
+            for (variable, url) in service.variables(port) {
+                let place = url.rsplit_once("127.0.0.1").unwrap().1.split('/').next().unwrap().to_owned();
+                assert!(text.contains(&format!("\"127.0.0.1{place}:")), "{variable}");
+            }
             let url = (service.url)(port);
             if let Some((login, _)) = url.rsplit_once('@') {
                 let (_, login) = login.rsplit_once('/').unwrap();

@@ -57,10 +57,12 @@ fn tested(crates: &[String], extra: &[String], keep: bool, scale: Option<u32>, r
     let mut started = Started::new(keep);
     up::start(&wanted, false, &mut started.services)?;
 
+    // By it, tests that need a fault halt a service and start it again.
+    let this = std::env::current_exe().map_err(|e| format!("this program: {e}"))?;
     let cargo = || -> Result<Command> {
         let mut command = cargo::command()?;
         command.args(arguments(&members, !crates.is_empty())).args(extra);
-        command.envs(up::urls(&wanted)?).stdin(Stdio::null());
+        command.envs(up::urls(&wanted)?).env("ONCEWARD_XTASK", &this).stdin(Stdio::null());
         if let Some(scale) = scale {
             command.env("ONCEWARD_SCALE", scale.to_string());
         }

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn start(wanted: &[&'static Service], durable: bool, started: &mut Vec<&'static Service>) -> Result<()> {
     let mut ours = Vec::new();
     for service in wanted {
-        if service.given().is_some() {
+        if service.foreign()? {
             println!("{:<10} {} is set: used as it is", service.name, service.variable);
         } else {
             ours.push(*service);
@@ -107,6 +107,8 @@ fn one(service: &Service, base: u16, durable: bool) -> Result<bool> {
         record.stop(service, &folder)?;
     }
     Record::forget(&folder);
+    // What was halted, or died, comes back as it was.
+    let durable = durable || recorded.as_ref().is_some_and(|record| record.durable);
     refuse_taken(service, &ports, recorded.is_some())?;
     // Each log is of one start: what an error message quotes is about that.
     let log = services::log(&folder);
@@ -115,8 +117,11 @@ fn one(service: &Service, base: u16, durable: bool) -> Result<bool> {
     let place = Place { server: &server, folder: &folder, ports: &ports, durable };
     let launches = (service.prepare)(&place)?;
     let mut record = Record { port: ports[0], durable, ..Record::default() };
-    let ready = launch(launches, &mut record, &folder, &log)
-        .and_then(|(process, mut child)| await_ready(service, &folder, process, ports[0], Some(&mut child)));
+    let ready = launch(launches, &mut record, &folder, &log).and_then(|(process, mut child)| {
+        await_ready(service, &folder, process, ports[0], Some(&mut child))?;
+        reap(child);
+        Ok(())
+    });
     if let Err(message) = ready {
         return match record.stop(service, &folder) {
             Ok(()) => Err(message),
@@ -158,9 +163,16 @@ fn launch(launches: Vec<Launch>, record: &mut Record, folder: &Path, log: &Path)
             record.helpers.push(process);
         }
         record.save(folder)?;
-        last = Some((process, child));
+        if let Some((_, helper)) = last.replace((process, child)) {
+            reap(helper);
+        }
     }
     last.ok_or_else(|| "nothing to start".to_owned())
+}
+
+/// A test may kill a server and start it again while this program runs on: no zombie is to hold its pid meanwhile.
+fn reap(mut child: Child) {
+    thread::spawn(move || child.wait());
 }
 
 /// Asks until the server answers; the answer must come from this very process.
@@ -222,14 +234,17 @@ impl Drop for Started {
     }
 }
 
-/// Variable and URL of each service: the one that is given, else ours on the port where it runs or would run.
+/// The variables of each service: as they are given, else those of ours on the port where it runs or would run.
 pub(crate) fn urls(wanted: &[&'static Service]) -> Result<Vec<(&'static str, String)>> {
     let base = services::port_base()?;
     let mut urls = Vec::new();
     for service in wanted {
+        if service.foreign()? {
+            urls.extend(service.given().map(|url| (service.variable, url)));
+            continue;
+        }
         let running = Record::load(&service.folder()?).filter(|record| record.running().is_some());
-        let port = running.map_or(service.ports(base)[0], |record| record.port);
-        urls.push((service.variable, service.given().unwrap_or_else(|| (service.url)(port))));
+        urls.extend(service.variables(running.map_or(service.ports(base)[0], |record| record.port)));
     }
     Ok(urls)
 }

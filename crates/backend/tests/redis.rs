@@ -67,7 +67,7 @@ async fn a_known_script_costs_one_round_trip() {
     redis.run::<i64>(&ONCE, std::slice::from_ref(&key), &[]).await.unwrap();
     proxy.reset_counts();
     redis.run::<i64>(&ONCE, std::slice::from_ref(&key), &[]).await.unwrap();
-    assert_eq!(proxy.flights(), 1);
+    assert_eq!(proxy.round_trips(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

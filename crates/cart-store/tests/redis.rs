@@ -246,7 +246,7 @@ fn a_change_is_one_round_trip() {
         for n in 0..20 {
             store.apply(&owner, &[priced(n)], &Change::default()).await.unwrap();
         }
-        assert_eq!(proxy.flights(), 20);
+        assert_eq!(proxy.round_trips(), 20);
     });
 }
 

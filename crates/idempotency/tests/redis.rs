@@ -168,7 +168,7 @@ async fn every_method_is_one_round_trip() {
     for round in 0..2 {
         let trips = |calls: u64, what: &str| {
             // In the first round the server learns the scripts.
-            assert!(round == 0 || proxy.flights() == calls, "{what}: {} round trips", proxy.flights());
+            assert!(round == 0 || proxy.round_trips() == calls, "{what}: {} round trips", proxy.round_trips());
             proxy.reset_counts();
         };
         proxy.reset_counts();

@@ -50,9 +50,9 @@ fn the_round_trips_of_a_relay_do_not_grow_with_its_batch() {
                 tx.commit().await.unwrap();
                 proxy.reset_counts();
                 assert_eq!(relay.step().await.unwrap().sent, messages);
-                trips.push(proxy.flights());
+                trips.push(proxy.round_trips());
             }
-            println!("{history:?}: flights of a step over 8 lanes with 200, 200, 100, 1000 messages: {trips:?}");
+            println!("{history:?}: round_trips of a step over 8 lanes with 200, 200, 100, 1000 messages: {trips:?}");
             // Per lane: what is due, what is new, settle; around each the pool asks whether its connection lives, when it is
             // taken and, a moment later, when it is given back.
             assert!(trips[2..].iter().all(|trips| *trips <= 8 * 9 + 1), "{trips:?}");

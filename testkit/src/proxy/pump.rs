@@ -76,7 +76,7 @@ async fn forward(shared: &Shared, client: TcpStream) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let link = Link { upward: AtomicBool::new(false), armed: AtomicBool::new(false) };
+    let link = Link::default();
     let up = Pipe { shared, link: &link, upward: true };
     let down = Pipe { shared, link: &link, upward: false };
     // A side that closes its half is passed on as such; a cut ends both at once.
@@ -89,11 +89,14 @@ async fn forward(shared: &Shared, client: TcpStream) {
 }
 
 /// What both directions of a connection know.
+#[derive(Debug, Default)]
 struct Link {
     /// The last bytes went to the server.
     upward: AtomicBool,
     /// A request was sent whose reply is to be dropped.
     armed: AtomicBool,
+    /// Something vanished: from then on everything does, for what follows a gap would be another text.
+    lost: AtomicBool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -133,6 +136,9 @@ impl Pipe<'_> {
             if !self.admit(piece) {
                 return End::Cut;
             }
+            if self.vanishes() {
+                continue;
+            }
             let delay = match *self.shared.mode.borrow() {
                 Mode::Delay(delay) => delay,
                 _ => Duration::ZERO,
@@ -152,7 +158,7 @@ impl Pipe<'_> {
     fn admit_request(&self, piece: &[u8], counted: u64) -> bool {
         self.shared.sent.fetch_add(counted, Ordering::SeqCst);
         if !self.link.upward.swap(true, Ordering::SeqCst) {
-            self.shared.flights.fetch_add(1, Ordering::SeqCst);
+            self.shared.round_trips.fetch_add(1, Ordering::SeqCst);
         }
         let mode = self.shared.mode.borrow().clone();
         match &mode {
@@ -170,6 +176,11 @@ impl Pipe<'_> {
         self.shared.received.fetch_add(counted, Ordering::SeqCst);
         self.link.upward.store(false, Ordering::SeqCst);
         !self.link.armed.load(Ordering::SeqCst)
+    }
+
+    fn vanishes(&self) -> bool {
+        let lost = *self.shared.mode.borrow() == Mode::BlackHole;
+        self.link.lost.fetch_or(lost, Ordering::SeqCst) || lost
     }
 
     /// Takes a mode that acts once; false if another connection was faster or the mode has changed.

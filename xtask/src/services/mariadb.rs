@@ -11,6 +11,7 @@ pub(crate) const SERVICE: Service = Service {
     variable: "MYSQL_URL",
     feature: "test-mysql",
     offsets: &[3],
+    admin: None,
     package: "mariadb-server",
     signal: "TERM",
     url: |port| format!("mysql://root:onceward@127.0.0.1:{port}/onceward"),

@@ -9,6 +9,7 @@ pub(crate) const SERVICE: Service = Service {
     variable: "NATS_URL",
     feature: "test-nats",
     offsets: &[7],
+    admin: None,
     package: "nats-server",
     signal: "TERM",
     url: |port| format!("nats://127.0.0.1:{port}"),

@@ -14,6 +14,7 @@ pub(crate) const SERVICE: Service = Service {
     variable: "POSTGRES_URL",
     feature: "test-postgres",
     offsets: &[2],
+    admin: None,
     package: "postgresql",
     // Ends sessions and shuts down; SIGTERM would wait for the clients.
     signal: "INT",

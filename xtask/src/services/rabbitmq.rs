@@ -1,6 +1,6 @@
 //! RabbitMQ: nothing of it under `/etc` or `/var`, and its port mapper is a recorded process like any other.
 
-use super::{Place, Service};
+use super::{Admin, Place, Service};
 use crate::process::Launch;
 use crate::{Result, paths, probe};
 use std::fs;
@@ -12,7 +12,12 @@ pub(crate) const SERVICE: Service = Service {
     name: "rabbitmq",
     variable: "AMQP_URL",
     feature: "test-rabbitmq",
-    offsets: &[4, 5, 6],
+    offsets: &[4, 5, 6, 8],
+    admin: Some(Admin {
+        variable: "AMQP_ADMIN_URL",
+        port: 3,
+        url: |port| format!("http://onceward:onceward@127.0.0.1:{port}"),
+    }),
     package: "rabbitmq-server",
     signal: "TERM",
     url: |port| format!("amqp://onceward:onceward@127.0.0.1:{port}/%2f"),
@@ -29,7 +34,7 @@ fn locate() -> Option<PathBuf> {
 }
 
 fn prepare(place: &Place<'_>) -> Result<Vec<Launch>> {
-    let &[port, distribution, mapper] = place.ports else { return Err("three ports".to_owned()) };
+    let &[port, distribution, mapper, admin] = place.ports else { return Err("four ports".to_owned()) };
     let write = |name: &str, text: &str| {
         let file = place.folder.join(name);
         fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display())).map(|()| file)
@@ -39,10 +44,11 @@ fn prepare(place: &Place<'_>) -> Result<Vec<Launch>> {
         &format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users = none\n\
              default_user = onceward\ndefault_pass = onceward\nlog.file.level = warning\n\
-             disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 2GB\n"
+             disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 2GB\n\
+             management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {admin}\nmanagement.disable_stats = true\n"
         ),
     )?;
-    let plugins = write("enabled_plugins", "[].\n")?;
+    let plugins = write("enabled_plugins", "[rabbitmq_management].\n")?;
     let environment = write("env.conf", "")?;
     write_cookie(&place.folder.join(".erlang.cookie"))?;
     let epmd = paths::program("epmd").ok_or("epmd is missing")?;

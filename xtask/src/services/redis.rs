@@ -9,6 +9,7 @@ pub(crate) const SERVICE: Service = Service {
     variable: "REDIS_URL",
     feature: "test-redis",
     offsets: &[1],
+    admin: None,
     package: "redis-server",
     signal: "TERM",
     url: |port| format!("redis://127.0.0.1:{port}/"),

@@ -47,7 +47,7 @@ async fn every_method_is_one_round_trip_and_a_purge_none() {
     for round in 0..4 {
         let mut at = 0;
         let count = |_: &str| {
-            fewest[at] = fewest[at].min(proxy.flights());
+            fewest[at] = fewest[at].min(proxy.round_trips());
             at += 1;
         };
         every_method(&store, &round.to_string(), |_| proxy.reset_counts(), count).await;
@@ -57,7 +57,7 @@ async fn every_method_is_one_round_trip_and_a_purge_none() {
     }
     proxy.reset_counts();
     assert_eq!((store.purge_flows(100).await.unwrap(), store.purge_codes(100).await.unwrap()), (0, 0));
-    assert_eq!(proxy.flights(), 0);
+    assert_eq!(proxy.round_trips(), 0);
 }
 
 #[tokio::test]

@@ -44,8 +44,8 @@ impl Fixture {
         let (outbox, inbox) = (Outbox::<Sqlite>::new(pool.clone()), Inbox::<Sqlite>::new(pool.clone()));
         outbox.migrate().await.unwrap();
         inbox.migrate().await.unwrap();
-        let space = Space::fresh();
-        let proxy = Proxy::in_front_of(&testkit::url("AMQP_URL")).await;
+        let space = Space::fresh().await;
+        let proxy = Proxy::in_front_of(space.url()).await;
         let broker: Arc<dyn Broker> = Arc::new(RabbitMqBroker::new(proxy.url(), space.options()).unwrap());
         broker.subscribe(&subscription()).await.unwrap();
         Self { pool, outbox, inbox, proxy, broker, space, _folder: folder }
@@ -195,7 +195,7 @@ fn an_acknowledgement_that_is_lost_after_the_commit_changes_nothing() {
         fixture.relay().drain(WHILE).await.unwrap();
         let proxy = Arc::new(fixture.proxy);
         let calls = Arc::new(AtomicUsize::new(0));
-        let fixture = Fixture { proxy: Proxy::in_front_of(&testkit::url("AMQP_URL")).await, ..fixture };
+        let fixture = Fixture { proxy: Proxy::in_front_of(fixture.space.url()).await, ..fixture };
         let consumer = fixture.consumer(Arc::clone(&fixture.broker), {
             let (proxy, calls) = (Arc::clone(&proxy), Arc::clone(&calls));
             move |tx, message| {

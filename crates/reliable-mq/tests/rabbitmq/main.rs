@@ -7,19 +7,22 @@ mod publish;
 use std::{sync::Arc, time::Duration};
 
 use onceward_reliable_mq::{Broker, RabbitMqBroker, RabbitMqOptions};
+use testkit::rabbitmq::{VirtualHost, virtual_host};
 
-/// The queues that tests use; they are removed when the test is over.
-const QUEUES: [&str; 3] = ["queue", "second", "notify"];
-
-/// Names of one test's own at the server.
+/// A virtual host of one test's own; it goes with everything in it.
 #[derive(Debug)]
 pub struct Space {
+    host: VirtualHost,
     options: RabbitMqOptions,
 }
 
 impl Space {
-    pub fn fresh() -> Self {
-        Self { options: RabbitMqOptions::default().with_prefix(format!("{}.", testkit::namespace())) }
+    pub async fn fresh() -> Self {
+        Self { host: virtual_host().await, options: RabbitMqOptions::default() }
+    }
+
+    pub fn url(&self) -> &str {
+        self.host.url()
     }
 
     pub fn options(&self) -> RabbitMqOptions {
@@ -27,29 +30,12 @@ impl Space {
     }
 
     pub fn broker(&self) -> RabbitMqBroker {
-        RabbitMqBroker::new(&testkit::url("AMQP_URL"), self.options()).unwrap()
-    }
-}
-
-impl Drop for Space {
-    fn drop(&mut self) {
-        let broker = self.broker();
-        // A thread of its own: this may run inside a runtime, which cannot wait for another.
-        let removed = std::thread::spawn(move || {
-            onceward_backend::conformance::block_on(async {
-                for queue in QUEUES {
-                    broker.remove(queue).await.unwrap();
-                }
-            });
-        });
-        if removed.join().is_err() && !std::thread::panicking() {
-            panic!("the queues of a test were not removed");
-        }
+        RabbitMqBroker::new(self.url(), self.options()).unwrap()
     }
 }
 
 async fn make(quorum: bool, visibility: Duration) -> (Arc<dyn Broker>, Space) {
-    let mut space = Space::fresh();
+    let mut space = Space::fresh().await;
     space.options = space.options().with_quorum(quorum).with_visibility(visibility);
     (Arc::new(space.broker()), space)
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use onceward_backend::conformance::block_on;
-use onceward_reliable_mq::{Broker, Envelope, Health, Message, MessageId, Outcome, RabbitMqBroker, Subscription};
+use onceward_reliable_mq::{
+    Broker, Envelope, Health, Message, MessageId, Outcome, RabbitMqBroker, RabbitMqOptions, Subscription,
+};
 use testkit::{Mode, Proxy};
 
 use crate::Space;
@@ -16,7 +18,7 @@ fn envelope(topic: &str, text: &str) -> Envelope {
 #[test]
 fn pipelined_unroutable_messages_are_never_taken_for_accepted() {
     block_on(async {
-        let space = Space::fresh();
+        let space = Space::fresh().await;
         let broker = space.broker();
         broker.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
         let mut rng = testkit::Rng::new(testkit::seed());
@@ -41,7 +43,7 @@ fn pipelined_unroutable_messages_are_never_taken_for_accepted() {
 #[test]
 fn a_batch_of_many_windows_keeps_its_order() {
     block_on(async {
-        let space = Space::fresh();
+        let space = Space::fresh().await;
         let broker = space.broker();
         broker.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
         let batch: Vec<Envelope> = (0..1200).map(|n| envelope("topic", &n.to_string())).collect();
@@ -55,25 +57,25 @@ fn a_batch_of_many_windows_keeps_its_order() {
 #[test]
 fn a_batch_costs_few_round_trips() {
     block_on(async {
-        let space = Space::fresh();
-        let proxy = Proxy::in_front_of(&testkit::url("AMQP_URL")).await;
+        let space = Space::fresh().await;
+        let proxy = Proxy::in_front_of(space.url()).await;
         let broker = RabbitMqBroker::new(proxy.url(), space.options()).unwrap();
         broker.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
         broker.publish(&[envelope("topic", "warm")]).await;
         proxy.reset_counts();
         let batch: Vec<Envelope> = (0..500).map(|n| envelope("topic", &n.to_string())).collect();
         assert!(broker.publish(&batch).await.iter().all(|outcome| *outcome == Outcome::Accepted));
-        let flights = proxy.flights();
-        println!("500 messages: {flights} flights to the broker");
-        assert!(flights <= 50, "{flights} flights: the confirms were awaited one by one");
+        let trips = proxy.round_trips();
+        println!("500 messages: {trips} round trips to the broker");
+        assert!(trips <= 50, "{trips} round trips: the confirms were awaited one by one");
     });
 }
 
 #[test]
 fn what_is_too_large_is_refused_before_it_is_sent() {
     block_on(async {
-        let space = Space::fresh();
-        let broker = RabbitMqBroker::new(&testkit::url("AMQP_URL"), space.options().with_max_payload(10)).unwrap();
+        let space = Space::fresh().await;
+        let broker = RabbitMqBroker::new(space.url(), space.options().with_max_payload(10)).unwrap();
         broker.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
         let batch = [envelope("topic", "small"), envelope("topic", "much-too-large"), envelope("topic", "fits")];
         let outcomes = broker.publish(&batch).await;
@@ -86,8 +88,8 @@ fn what_is_too_large_is_refused_before_it_is_sent() {
 #[test]
 fn a_broker_that_does_not_answer_leaves_every_outcome_unknown_and_comes_back() {
     block_on(async {
-        let space = Space::fresh();
-        let proxy = Proxy::in_front_of(&testkit::url("AMQP_URL")).await;
+        let space = Space::fresh().await;
+        let proxy = Proxy::in_front_of(space.url()).await;
         let short = Duration::from_millis(300);
         let options = space.options().with_timeout(short).with_confirm_timeout(short);
         let broker = RabbitMqBroker::new(proxy.url(), options).unwrap();
@@ -113,11 +115,29 @@ fn a_broker_that_does_not_answer_leaves_every_outcome_unknown_and_comes_back() {
 #[test]
 fn nothing_shows_the_password() {
     let url = "amqp://user:hidden-password@127.0.0.1:1/%2f";
-    let broker = RabbitMqBroker::new(url, Space::fresh().options()).unwrap();
+    let broker = RabbitMqBroker::new(url, RabbitMqOptions::default()).unwrap();
     block_on(async {
         let heard = format!("{broker:?} {:?} {:?}", broker.health().await, broker.publish(&[envelope("t", "a")]).await);
         assert!(!heard.contains("hidden"), "{heard}");
     });
-    let error = RabbitMqBroker::new("amqp://user:hidden-password@[::bad", Space::fresh().options()).unwrap_err();
+    let error = RabbitMqBroker::new("amqp://user:hidden-password@[::bad", RabbitMqOptions::default()).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hidden"));
+}
+
+#[test]
+fn what_is_removed_is_gone_and_another_prefix_keeps_its_own() {
+    block_on(async {
+        let space = Space::fresh().await;
+        let named = |prefix: &str| RabbitMqBroker::new(space.url(), space.options().with_prefix(prefix)).unwrap();
+        let (one, two) = (named("one."), named("two."));
+        for broker in [&one, &two] {
+            broker.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
+            assert_eq!(broker.publish(&[envelope("topic", "a")]).await, [Outcome::Accepted]);
+        }
+        one.remove("queue").await.unwrap();
+        assert!(one.depth("queue").await.is_err(), "no such queue");
+        assert_eq!(two.depth("queue").await.unwrap().ready, 1);
+        one.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
+        assert_eq!(one.depth("queue").await.unwrap().open(), 0, "nothing came back with the name");
+    });
 }

@@ -1,0 +1,34 @@
+//! `halt`: a service is away for a while, as in a fault.
+
+use crate::record::Record;
+use crate::services::{self, Service};
+use crate::{Result, paths};
+
+/// Stop services for a while: data, port and record stay, `up` starts them again as they were
+///
+/// For tests and for trying a fault by hand. Refuses what `up` did not start.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// As in a crash (SIGKILL), without a chance to finish anything
+    #[arg(long)]
+    kill: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let wanted = services::named(&args.names)?;
+    let _alone = paths::lock()?;
+    wanted.into_iter().try_for_each(|service| one(service, args.kill))
+}
+
+fn one(service: &Service, kill: bool) -> Result<()> {
+    let Service { name, variable, .. } = service;
+    if service.foreign()? {
+        return Err(format!("{variable} names a {name} that `cargo xtask up` did not start: it is not ours to halt"));
+    }
+    let record = Record::load(&service.folder()?).ok_or_else(|| format!("{name} is not running here"))?;
+    record.halt(if kill { "KILL" } else { service.signal })?;
+    println!("{name:<10} {}", if kill { "killed" } else { "halted" });
+    Ok(())
+}
