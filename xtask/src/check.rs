@@ -39,7 +39,7 @@ const BANNED: [&str; 2] = ["ring", "openssl-sys"];
 
 /// Crate and features, chosen to catch an item that forgets its feature: nothing, each backend alone, and pairs that
 /// touch. Only the library is built, so that no feature of a test dependency helps out.
-const COMBINATIONS: [(&str, &str); 18] = [
+const COMBINATIONS: [(&str, &str); 19] = [
     ("onceward-backend", ""),
     ("onceward-idempotency", ""),
     ("onceward-cart-store", ""),
@@ -50,6 +50,7 @@ const COMBINATIONS: [(&str, &str); 18] = [
     ("onceward-idempotency", "redis"),
     ("onceward-backend", "sqlite"),
     ("onceward-reliable-mq", "sqlite"),
+    ("onceward-dtx", "postgres"),
     ("onceward-dtx", "sqlite"),
     ("onceward-dtx", "reliable-mq"),
     ("onceward-oauth-client", "sqlite"),

@@ -7,10 +7,10 @@ use std::time::Duration;
 use onceward_backend::{Db, Migrations};
 use sqlx::{Pool, Transaction};
 
+use crate::DtxError;
 use crate::coordinator::Coordinator;
 use crate::participant::BranchParticipant;
 use crate::tm::Dtx;
-use crate::{DtxError, place};
 
 mod branch;
 mod call;
@@ -46,7 +46,7 @@ struct Inner<D: AtDb> {
     undo_pool: Pool<D>,
     coordinator: Arc<dyn Coordinator>,
     options: AtOptions<D>,
-    plans: Arc<Plans>,
+    plans: Arc<Plans<D>>,
     log: Log<D>,
 }
 
@@ -143,15 +143,12 @@ impl<D: AtDb> At<D> {
     ) -> Result<Self, DtxError> {
         let resource_id = resource_id.into();
         let problem = |problem: &str| DtxError::Resource { resource: resource_id.clone(), problem: problem.to_owned() };
-        let mut home = None;
-        if D::DIALECT == onceward_backend::Dialect::Sqlite {
-            home = place::file::<D>(&mut pool.acquire().await?).await?;
-            if home.is_none() {
-                return Err(problem("a database in memory has one connection; use a file"));
-            }
-            if dtx.coordinator().home() == home {
-                return Err(problem("it is the coordinator's own file, where the two would lock each other out"));
-            }
+        let home = D::home(&mut *pool.acquire().await?).await?;
+        if home.is_none() {
+            return Err(problem("a database in memory has one connection; use a file"));
+        }
+        if dtx.coordinator().home() == home {
+            return Err(problem("it is the coordinator's own file, where the two would lock each other out"));
         }
         MIGRATIONS.run(&pool).await?;
         let undo_pool = D::undo_pool(&pool);
@@ -203,7 +200,7 @@ impl<D: AtDb> At<D> {
         &self.0.options
     }
 
-    pub(crate) fn plans(&self) -> &Arc<Plans> {
+    pub(crate) fn plans(&self) -> &Arc<Plans<D>> {
         &self.0.plans
     }
 }

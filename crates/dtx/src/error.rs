@@ -74,6 +74,13 @@ pub enum DtxError {
         /// The transaction.
         xid: String,
     },
+    /// Rows of a table, or the table itself, changed under a statement while it was captured. The branch was rolled back or
+    /// can only roll back.
+    #[error("rows of {table} moved while they were captured; run the whole again")]
+    Moved {
+        /// The table.
+        table: String,
+    },
     /// A branch changed more than its options allow; it was rolled back.
     #[error("the branch changes more than {limit} {what}")]
     TooLarge {
@@ -105,7 +112,7 @@ impl DtxError {
     /// True if nothing remains of what was tried and the whole transaction may be run again, under a new xid.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::LockConflict { .. } => true,
+            Self::LockConflict { .. } | Self::Moved { .. } => true,
             Self::Backend(error) => error.is_retryable(),
             _ => false,
         }
@@ -119,6 +126,15 @@ impl DtxError {
     #[cfg(feature = "sql")]
     pub(crate) fn refused(part: impl Into<String>, instead: impl Into<String>) -> Self {
         Self::Refused { part: part.into(), instead: instead.into() }
+    }
+
+    /// The error of this crate that a driver's error carries.
+    #[cfg(feature = "sql")]
+    pub(crate) fn within(error: &sqlx::Error) -> Option<&Self> {
+        match error {
+            sqlx::Error::AnyDriverError(inner) => inner.downcast_ref(),
+            _ => None,
+        }
     }
 
     /// True if a constraint or the shape of the data said no: repeating cannot help. A full disk is not that.

@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 #[cfg(feature = "sql")]
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports, reason = "used by the capture of a database"))]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, unused_imports, reason = "used by the capture of a database")
+)]
 pub mod at;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use onceward_backend::internal::{begin, random_unit};
 use onceward_backend::{Conn, Hold};
 use sqlx::Executor;
 use tokio::time::Instant;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::At;
 use super::capture::AtDb;
@@ -204,9 +205,17 @@ impl<D: AtDb> At<D> {
         let schema = D::schema(&mut tx).await?;
         self.plans().schema(schema);
         let role = match global {
-            Some(global) => Role::Branch { xid: global.xid().to_owned(), hold: None },
+            Some(global) => Role::Branch { xid: global.xid().to_owned(), branch_id: branch_id(), hold: None },
             None => Role::Local,
         };
-        Ok(AtConnection { tx, at: self.clone(), role, steps: Vec::new(), bytes: 0, state: State::default() })
+        let (at, steps, state) = (self.clone(), Vec::new(), State::default());
+        Ok(AtConnection { tx, at, role, steps, bytes: 0, written: None, state })
     }
+}
+
+/// A positive id by time and chance; together with the xid it is unique.
+fn branch_id() -> i64 {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
+    let chance = i64::from(Uuid::new_v4().as_fields().0 & 0x3f_ffff);
+    (i64::try_from(millis & 0x1ff_ffff_ffff).unwrap_or_default() << 22) | chance
 }

@@ -1,37 +1,56 @@
 //! What each database does in its own way: reading the catalogue, taking images, and applying them backwards.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use onceward_backend::Db;
-use sqlx::{Either, Pool, SqlStr};
+use onceward_backend::{BackendError, Db};
+use sqlx::{Either, Pool};
 
 use super::call::Call;
-use super::catalog::Table;
+use super::catalog::{Collation, Table};
 use super::image::{Cell, Change, Row, Step};
 use super::key::Part;
 use super::plan::Write;
 use crate::DtxError;
 
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub(crate) mod sealed {
+    #[cfg(feature = "postgres")]
+    impl Sealed for sqlx::Postgres {}
     #[cfg(feature = "sqlite")]
     impl Sealed for sqlx::Sqlite {}
 
     pub trait Sealed {}
 }
 
-/// A database whose statements can be captured: `sqlx::Sqlite`. Sealed.
+/// A database whose statements can be captured: `sqlx::Postgres` or `sqlx::Sqlite`. Sealed.
 #[diagnostic::on_unimplemented(
     message = "statements on `{Self}` cannot be captured for undo",
-    note = "branches run on `sqlx::Sqlite`, with the feature `sqlite`"
+    note = "branches run on `sqlx::Postgres` or `sqlx::Sqlite`, behind the feature `postgres` or `sqlite`"
 )]
 #[async_trait]
 #[expect(private_interfaces, reason = "sealed: nobody outside calls or implements these")]
 pub trait AtDb: Db + sealed::Sealed {
-    /// A number that differs after every change of the schema.
+    /// The texts of a captured write.
+    #[doc(hidden)]
+    type Prepared: Debug + Send + Sync + 'static;
+
+    /// What no two resources may share, because they would not see each other's locks; none if it cannot be a resource.
+    #[doc(hidden)]
+    async fn home(conn: &mut Self::Connection) -> Result<Option<String>, BackendError>;
+
+    /// A number that differs after a change of the schema: plans are kept for as long as it stays.
     #[doc(hidden)]
     async fn schema(conn: &mut Self::Connection) -> Result<i64, DtxError>;
+
+    /// Refuses calls of functions that may change something by themselves.
+    #[doc(hidden)]
+    async fn check_calls(conn: &mut Self::Connection, calls: &[String]) -> Result<(), DtxError>;
 
     /// Reads a table from the catalogue.
     ///
@@ -42,42 +61,76 @@ pub trait AtDb: Db + sealed::Sealed {
 
     /// The texts that capture a write to a table.
     #[doc(hidden)]
-    fn prepare(table: &Table, write: &Write) -> Prepared;
+    fn prepare(table: &Table, write: &Write) -> Self::Prepared;
 
-    /// Runs a write with its images. Errors of the driver stay what they are.
+    /// Runs a write with its images. Where the database can, the statement writes `undo` itself. Errors of the driver stay
+    /// what they are.
     #[doc(hidden)]
     async fn capture(
         conn: &mut Self::Connection,
-        table: &Table,
-        write: &Write,
-        prepared: &Prepared,
+        covered: &Covered<Self>,
         call: Call<Self>,
         room: Room,
+        undo: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error>;
 
-    /// A key value for a lock text.
+    /// Has the database check now what it would check at the commit.
     #[doc(hidden)]
-    fn part(cell: &Cell) -> Part;
+    async fn check_deferred(conn: &mut Self::Connection) -> Result<(), DtxError>;
 
-    /// A text value folded as a unique key compares it.
+    /// A key value of the column at `at`, for a lock text.
     #[doc(hidden)]
-    fn fold(cell: &Cell, collation: super::catalog::Collation) -> Part;
+    fn part(table: &Table, at: usize, cell: &Cell) -> Part;
+
+    /// The same, folded as a unique key compares it.
+    #[doc(hidden)]
+    fn fold(table: &Table, at: usize, cell: &Cell, collation: Collation) -> Part;
 
     /// Readies a transaction for undo.
     #[doc(hidden)]
     async fn ready_for_undo(conn: &mut Self::Connection) -> Result<(), DtxError>;
 
-    /// The row of a key as it is now.
+    /// True if images of that step are still images of rows of the table.
     #[doc(hidden)]
-    async fn current(conn: &mut Self::Connection, step: &Step, key: &[Cell]) -> Result<Option<Row>, DtxError>;
+    fn fits(table: &Table, step: &Step) -> bool;
 
-    /// Takes one change back. False if its row was not there.
+    /// The row of a key as it is now, locked where the database locks rows.
     #[doc(hidden)]
-    async fn take_back(conn: &mut Self::Connection, step: &Step, change: &Change) -> Result<bool, DtxError>;
+    async fn current(
+        conn: &mut Self::Connection,
+        table: &Table,
+        step: &Step,
+        key: &[Cell],
+    ) -> Result<Option<Row>, DtxError>;
+
+    /// Takes changes of one step back, from the last to the first. False if a row was not there.
+    #[doc(hidden)]
+    async fn take_back(
+        conn: &mut Self::Connection,
+        table: &Table,
+        step: &Step,
+        changes: &[&Change],
+    ) -> Result<bool, DtxError>;
 
     /// The small pool that phase two uses, so that it never waits for the user's.
     #[doc(hidden)]
     fn undo_pool(users: &Pool<Self>) -> Pool<Self>;
+}
+
+/// A statement whose changes are captured.
+#[derive(Debug)]
+pub(crate) struct Covered<D: AtDb> {
+    pub(crate) table: Arc<Table>,
+    pub(crate) write: Write,
+    pub(crate) prepared: D::Prepared,
+}
+
+/// The undo record that a branch is to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewUndo<'a> {
+    pub(crate) xid: &'a str,
+    pub(crate) branch_id: i64,
+    pub(crate) context: &'a str,
 }
 
 /// How many more rows a branch may change.
@@ -94,19 +147,12 @@ impl Room {
     }
 }
 
-/// The texts of a captured write.
-#[derive(Clone, Debug)]
-pub(crate) struct Prepared {
-    /// Reads the rows before they change; none for INSERT.
-    pub(crate) before: Option<SqlStr>,
-    /// The user's statement, which also answers the keys it changed.
-    pub(crate) main: SqlStr,
-}
-
 /// What a captured write came to.
 #[derive(Debug)]
 pub(crate) struct Captured<D: Db> {
     /// What the user is answered.
     pub(crate) answer: Vec<Either<D::QueryResult, D::Row>>,
     pub(crate) step: Step,
+    /// True if the statement has written the undo record.
+    pub(crate) written: bool,
 }

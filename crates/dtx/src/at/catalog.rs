@@ -7,9 +7,11 @@ use crate::DtxError;
 /// A table whose changes can be captured, as far as the table itself is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// As the catalogue spells it.
+    /// As the catalogue spells it; on a server with its schema, and in quotes where that needs them.
     pub(crate) name: String,
-    /// The stored columns in their order, without generated ones.
+    /// By what name its rows are locked.
+    pub(crate) locked_as: String,
+    /// The columns in their order; on SQLite without generated ones.
     pub(crate) columns: Vec<String>,
     /// Positions of the primary key among the columns.
     pub(crate) key: Vec<usize>,
@@ -17,6 +19,23 @@ pub(crate) struct Table {
     pub(crate) uniques: Vec<Unique>,
     /// Foreign keys of other tables that point here.
     pub(crate) incoming: Vec<Incoming>,
+    /// What only a server's catalogue says.
+    pub(crate) server: Server,
+}
+
+/// A table as a server's catalogue knows it beyond its columns and keys; empty for SQLite.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// The number of the relation, which tells it from others of its name.
+    pub(crate) relation: u32,
+    /// The type of each column.
+    pub(crate) types: Vec<u32>,
+    /// The same, of a domain the type below it.
+    pub(crate) bases: Vec<u32>,
+    /// Columns that follow others by themselves.
+    pub(crate) generated: Vec<bool>,
+    /// True if a constraint of it may be checked at the end only.
+    pub(crate) deferrable: bool,
 }
 
 /// A unique key beside the primary key.
@@ -51,7 +70,8 @@ pub(crate) struct Incoming {
 
 impl Table {
     pub(crate) fn position(&self, column: &str) -> Option<usize> {
-        self.columns.iter().position(|own| own.eq_ignore_ascii_case(column))
+        let exact = self.columns.iter().position(|own| own == column);
+        exact.or_else(|| self.columns.iter().position(|own| own.eq_ignore_ascii_case(column)))
     }
 
     /// Refuses a write that would change rows which the images do not show.
@@ -99,13 +119,13 @@ mod tests {
             name: "t".to_owned(),
             columns: ["id", "a", "b"].map(str::to_owned).to_vec(),
             key: vec![0],
-            uniques: Vec::new(),
             incoming: vec![Incoming {
                 child: "c".to_owned(),
                 columns: vec!["a".to_owned()],
                 on_delete: true,
                 on_update: true,
             }],
+            ..Table::default()
         }
     }
 
@@ -114,10 +134,12 @@ mod tests {
             kind,
             table: "t".to_owned(),
             alias: String::new(),
+            row: "t".to_owned(),
+            assignments: String::new(),
             set: set.iter().map(|&column| column.to_owned()).collect(),
             filter: String::new(),
             body: String::new(),
-            returning: false,
+            returning: None,
             arguments: 0,
         }
     }

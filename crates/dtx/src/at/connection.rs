@@ -11,9 +11,10 @@ use sqlx::{Arguments, Either, Error, Execute, Executor, SqlStr, Transaction};
 use uuid::Uuid;
 
 use super::call::Call;
-use super::capture::{AtDb, Room};
+use super::capture::{AtDb, Covered, NewUndo, Room};
 use super::catalog::Table;
 use super::image::Step;
+use super::log;
 use super::plans::Planned;
 use super::{At, AtOptions};
 use crate::DtxError;
@@ -26,6 +27,8 @@ pub struct AtConnection<D: AtDb> {
     pub(super) role: Role,
     pub(super) steps: Vec<Done>,
     pub(super) bytes: usize,
+    /// The context of the undo record, if a statement has written one already.
+    pub(super) written: Option<String>,
     pub(super) state: State,
 }
 
@@ -39,8 +42,8 @@ pub(super) struct Done {
 /// Whose transaction it is.
 #[derive(Debug)]
 pub(super) enum Role {
-    /// A branch of this global transaction, and the name under which it holds messages.
-    Branch { xid: String, hold: Option<String> },
+    /// A branch of this global transaction, its id, and the name under which it holds messages.
+    Branch { xid: String, branch_id: i64, hold: Option<String> },
     /// A transaction of its own that only respects the locks of others.
     Local,
 }
@@ -81,38 +84,61 @@ type Answer<D> = Either<<D as sqlx::Database>::QueryResult, <D as sqlx::Database
 
 impl<D: AtDb> AtConnection<D> {
     /// Runs a write with its images. From its first to its last trip the transaction counts as in flight.
-    async fn captured(&mut self, planned: &Planned, call: Call<D>) -> Result<Vec<Answer<D>>, Error> {
-        let Planned::Write { table, write, prepared } = planned else {
-            return Err(DtxError::RollbackOnly("a read was captured").into());
-        };
+    async fn captured(&mut self, covered: &Covered<D>, call: Call<D>) -> Result<Vec<Answer<D>>, Error> {
         let given = call.args.as_ref().map_or(0, Arguments::len);
-        if given < write.arguments {
+        if given != covered.write.arguments {
             // Drivers bind NULL for what is missing, or only notice after the image was taken.
-            let part = format!("{given} arguments for {} placeholders", write.arguments);
-            return Err(DtxError::refused(part, "bind them all").into());
+            let part = format!("{given} arguments for {} placeholders", covered.write.arguments);
+            return Err(DtxError::refused(part, "bind as many as there are").into());
         }
         let AtOptions { max_rows, max_bytes, .. } = *self.at.options();
         let rows: usize = self.steps.iter().map(|done| done.step.changes.len()).sum();
         let room = Room { left: max_rows.saturating_sub(rows), limit: max_rows };
+        let context = match &self.role {
+            Role::Branch { hold, .. } if self.written.is_none() && self.steps.is_empty() => {
+                Some(log::context(hold.as_deref()))
+            }
+            _ => None,
+        };
+        let undo = match (&self.role, &context) {
+            (Role::Branch { xid, branch_id, .. }, Some(context)) => {
+                Some(NewUndo { xid, branch_id: *branch_id, context })
+            }
+            _ => None,
+        };
         self.state.in_flight = true;
-        let captured = D::capture(&mut self.tx, table, write, prepared, call, room).await;
+        let captured = D::capture(&mut self.tx, covered, call, room, undo).await;
         self.state.in_flight = false;
-        let captured = captured.inspect_err(|_| self.state.failed = true)?;
+        let captured = captured.map_err(|error| self.stumbled(error))?;
         self.bytes += captured.step.changes.iter().map(super::image::Change::size).sum::<usize>();
         if self.bytes > max_bytes {
             self.state.failed = true;
             return Err(DtxError::TooLarge { what: "bytes", limit: max_bytes }.into());
         }
+        if captured.written {
+            self.written = context;
+        }
         if !captured.step.changes.is_empty() {
-            self.steps.push(Done { step: captured.step, table: Arc::clone(table) });
+            self.steps.push(Done { step: captured.step, table: Arc::clone(&covered.table) });
         }
         Ok(captured.answer)
     }
 
-    async fn planned(&mut self, text: &str) -> Result<Arc<Planned>, DtxError> {
+    /// Notes that a captured statement failed, and that its plan may be what is wrong.
+    fn stumbled(&mut self, error: Error) -> Error {
+        self.state.failed = true;
+        if matches!(DtxError::within(&error), Some(DtxError::Moved { .. })) {
+            self.at.plans().forget();
+        }
+        error
+    }
+
+    async fn planned(&mut self, text: &str) -> Result<Arc<Planned<D>>, DtxError> {
         self.state.check()?;
         let plans = Arc::clone(self.at.plans());
-        plans.get::<D>(&mut self.tx, text).await
+        let planned = plans.get(&mut self.tx, text).await;
+        // On some databases an error ends the transaction, whoever asked.
+        planned.inspect_err(|error| self.state.failed |= matches!(error, DtxError::Backend(_)))
     }
 }
 
@@ -129,12 +155,16 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
         async move {
             let call = call.map_err(Error::Encode)?;
             let planned = self.planned(call.sql.as_str()).await?;
-            if let Planned::Read = *planned {
-                let AtConnection { tx, state, .. } = self;
-                return Ok(D::executor(tx).fetch_many(call).inspect_err(|_| state.failed = true).boxed());
+            match &*planned {
+                Planned::Read => {
+                    let AtConnection { tx, state, .. } = self;
+                    Ok(D::executor(tx).fetch_many(call).inspect_err(|_| state.failed = true).boxed())
+                }
+                Planned::Write(covered) => {
+                    let answer = self.captured(covered, call).await?;
+                    Ok(stream::iter(answer.into_iter().map(Ok)).boxed())
+                }
             }
-            let answer = self.captured(&planned, call).await?;
-            Ok(stream::iter(answer.into_iter().map(Ok)).boxed())
         }
         .try_flatten_stream()
         .boxed()
@@ -149,12 +179,16 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
         async move {
             let call = call.map_err(Error::Encode)?;
             let planned = self.planned(call.sql.as_str()).await?;
-            if let Planned::Read = *planned {
-                let row = D::executor(&mut self.tx).fetch_optional(call).await;
-                return row.inspect_err(|_| self.state.failed = true);
+            match &*planned {
+                Planned::Read => {
+                    let row = D::executor(&mut self.tx).fetch_optional(call).await;
+                    row.inspect_err(|_| self.state.failed = true)
+                }
+                Planned::Write(covered) => {
+                    let answer = self.captured(covered, call).await?;
+                    Ok(answer.into_iter().find_map(Either::right))
+                }
             }
-            let answer = self.captured(&planned, call).await?;
-            Ok(answer.into_iter().find_map(Either::right))
         }
         .boxed()
     }
@@ -187,7 +221,7 @@ impl<D: AtDb> Conn<D> for AtConnection<D> {
 
     fn hold(&mut self) -> Option<Hold> {
         match &mut self.role {
-            Role::Branch { xid, hold } => {
+            Role::Branch { xid, hold, .. } => {
                 let hold_id = hold.get_or_insert_with(|| Uuid::now_v7().simple().to_string()).clone();
                 Some(Hold { xid: xid.clone(), hold_id })
             }

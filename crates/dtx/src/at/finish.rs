@@ -1,13 +1,12 @@
 //! The end of phase one: undo record, registration, local commit, in this order.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use onceward_backend::internal::{commit, mark};
 
 use super::capture::AtDb;
 use super::connection::{AtConnection, Role};
 use super::image::{Images, encode};
 use super::locks::locks;
+use super::log;
 use crate::DtxError;
 use crate::context::Global;
 use crate::coordinator::NewBranch;
@@ -45,6 +44,12 @@ impl<D: AtDb> AtConnection<D> {
             let problem = "a message was held and no participant can release it: see AtOptions::with_participant";
             return Err(self.give_up(DtxError::Resource { resource, problem: problem.to_owned() }).await);
         }
+        if self.steps.iter().any(|done| done.table.server.deferrable)
+            && let Err(error) = D::check_deferred(&mut self.tx).await
+        {
+            // Refused here, before anybody hears of the branch.
+            return Err(self.give_up(error).await);
+        }
         match (&self.role, global) {
             (Role::Local, _) => self.finish_local().await,
             (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => Ok(commit(self.tx).await?),
@@ -63,18 +68,16 @@ impl<D: AtDb> AtConnection<D> {
     }
 
     async fn finish_branch(mut self, global: &Global) -> Result<(), DtxError> {
-        let Role::Branch { xid, hold } = &self.role else { return Err(DtxError::NoTransaction) };
+        let Role::Branch { xid, branch_id, hold } = &self.role else { return Err(DtxError::NoTransaction) };
         let branch = NewBranch {
             xid: xid.clone(),
-            branch_id: branch_id(),
+            branch_id: *branch_id,
             resource_id: self.at.resource_id().to_owned(),
             locks: locks::<D>(self.at.resource_id(), &self.steps),
         };
-        let steps = std::mem::take(&mut self.steps).into_iter().map(|done| done.step).collect();
-        let images = encode(&Images { steps });
-        let name = (branch.xid.as_str(), branch.branch_id);
+        let context = log::context(hold.as_deref());
         let coordinator = std::sync::Arc::clone(&self.at.0.coordinator);
-        if let Err(error) = self.at.0.log.write(&mut self.tx, name, hold.as_deref(), &images).await {
+        if let Err(error) = self.write_undo((&branch.xid, branch.branch_id), &context).await {
             return Err(self.give_up(error).await);
         }
         // From here to the answer of the commit, nobody else may take the branch for done or for gone.
@@ -102,11 +105,21 @@ impl<D: AtDb> AtConnection<D> {
         metrics::counter!("onceward_dtx_branches_total").increment(1);
         Ok(())
     }
-}
 
-/// A positive id by time and chance; together with the xid it is unique.
-fn branch_id() -> i64 {
-    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
-    let chance = i64::from(uuid::Uuid::new_v4().as_fields().0 & 0x3f_ffff);
-    (i64::try_from(millis & 0x1ff_ffff_ffff).unwrap_or_default() << 22) | chance
+    /// Writes the undo record, unless the only statement of the branch has.
+    async fn write_undo(&mut self, name: (&str, i64), context: &str) -> Result<(), DtxError> {
+        let written = self.written.as_deref();
+        if written == Some(context) && self.steps.len() == 1 {
+            return Ok(());
+        }
+        let first = written.is_none();
+        let steps = std::mem::take(&mut self.steps).into_iter().map(|done| done.step).collect();
+        let images = encode(&Images { steps });
+        let log = &self.at.0.log;
+        if first {
+            log.write(&mut self.tx, name, context, &images).await
+        } else {
+            log.rewrite(&mut self.tx, name, context, &images).await
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! everywhere), so nothing is lost by a detour through text.
 
 mod codec;
+pub(crate) mod record;
 
 pub(crate) use codec::{decode, encode};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::capture::AtDb;
+use super::catalog::Table;
 use super::connection::Done;
 use super::image::{Cell, Row};
 use super::key::{Part, hashed, text};
@@ -18,22 +19,27 @@ pub(super) fn locks<D: AtDb>(resource_id: &str, done: &[Done]) -> Vec<LockKey> {
     for Done { step, table } in done {
         for change in &step.changes {
             if let Some(row) = change.any() {
-                add(&step.table, text(&step.key_of(row).iter().map(D::part).collect::<Vec<_>>()));
+                add(&table.locked_as, key_text::<D>(table, &step.key_of(row)));
             }
             for unique in &table.uniques {
                 let value = |row: &Row| -> Option<Vec<Part>> {
                     let cell = |at: usize| row.get(at).filter(|cell: &&Cell| !cell.is_null());
                     // A null is equal to nothing, so such a row has no value of this key.
-                    unique.columns.iter().map(|&(at, how)| cell(at).map(|cell| D::fold(cell, how))).collect()
+                    unique.columns.iter().map(|&(at, how)| cell(at).map(|cell| D::fold(table, at, cell, how))).collect()
                 };
                 let [before, after] = [&change.before, &change.after].map(|image| image.as_ref().and_then(value));
                 if before != after {
                     for parts in [before, after].into_iter().flatten() {
-                        add(&step.table, format!("{}{}", unique.name, hashed(&parts)));
+                        add(&table.locked_as, format!("{}{}", unique.name, hashed(&parts)));
                     }
                 }
             }
         }
     }
     locks.into_iter().collect()
+}
+
+/// The text of a primary key, as its lock and the lists for people have it.
+pub(super) fn key_text<D: AtDb>(table: &Table, key: &[Cell]) -> String {
+    text(&table.key.iter().zip(key).map(|(&at, cell)| D::part(table, at, cell)).collect::<Vec<_>>())
 }

@@ -59,18 +59,30 @@ impl<D: Db> Log<D> {
         &self,
         conn: &mut impl Conn<D>,
         (xid, branch_id): (&str, i64),
-        hold: Option<&str>,
+        context: &str,
         images: &[u8],
     ) -> Result<(), DtxError> {
-        self.insert().bind(xid).bind(branch_id).bind(&context(hold)).bind(images).bind(NORMAL).execute(conn).await?;
+        let insert = self.0.sql(
+            "insert into undo_log (xid, branch_id, context, rollback_info, log_status, log_created, log_modified) \
+             values (?, ?, ?, ?, ?, {now}, {now})",
+        );
+        insert.bind(xid).bind(branch_id).bind(context).bind(images).bind(NORMAL).execute(conn).await?;
         Ok(())
     }
 
-    fn insert(&self) -> onceward_backend::internal::Statement<D> {
-        self.0.sql(
-            "insert into undo_log (xid, branch_id, context, rollback_info, log_status, log_created, log_modified) \
-             values (?, ?, ?, ?, ?, {now}, {now})",
-        )
+    /// Writes the whole undo of a branch over that of its first statement.
+    pub(crate) async fn rewrite(
+        &self,
+        conn: &mut impl Conn<D>,
+        (xid, branch_id): (&str, i64),
+        context: &str,
+        images: &[u8],
+    ) -> Result<(), DtxError> {
+        let update = self.0.sql("update undo_log set context = ?, rollback_info = ? where xid = ? and branch_id = ?");
+        match update.bind(context).bind(images).bind(xid).bind(branch_id).execute(conn).await? {
+            1 => Ok(()),
+            _ => Err(DtxError::RollbackOnly("its undo record is gone")),
+        }
     }
 
     /// The row of a branch, locked where the database locks rows.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::At;
 use super::capture::AtDb;
-use super::image::{Images, Kind, decode};
-use super::key::text;
+use super::catalog::Table;
+use super::image::{Change, Images, Kind, decode};
+use super::locks::key_text;
 use super::log::{Entry, hold_of};
 use super::undo::{Verdict, judge, named, nets};
 use crate::coordinator::rm::{ParkedInfo, Resource, UndoInfo, Undone};
@@ -56,6 +57,7 @@ impl<D: AtDb> Resource for At<D> {
         let (log, name) = (&self.0.log, (xid, branch_id));
         loop {
             let mut tx = begin(&self.0.undo_pool).await?;
+            D::ready_for_undo(&mut tx).await?;
             let (context, images) = match log.find(&mut tx, name).await? {
                 Some(Entry::Undo { context, images }) => (context, images),
                 Some(Entry::Guard) => return Ok(Undone::Done),
@@ -130,53 +132,59 @@ impl<D: AtDb> At<D> {
     /// Compares every row once, then takes all steps back from the last to the first; or changes nothing.
     async fn take_back(&self, tx: &mut Transaction<'static, D>, images: &[u8]) -> Result<Taken, DtxError> {
         let images = decode(images)?;
-        if let Some(reason) = self.reshaped(tx, &images).await? {
-            return Ok(Taken::Not(reason));
-        }
-        D::ready_for_undo(tx).await?;
+        let tables = match self.tables(tx, &images).await? {
+            Ok(tables) => tables,
+            Err(reason) => return Ok(Taken::Not(reason)),
+        };
         let mut skipped = std::collections::BTreeSet::new();
         for (id, net) in nets(&images) {
-            let Some(step) = images.steps.get(net.step) else { continue };
-            let current = D::current(tx, step, &id.1).await?;
+            let (Some(step), Some(table)) = (images.steps.get(net.step), tables.get(net.step)) else { continue };
+            let current = D::current(tx, table, step, &id.1).await?;
             match judge(&net, current.as_ref()) {
                 Verdict::Ours => {}
                 Verdict::Undone => {
                     skipped.insert(id);
                 }
                 Verdict::Dirty => {
-                    let key = text(&id.1.iter().map(D::part).collect::<Vec<_>>());
-                    return Ok(Taken::Not(named(step, &key)));
+                    return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1))));
                 }
             }
         }
-        for step in images.steps.iter().rev() {
-            for change in step.changes.iter().rev() {
-                let Some(image) = change.any() else { continue };
-                if skipped.contains(&(step.table.clone(), step.key_of(image))) {
-                    continue;
-                }
-                if !D::take_back(tx, step, change).await? {
-                    return Err(DtxError::Corrupt("a row was not where its image says"));
-                }
+        for (step, table) in images.steps.iter().zip(&tables).rev() {
+            let own = |change: &&Change| {
+                let id = change.any().map(|image| (step.table.clone(), step.key_of(image)));
+                id.is_some_and(|id| !skipped.contains(&id))
+            };
+            let changes: Vec<_> = step.changes.iter().filter(own).collect();
+            if !D::take_back(tx, table, step, &changes).await? {
+                return Err(DtxError::Corrupt("a row was not where its image says"));
             }
         }
         Ok(Taken::Back)
     }
 
-    /// Images fit only the table that they were taken of.
-    async fn reshaped(&self, tx: &mut Transaction<'static, D>, images: &Images) -> Result<Option<String>, DtxError> {
-        let schema = D::schema(tx).await?;
-        self.plans().schema(schema);
+    /// The table of each step as the catalogue has it now, or why images no longer fit it.
+    async fn tables(
+        &self,
+        tx: &mut Transaction<'static, D>,
+        images: &Images,
+    ) -> Result<Result<Vec<Table>, String>, DtxError> {
+        let mut tables = Vec::<Table>::with_capacity(images.steps.len());
         for step in &images.steps {
-            let table = self.plans().table::<D>(tx, &step.table).await?;
-            if table.columns != step.columns || table.key != step.key {
-                return Ok(Some(format!("table {} has other columns than when it was changed", step.table)));
+            // Not a planned one: nothing may have changed since that is not known here.
+            let table = match tables.iter().find(|table| table.name == step.table) {
+                Some(table) => table.clone(),
+                None => D::table(tx, &step.table).await?,
+            };
+            if !D::fits(&table, step) {
+                return Ok(Err(format!("table {} has other columns than when it was changed", step.table)));
             }
             if step.kind == Kind::Insert && table.incoming.iter().any(|incoming| incoming.on_delete) {
-                return Ok(Some(format!("table {} has got a foreign key since that cascades", step.table)));
+                return Ok(Err(format!("table {} has got a foreign key since that cascades", step.table)));
             }
+            tables.push(table);
         }
-        Ok(None)
+        Ok(Ok(tables))
     }
 
     /// Puts the branch aside whole. What it held is dropped all the same: the decision is rollback.

@@ -1,59 +1,70 @@
 //! From the text of a statement to what must be captured, or the reason why it is refused. Pure; results are cached by
 //! text.
 
-use std::ops::ControlFlow;
-
+use onceward_backend::Dialect;
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, ObjectName, OnConflictAction, OnInsert, Statement,
-    TableFactor, TableObject, TableWithJoins, Update, visit_expressions, visit_statements,
+    Assignment, AssignmentTarget, Delete, FromTable, Ident, Insert, ObjectName, OnConflictAction, OnInsert, SelectItem,
+    Statement, TableFactor, TableObject, TableWithJoins, Update,
 };
-use sqlparser::dialect::SQLiteDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 
 use super::image::Kind;
 use crate::DtxError;
 
+mod calls;
 mod scan;
 
-use scan::Scan;
+use scan::{Scan, grammar};
+
+/// A statement as far as its text says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) action: Action,
+    /// The functions it calls, as written, without quotes.
+    pub(crate) calls: Vec<String>,
+}
 
 /// What to do with a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Plan {
+pub(crate) enum Action {
     /// It reads: it is run as it is.
     Read,
     /// It changes rows of one table: it is captured.
-    Write(Write),
+    Write(Box<Write>),
 }
 
 /// A statement that changes rows of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Write {
     pub(crate) kind: Kind,
-    /// The table as written, without quotes.
+    /// The table as written; on SQLite without quotes.
     pub(crate) table: String,
     /// ` as x`, ready to follow the table.
     pub(crate) alias: String,
-    /// The columns that UPDATE sets, as written, without quotes.
+    /// The name by which its expressions mean the row that is changed.
+    pub(crate) row: String,
+    /// The columns that UPDATE sets, folded as the database folds names, without quotes.
     pub(crate) set: Vec<String>,
+    /// What UPDATE sets, as written between SET and what follows.
+    pub(crate) assignments: String,
     /// ` where …`, its placeholders numbered as in the whole statement; empty if there is none.
     pub(crate) filter: String,
-    /// The statement without what follows its end.
+    /// The statement without RETURNING and what follows its end.
     pub(crate) body: String,
-    /// True if `body` ends in a RETURNING clause of the user.
-    pub(crate) returning: bool,
+    /// The list of a RETURNING clause.
+    pub(crate) returning: Option<String>,
     /// How many arguments it needs.
     pub(crate) arguments: usize,
 }
 
 /// Plans one statement.
-pub(crate) fn plan(text: &str) -> Result<Plan, DtxError> {
+pub(crate) fn plan(dialect: Dialect, text: &str) -> Result<Plan, DtxError> {
     if text.contains('\0') {
         // The parser and the database would not agree on where the text ends.
         return Err(refused("a NUL character", "bind the text as an argument"));
     }
-    let scan = Scan::new(text)?;
+    let scan = Scan::new(dialect, text)?;
     let word = scan.first_word();
     gate(&word)?;
     // Asked of the text, since the parser takes not every place that the words can stand in.
@@ -62,24 +73,23 @@ pub(crate) fn plan(text: &str) -> Result<Plan, DtxError> {
         return Err(refused("ORDER BY or LIMIT of a change", "choose the rows by a sub-query in WHERE"));
     }
     let unparsed = |_| refused("a form of this statement that is not understood", "write it in a plainer form");
-    let mut statements = Parser::parse_sql(&SQLiteDialect {}, text).map_err(unparsed)?;
+    let mut statements = Parser::parse_sql(grammar(dialect), text).map_err(unparsed)?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
         return Err(refused("several statements in one text", "send them one by one"));
     };
-    if statements_in(&statement) > 1 {
-        return Err(refused("a change inside of WITH", "write the change as a statement of its own"));
+    let calls = calls::of(&statement)?;
+    let (shape, filtered) = match &statement {
+        Statement::Query(_) => return Ok(Plan { action: Action::Read, calls }),
+        Statement::Insert(insert) => (insert_of(dialect, insert)?, false),
+        Statement::Update(update) => (update_of(dialect, update)?, update.selection.is_some()),
+        Statement::Delete(delete) => (delete_of(dialect, delete)?, delete.selection.is_some()),
+        _ => return Err(refused("this kind of statement", "use SELECT, INSERT, UPDATE or DELETE")),
+    };
+    if dialect == Dialect::Sqlite && filtered {
+        calls::repeatable(&statement)?;
     }
-    match &statement {
-        Statement::Query(_) => Ok(Plan::Read),
-        Statement::Insert(insert) => write(&scan, insert_of(insert)?, insert.returning.is_some(), None),
-        Statement::Update(update) => {
-            write(&scan, update_of(update)?, update.returning.is_some(), update.selection.as_ref())
-        }
-        Statement::Delete(delete) => {
-            write(&scan, delete_of(delete)?, delete.returning.is_some(), delete.selection.as_ref())
-        }
-        _ => Err(refused("this kind of statement", "use SELECT, INSERT, UPDATE or DELETE")),
-    }
+    let action = Action::Write(Box::new(write(&scan, shape, filtered)?));
+    Ok(Plan { action, calls })
 }
 
 /// What is decided by the first word, before anything is parsed.
@@ -88,13 +98,18 @@ fn gate(word: &str) -> Result<(), DtxError> {
         "SELECT" | "VALUES" | "WITH" | "INSERT" | "UPDATE" | "DELETE" => return Ok(()),
         "" => ("an empty statement", "send a statement"),
         "REPLACE" => ("REPLACE, which deletes rows without a trace", "use UPDATE, and INSERT if it changed no row"),
-        "BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" => {
+        "MERGE" => ("a change that may update or insert", "use UPDATE, and INSERT if it changed no row"),
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" | "PREPARE" => {
             ("transaction control", "the branch begins and ends its transaction by itself")
         }
-        "CREATE" | "ALTER" | "DROP" | "REINDEX" | "VACUUM" | "ANALYZE" => {
+        "CREATE" | "ALTER" | "DROP" | "REINDEX" | "VACUUM" | "ANALYZE" | "GRANT" | "REVOKE" | "COMMENT" => {
             ("a change of the schema", "change the schema outside of global transactions")
         }
-        "PRAGMA" | "ATTACH" | "DETACH" => ("a setting of the connection", "set it where the pool is made"),
+        "PRAGMA" | "ATTACH" | "DETACH" | "SET" | "RESET" | "SHOW" | "DISCARD" => {
+            ("a setting of the connection", "set it where the pool is made")
+        }
+        "COPY" | "TRUNCATE" => ("a change of many rows without images", "use INSERT or DELETE"),
+        "CALL" | "DO" | "EXECUTE" => ("code whose changes are not seen", "send its statements one by one"),
         _ => ("this kind of statement", "use SELECT, INSERT, UPDATE or DELETE"),
     };
     Err(refused(format!("{word} ({part})").trim_start().to_owned(), instead))
@@ -105,38 +120,26 @@ struct Shape {
     kind: Kind,
     table: String,
     alias: String,
+    row: String,
     set: Vec<String>,
+    /// The items of RETURNING.
+    returning: Option<Vec<SelectItem>>,
 }
 
-fn write(scan: &Scan<'_>, shape: Shape, returning: bool, filter: Option<&Expr>) -> Result<Plan, DtxError> {
-    if let Some(filter) = filter {
-        check_filter(filter)?;
-    }
-    let Shape { kind, table, alias, set } = shape;
-    let filter = if filter.is_some() { scan.filter(returning)? } else { String::new() };
-    let (body, arguments) = (scan.body(), scan.arguments()?);
-    Ok(Plan::Write(Write { kind, table, alias, set, filter, body, returning, arguments }))
+fn write(scan: &Scan<'_>, shape: Shape, filtered: bool) -> Result<Write, DtxError> {
+    let Shape { kind, table, alias, row, set, returning } = shape;
+    let end = scan.end_of_body(returning.is_some())?;
+    let filter = if filtered { scan.filter(end)? } else { String::new() };
+    let assignments = if kind == Kind::Update { scan.assignments(filtered, end)? } else { String::new() };
+    let returning = match returning {
+        Some(_) => Some(scan.returning(&row)?),
+        None => None,
+    };
+    let (body, arguments) = (scan.body(end)?, scan.arguments()?);
+    Ok(Write { kind, table, alias, row, set, assignments, filter, body, returning, arguments })
 }
 
-/// The same condition is evaluated twice, so its answer must not differ.
-fn check_filter(filter: &Expr) -> Result<(), DtxError> {
-    let found = visit_expressions(filter, |part| match part {
-        Expr::Function(function) => {
-            let name = function.name.to_string().to_lowercase();
-            let changing = ["random", "randomblob"].contains(&name.trim_matches('"'));
-            if changing { ControlFlow::Break(name) } else { ControlFlow::Continue(()) }
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    match found {
-        ControlFlow::Break(name) => {
-            Err(refused(format!("{name}() in WHERE"), "read the keys first and name them in the statement"))
-        }
-        ControlFlow::Continue(()) => Ok(()),
-    }
-}
-
-fn insert_of(insert: &Insert) -> Result<Shape, DtxError> {
+fn insert_of(dialect: Dialect, insert: &Insert) -> Result<Shape, DtxError> {
     if insert.replace_into || insert.overwrite {
         return Err(refused("REPLACE", "use UPDATE, and INSERT if it changed no row"));
     }
@@ -163,32 +166,39 @@ fn insert_of(insert: &Insert) -> Result<Shape, DtxError> {
     if !plain {
         return Err(refused("a form of INSERT of another database", "write it in a plainer form"));
     }
-    Ok(Shape { kind: Kind::Insert, table: table_name(name)?, alias: String::new(), set: Vec::new() })
+    Ok(Shape {
+        kind: Kind::Insert,
+        table: table_name(dialect, name)?,
+        alias: String::new(),
+        row: insert.table_alias.as_ref().map_or_else(|| row_name(name), |alias| Ok(alias.alias.to_string()))?,
+        set: Vec::new(),
+        returning: insert.returning.clone(),
+    })
 }
 
-fn update_of(update: &Update) -> Result<Shape, DtxError> {
+fn update_of(dialect: Dialect, update: &Update) -> Result<Shape, DtxError> {
     if let Some(or) = &update.or {
         return Err(refused(format!("UPDATE {or}"), "use UPDATE without it"));
     }
     if update.from.is_some() {
         return Err(refused("UPDATE … FROM", "use a sub-query in SET or WHERE"));
     }
-    let (table, alias) = one_table(&update.table)?;
+    let (table, alias, row) = one_table(dialect, &update.table)?;
     let mut set = Vec::new();
     for Assignment { target, .. } in &update.assignments {
         match target {
-            AssignmentTarget::ColumnName(name) => set.push(last(name)?),
+            AssignmentTarget::ColumnName(name) => set.push(last(dialect, name)?),
             AssignmentTarget::Tuple(names) => {
                 for name in names {
-                    set.push(last(name)?);
+                    set.push(last(dialect, name)?);
                 }
             }
         }
     }
-    Ok(Shape { kind: Kind::Update, table, alias, set })
+    Ok(Shape { kind: Kind::Update, table, alias, row, set, returning: update.returning.clone() })
 }
 
-fn delete_of(delete: &Delete) -> Result<Shape, DtxError> {
+fn delete_of(dialect: Dialect, delete: &Delete) -> Result<Shape, DtxError> {
     if !delete.tables.is_empty() || delete.using.is_some() {
         return Err(refused("DELETE from several tables", "use a sub-query in WHERE"));
     }
@@ -196,44 +206,51 @@ fn delete_of(delete: &Delete) -> Result<Shape, DtxError> {
     let [one] = from.as_slice() else {
         return Err(refused("DELETE from several tables", "use a sub-query in WHERE"));
     };
-    let (table, alias) = one_table(one)?;
-    Ok(Shape { kind: Kind::Delete, table, alias, set: Vec::new() })
+    let (table, alias, row) = one_table(dialect, one)?;
+    Ok(Shape { kind: Kind::Delete, table, alias, row, set: Vec::new(), returning: delete.returning.clone() })
 }
 
-/// The table and ` as alias`.
-fn one_table(table: &TableWithJoins) -> Result<(String, String), DtxError> {
+/// The table, ` as alias`, and the name of its row.
+fn one_table(dialect: Dialect, table: &TableWithJoins) -> Result<(String, String, String), DtxError> {
     match &table.relation {
         TableFactor::Table { name, alias, args: None, with_hints, version: None, partitions, sample: None, .. }
             if table.joins.is_empty() && with_hints.is_empty() && partitions.is_empty() =>
         {
+            let row = alias.as_ref().map_or_else(|| row_name(name), |alias| Ok(alias.name.to_string()))?;
             let alias = alias.as_ref().map(|alias| format!(" as {}", alias.name)).unwrap_or_default();
-            Ok((table_name(name)?, alias))
+            Ok((table_name(dialect, name)?, alias, row))
         }
         _ => Err(refused("a change of something else than one table", "name one table and use sub-queries")),
     }
 }
 
-fn table_name(name: &ObjectName) -> Result<String, DtxError> {
+fn table_name(dialect: Dialect, name: &ObjectName) -> Result<String, DtxError> {
     let parts: Option<Vec<_>> = name.0.iter().map(|part| part.as_ident()).collect();
-    match parts.as_deref() {
-        Some([table]) => Ok(table.value.clone()),
-        Some([schema, table]) if schema.value.eq_ignore_ascii_case("main") => Ok(table.value.clone()),
+    match (dialect, parts.as_deref()) {
+        // The catalogue resolves it as the statement would.
+        (Dialect::Postgres, Some([_] | [_, _])) => Ok(name.to_string()),
+        (_, Some([table])) => Ok(table.value.clone()),
+        (Dialect::Sqlite, Some([schema, table])) if schema.value.eq_ignore_ascii_case("main") => {
+            Ok(table.value.clone())
+        }
         _ => Err(refused(format!("the table {name}"), "use a table of the database that the pool opened")),
     }
 }
 
-fn last(name: &ObjectName) -> Result<String, DtxError> {
-    let ident = name.0.last().and_then(|part| part.as_ident());
-    ident.map(|ident| ident.value.clone()).ok_or_else(|| refused(format!("SET {name}"), "name a column"))
+/// How a statement without an alias names the row of its table.
+fn row_name(name: &ObjectName) -> Result<String, DtxError> {
+    Ok(ident(name)?.to_string())
 }
 
-fn statements_in(statement: &Statement) -> usize {
-    let mut found = 0;
-    let _ = visit_statements(statement, |_| {
-        found += 1;
-        ControlFlow::<()>::Continue(())
-    });
-    found
+fn last(dialect: Dialect, name: &ObjectName) -> Result<String, DtxError> {
+    let ident = ident(name)?;
+    let folds = dialect == Dialect::Postgres && ident.quote_style.is_none();
+    Ok(if folds { ident.value.to_lowercase() } else { ident.value.clone() })
+}
+
+fn ident(name: &ObjectName) -> Result<&Ident, DtxError> {
+    let ident = name.0.last().and_then(|part| part.as_ident());
+    ident.ok_or_else(|| refused(format!("the name {name}"), "write a plain name"))
 }
 
 fn refused(part: impl Into<String>, instead: &str) -> DtxError {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::capture::{AtDb, Prepared};
+use super::capture::{AtDb, Covered};
 use super::catalog::Table;
-use super::plan::{Plan, Write, plan};
+use super::plan::{Action, plan};
 use crate::DtxError;
 
 /// Lists made by `QueryBuilder` give a new text for every length.
@@ -13,26 +13,38 @@ const MOST: usize = 1_000;
 
 /// A statement ready to run.
 #[derive(Debug)]
-pub(crate) enum Planned {
+pub(crate) enum Planned<D: AtDb> {
     /// As it is.
     Read,
     /// Captured.
-    Write { table: Arc<Table>, write: Box<Write>, prepared: Box<Prepared> },
+    Write(Box<Covered<D>>),
 }
 
 /// The plans of one resource.
-#[derive(Debug, Default)]
-pub(crate) struct Plans(Mutex<Cache>);
+#[derive(Debug)]
+pub(crate) struct Plans<D: AtDb>(Mutex<Cache<D>>);
 
-#[derive(Debug, Default)]
-struct Cache {
+#[derive(Debug)]
+struct Cache<D: AtDb> {
     schema: i64,
-    plans: HashMap<String, Arc<Planned>>,
+    plans: HashMap<String, Arc<Planned<D>>>,
     tables: HashMap<String, Arc<Table>>,
 }
 
-impl Plans {
-    fn cache(&self) -> MutexGuard<'_, Cache> {
+impl<D: AtDb> Cache<D> {
+    fn of(schema: i64) -> Self {
+        Self { schema, plans: HashMap::new(), tables: HashMap::new() }
+    }
+}
+
+impl<D: AtDb> Default for Plans<D> {
+    fn default() -> Self {
+        Self(Mutex::new(Cache::of(0)))
+    }
+}
+
+impl<D: AtDb> Plans<D> {
+    fn cache(&self) -> MutexGuard<'_, Cache<D>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -40,22 +52,30 @@ impl Plans {
     pub(crate) fn schema(&self, schema: i64) {
         let mut cache = self.cache();
         if cache.schema != schema {
-            *cache = Cache { schema, ..Cache::default() };
+            *cache = Cache::of(schema);
         }
     }
 
-    pub(crate) async fn get<D: AtDb>(&self, conn: &mut D::Connection, text: &str) -> Result<Arc<Planned>, DtxError> {
+    /// Forgets everything: a statement met a table that is not as it was planned for.
+    pub(crate) fn forget(&self) {
+        let mut cache = self.cache();
+        *cache = Cache::of(cache.schema);
+    }
+
+    pub(crate) async fn get(&self, conn: &mut D::Connection, text: &str) -> Result<Arc<Planned<D>>, DtxError> {
         if let Some(planned) = self.cache().plans.get(text) {
             return Ok(Arc::clone(planned));
         }
         let schema = self.cache().schema;
-        let planned = Arc::new(match plan(text)? {
-            Plan::Read => Planned::Read,
-            Plan::Write(write) => {
-                let table = self.table::<D>(conn, &write.table).await?;
+        let plan = plan(D::DIALECT, text)?;
+        D::check_calls(conn, &plan.calls).await?;
+        let planned = Arc::new(match plan.action {
+            Action::Read => Planned::Read,
+            Action::Write(write) => {
+                let table = self.table(conn, &write.table).await?;
                 table.admit(&write)?;
-                let prepared = Box::new(D::prepare(&table, &write));
-                Planned::Write { table, write: Box::new(write), prepared }
+                let prepared = D::prepare(&table, &write);
+                Planned::Write(Box::new(Covered { table, write: *write, prepared }))
             }
         });
         let mut cache = self.cache();
@@ -68,8 +88,7 @@ impl Plans {
         Ok(planned)
     }
 
-    /// A table as the catalogue has it.
-    pub(crate) async fn table<D: AtDb>(&self, conn: &mut D::Connection, name: &str) -> Result<Arc<Table>, DtxError> {
+    async fn table(&self, conn: &mut D::Connection, name: &str) -> Result<Arc<Table>, DtxError> {
         if let Some(table) = self.cache().tables.get(name) {
             return Ok(Arc::clone(table));
         }

@@ -6,14 +6,24 @@
     reason = "tests say what they expect by unwrapping and drive their own tasks"
 )]
 
+#[path = "../cases/bank.rs"]
 mod bank;
+#[path = "../cases/conflict.rs"]
 mod conflict;
+#[path = "../cases/crash.rs"]
 mod crash;
-mod differential;
-mod executor;
+#[path = "../cases/global.rs"]
 mod global;
+#[path = "../cases/held.rs"]
 mod held;
+#[path = "../cases/order.rs"]
 mod order;
+#[path = "../cases/parked.rs"]
 mod parked;
-mod refused;
+#[path = "../cases/world.rs"]
 mod world;
+
+mod differential;
+mod disk;
+mod executor;
+mod refused;

@@ -4,25 +4,41 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use onceward_backend::BackendError;
 use sqlx::sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow};
-use sqlx::{Either, Executor, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Either, Executor, Row as _, SqlStr, Sqlite, SqliteConnection, SqlitePool};
 
-use super::{AtDb, Captured, Prepared, Room};
-use crate::DtxError;
+use super::{AtDb, Captured, Covered, NewUndo, Room};
 use crate::at::call::{Call, safe};
 use crate::at::catalog::{Collation, Table};
 use crate::at::image::{Cell, Change, Kind, Row, Step};
 use crate::at::key::Part;
 use crate::at::plan::Write;
+use crate::{DtxError, place};
 
 mod cell;
 mod gate;
 
 use cell::{bind, holder, pairs, quoted, read};
 
+/// The texts of a captured write.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Reads the rows before they change; none for INSERT.
+    before: Option<SqlStr>,
+    /// The user's statement, which also answers the keys it changed.
+    main: SqlStr,
+}
+
 #[async_trait]
 #[expect(private_interfaces, reason = "sealed: nobody outside calls these")]
 impl AtDb for Sqlite {
+    type Prepared = Prepared;
+
+    async fn home(conn: &mut SqliteConnection) -> Result<Option<String>, BackendError> {
+        place::file::<Self>(conn).await
+    }
+
     async fn schema(conn: &mut SqliteConnection) -> Result<i64, DtxError> {
         // Plans are shared by all connections, so what only one of them sees cannot be planned for.
         let temporary = conn.fetch_optional("select name from temp.sqlite_schema").await?;
@@ -33,6 +49,11 @@ impl AtDb for Sqlite {
         }
         let row = conn.fetch_one("pragma schema_version").await?;
         Ok(row.try_get(0)?)
+    }
+
+    async fn check_calls(_: &mut SqliteConnection, _: &[String]) -> Result<(), DtxError> {
+        // Functions cannot reach the database here.
+        Ok(())
     }
 
     async fn table(conn: &mut SqliteConnection, name: &str) -> Result<Table, DtxError> {
@@ -46,17 +67,16 @@ impl AtDb for Sqlite {
             safe(format!("select {} from main.{name}{alias}{filter}", pairs(table.columns.iter())))
         });
         let keys = pairs(table.key.iter().map(|&at| &table.columns[at]));
-        let glue = if write.returning { "," } else { "returning" };
-        Prepared { before, main: safe(format!("{}\n{glue} {keys}", write.body)) }
+        let users = write.returning.as_ref().map(|list| format!("{list}, ")).unwrap_or_default();
+        Prepared { before, main: safe(format!("{}\nreturning {users}{keys}", write.body)) }
     }
 
     async fn capture(
         conn: &mut SqliteConnection,
-        table: &Table,
-        write: &Write,
-        prepared: &Prepared,
+        Covered { table, write, prepared }: &Covered<Self>,
         call: Call<Self>,
         room: Room,
+        _: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error> {
         let mut step = Step {
             kind: write.kind,
@@ -82,7 +102,7 @@ impl AtDb for Sqlite {
                 Either::Right(row) => {
                     room.for_one_more(keys.len())?;
                     keys.push(image(&row, row.len() - 2 * table.key.len(), table.key.len())?);
-                    if write.returning {
+                    if write.returning.is_some() {
                         answer.push(Either::Right(row));
                     }
                 }
@@ -101,21 +121,28 @@ impl AtDb for Sqlite {
             }
             let after = match write.kind {
                 Kind::Delete => None,
-                Kind::Insert | Kind::Update => Some(Self::current(conn, &step, &key).await?.ok_or_else(differs)?),
+                Kind::Insert | Kind::Update => {
+                    Some(Self::current(conn, table, &step, &key).await?.ok_or_else(differs)?)
+                }
             };
             step.changes.push(Change { before, after });
         }
         if !before.is_empty() {
             return Err(differs().into());
         }
-        Ok(Captured { answer, step })
+        Ok(Captured { answer, step, written: false })
     }
 
-    fn part(cell: &Cell) -> Part {
+    async fn check_deferred(_: &mut SqliteConnection) -> Result<(), DtxError> {
+        // What is checked late fails the commit, which says so.
+        Ok(())
+    }
+
+    fn part(_: &Table, _: usize, cell: &Cell) -> Part {
         cell::part(cell)
     }
 
-    fn fold(cell: &Cell, collation: Collation) -> Part {
+    fn fold(_: &Table, _: usize, cell: &Cell, collation: Collation) -> Part {
         cell::fold(cell, collation)
     }
 
@@ -125,7 +152,16 @@ impl AtDb for Sqlite {
         Ok(())
     }
 
-    async fn current(conn: &mut SqliteConnection, step: &Step, key: &[Cell]) -> Result<Option<Row>, DtxError> {
+    fn fits(table: &Table, step: &Step) -> bool {
+        table.columns == step.columns && table.key == step.key
+    }
+
+    async fn current(
+        conn: &mut SqliteConnection,
+        _: &Table,
+        step: &Step,
+        key: &[Cell],
+    ) -> Result<Option<Row>, DtxError> {
         let mut args = SqliteArguments::default();
         let by_key = condition(&mut args, step, key)?;
         let table = quoted(&step.table);
@@ -134,43 +170,55 @@ impl AtDb for Sqlite {
         row.map(|row| image(&row, 0, step.columns.len())).transpose()
     }
 
-    async fn take_back(conn: &mut SqliteConnection, step: &Step, change: &Change) -> Result<bool, DtxError> {
-        let mut args = SqliteArguments::default();
-        let table = quoted(&step.table);
-        let text = match (&change.before, &change.after) {
-            (None, None) => return Ok(true),
-            (None, Some(after)) => {
-                let by_key = condition(&mut args, step, &step.key_of(after))?;
-                format!("delete from main.{table} where {by_key}")
+    async fn take_back(
+        conn: &mut SqliteConnection,
+        _: &Table,
+        step: &Step,
+        changes: &[&Change],
+    ) -> Result<bool, DtxError> {
+        for change in changes.iter().rev() {
+            if !take_back(conn, step, change).await? {
+                return Ok(false);
             }
-            (Some(before), None) => {
-                let columns: Vec<_> = step.columns.iter().map(|column| quoted(column)).collect();
-                let values: Vec<_> = before.iter().map(holder).collect();
-                before.iter().try_for_each(|cell| bind(&mut args, cell))?;
-                format!("insert into main.{table} ({}) values ({})", columns.join(", "), values.join(", "))
-            }
-            (Some(before), Some(after)) => {
-                let mut sets = Vec::new();
-                for ((column, old), _) in
-                    step.columns.iter().zip(before).zip(after).filter(|((_, old), new)| old != new)
-                {
-                    sets.push(format!("{} = {}", quoted(column), holder(old)));
-                    bind(&mut args, old)?;
-                }
-                if sets.is_empty() {
-                    return Ok(true);
-                }
-                let by_key = condition(&mut args, step, &step.key_of(after))?;
-                format!("update main.{table} set {} where {by_key}", sets.join(", "))
-            }
-        };
-        let done = conn.execute(Call::own(safe(text), args)).await?;
-        Ok(done.rows_affected() == 1)
+        }
+        Ok(true)
     }
 
     fn undo_pool(users: &SqlitePool) -> SqlitePool {
         SqlitePoolOptions::new().max_connections(2).connect_lazy_with((*users.connect_options()).clone())
     }
+}
+
+async fn take_back(conn: &mut SqliteConnection, step: &Step, change: &Change) -> Result<bool, DtxError> {
+    let mut args = SqliteArguments::default();
+    let table = quoted(&step.table);
+    let text = match (&change.before, &change.after) {
+        (None, None) => return Ok(true),
+        (None, Some(after)) => {
+            let by_key = condition(&mut args, step, &step.key_of(after))?;
+            format!("delete from main.{table} where {by_key}")
+        }
+        (Some(before), None) => {
+            let columns: Vec<_> = step.columns.iter().map(|column| quoted(column)).collect();
+            let values: Vec<_> = before.iter().map(holder).collect();
+            before.iter().try_for_each(|cell| bind(&mut args, cell))?;
+            format!("insert into main.{table} ({}) values ({})", columns.join(", "), values.join(", "))
+        }
+        (Some(before), Some(after)) => {
+            let mut sets = Vec::new();
+            for ((column, old), _) in step.columns.iter().zip(before).zip(after).filter(|((_, old), new)| old != new) {
+                sets.push(format!("{} = {}", quoted(column), holder(old)));
+                bind(&mut args, old)?;
+            }
+            if sets.is_empty() {
+                return Ok(true);
+            }
+            let by_key = condition(&mut args, step, &step.key_of(after))?;
+            format!("update main.{table} set {} where {by_key}", sets.join(", "))
+        }
+    };
+    let done = conn.execute(Call::own(safe(text), args)).await?;
+    Ok(done.rows_affected() == 1)
 }
 
 fn image(row: &SqliteRow, from: usize, columns: usize) -> Result<Row, DtxError> {

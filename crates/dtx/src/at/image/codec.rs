@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Cell, Change, Images, Kind, Row, Step};
+use super::{Cell, Change, Images, Kind, Row, Step, record};
 use crate::DtxError;
 
 const VERSION: u8 = 1;
@@ -13,16 +13,7 @@ pub(crate) fn encode(images: &Images) -> Vec<u8> {
     let mut out = vec![VERSION];
     count(&mut out, images.steps.len());
     for step in &images.steps {
-        out.push(match step.kind {
-            Kind::Insert => 1,
-            Kind::Update => 2,
-            Kind::Delete => 3,
-        });
-        bytes(&mut out, step.table.as_bytes());
-        count(&mut out, step.columns.len());
-        step.columns.iter().for_each(|column| bytes(&mut out, column.as_bytes()));
-        count(&mut out, step.key.len());
-        step.key.iter().for_each(|&at| count(&mut out, at));
+        head(&mut out, step.kind, &step.table, &step.columns, &step.key);
         count(&mut out, step.changes.len());
         for change in &step.changes {
             image(&mut out, change.before.as_ref());
@@ -34,7 +25,21 @@ pub(crate) fn encode(images: &Images) -> Vec<u8> {
     out
 }
 
-/// Reads what [`encode`] wrote. Bytes of any other origin are an error, never a panic and never more memory than they take.
+/// What a step begins with.
+pub(super) fn head(out: &mut Vec<u8>, kind: Kind, table: &str, columns: &[String], key: &[usize]) {
+    out.push(match kind {
+        Kind::Insert => 1,
+        Kind::Update => 2,
+        Kind::Delete => 3,
+    });
+    bytes(out, table.as_bytes());
+    count(out, columns.len());
+    columns.iter().for_each(|column| bytes(out, column.as_bytes()));
+    count(out, key.len());
+    key.iter().for_each(|&at| count(out, at));
+}
+
+/// Reads what [`encode`] or a server wrote. Bytes of any other origin are an error, never a panic and never more memory than they take.
 pub(crate) fn decode(stored: &[u8]) -> Result<Images, DtxError> {
     let body = stored.len().checked_sub(CHECKSUM).ok_or(DtxError::Corrupt("too short"))?;
     let (body, sum) = stored.split_at(body);
@@ -42,10 +47,11 @@ pub(crate) fn decode(stored: &[u8]) -> Result<Images, DtxError> {
         return Err(DtxError::Corrupt("wrong checksum"));
     }
     let mut input = Input(body);
-    if input.byte()? != VERSION {
-        return Err(DtxError::Corrupt("written by a newer version"));
-    }
-    let steps = (0..input.count()?).map(|_| input.step()).collect::<Result<_, _>>()?;
+    let steps = match input.byte()? {
+        VERSION => (0..input.count()?).map(|_| input.step()).collect::<Result<_, _>>()?,
+        record::VERSION => vec![record::step(&mut input)?],
+        _ => return Err(DtxError::Corrupt("written by a newer version")),
+    };
     if !input.0.is_empty() {
         return Err(DtxError::Corrupt("bytes after the end"));
     }
@@ -77,9 +83,31 @@ fn image(out: &mut Vec<u8>, row: Option<&Row>) {
     }
 }
 
-struct Input<'a>(&'a [u8]);
+pub(super) struct Input<'a>(pub(super) &'a [u8]);
 
-impl Input<'_> {
+impl<'a> Input<'a> {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Four bytes, the highest first.
+    pub(super) fn number(&mut self) -> Result<i32, DtxError> {
+        let (number, rest) = self.0.split_first_chunk().ok_or(DtxError::Corrupt("cut off"))?;
+        self.0 = rest;
+        Ok(i32::from_be_bytes(*number))
+    }
+
+    /// Bytes behind their length in four bytes; none for the length -1.
+    pub(super) fn sized(&mut self) -> Result<Option<&'a [u8]>, DtxError> {
+        let length = match self.number()? {
+            -1 => return Ok(None),
+            length => usize::try_from(length).map_err(|_| DtxError::Corrupt("a negative length"))?,
+        };
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(DtxError::Corrupt("cut off"))?;
+        self.0 = rest;
+        Ok(Some(bytes))
+    }
+
     fn byte(&mut self) -> Result<u8, DtxError> {
         let (&first, rest) = self.0.split_first().ok_or(DtxError::Corrupt("cut off"))?;
         self.0 = rest;
@@ -127,7 +155,8 @@ impl Input<'_> {
         }
     }
 
-    fn step(&mut self) -> Result<Step, DtxError> {
+    /// A step without its changes.
+    pub(super) fn head(&mut self) -> Result<Step, DtxError> {
         let kind = match self.byte()? {
             1 => Kind::Insert,
             2 => Kind::Update,
@@ -140,10 +169,15 @@ impl Input<'_> {
         if key.is_empty() || key.iter().any(|&at| at >= columns.len()) {
             return Err(DtxError::Corrupt("a key outside of the columns"));
         }
-        let change =
-            |input: &mut Self| Ok(Change { before: input.image(columns.len())?, after: input.image(columns.len())? });
-        let changes = (0..self.count()?).map(|_| change(self)).collect::<Result<_, DtxError>>()?;
-        Ok(Step { kind, table, columns, key, changes })
+        Ok(Step { kind, table, columns, key, changes: Vec::new() })
+    }
+
+    fn step(&mut self) -> Result<Step, DtxError> {
+        let mut step = self.head()?;
+        let columns = step.columns.len();
+        let change = |input: &mut Self| Ok(Change { before: input.image(columns)?, after: input.image(columns)? });
+        step.changes = (0..self.count()?).map(|_| change(self)).collect::<Result<_, DtxError>>()?;
+        Ok(step)
     }
 }
 

@@ -1,23 +1,33 @@
 //! The tokens of a statement with their places, so that its text is cut and never printed anew.
 
-use sqlparser::dialect::SQLiteDialect;
+use onceward_backend::Dialect;
+use sqlparser::dialect::{self, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, Tokenizer};
 
 use super::refused;
 use crate::DtxError;
 
+/// How a database reads statements.
+pub(super) fn grammar(dialect: Dialect) -> &'static dyn dialect::Dialect {
+    match dialect {
+        Dialect::Postgres => &PostgreSqlDialect {},
+        _ => &SQLiteDialect {},
+    }
+}
+
 /// A tokenised statement.
 pub(super) struct Scan<'a> {
+    dialect: Dialect,
     text: &'a str,
     /// Token, offset of its first byte, depth in parentheses.
     tokens: Vec<(Token, usize, usize)>,
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(text: &'a str) -> Result<Self, DtxError> {
+    pub(super) fn new(dialect: Dialect, text: &'a str) -> Result<Self, DtxError> {
         let unread = |_| refused("a text that is not SQL", "check quotes and comments");
-        let spanned = Tokenizer::new(&SQLiteDialect {}, text).tokenize_with_location().map_err(unread)?;
+        let spanned = Tokenizer::new(grammar(dialect), text).tokenize_with_location().map_err(unread)?;
         let mut cursor = Cursor { rest: text.char_indices(), line: 1, column: 1, offset: 0 };
         let mut depth = 0_usize;
         let mut tokens = Vec::with_capacity(spanned.len());
@@ -31,7 +41,7 @@ impl<'a> Scan<'a> {
                 depth += 1;
             }
         }
-        Ok(Self { text, tokens })
+        Ok(Self { dialect, text, tokens })
     }
 
     /// The first word in capitals; empty if the text has none.
@@ -45,9 +55,9 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The statement without a semicolon and what follows it.
-    pub(super) fn body(&self) -> String {
-        self.text[..self.end()].trim_end().to_owned()
+    /// The statement up to there.
+    pub(super) fn body(&self, end: usize) -> Result<String, DtxError> {
+        Ok(self.text.get(..end).ok_or_else(lost)?.trim_end().to_owned())
     }
 
     fn end(&self) -> usize {
@@ -55,14 +65,19 @@ impl<'a> Scan<'a> {
         semicolon.map_or(self.text.len(), |(_, offset, _)| *offset)
     }
 
-    /// ` where …` of the outermost level, up to RETURNING or the end.
-    pub(super) fn filter(&self, returning: bool) -> Result<String, DtxError> {
-        let lost = || refused("a WHERE that is not found again in the text", "write it in a plainer form");
+    /// Where RETURNING begins, or the statement ends.
+    pub(super) fn end_of_body(&self, returning: bool) -> Result<usize, DtxError> {
+        if returning { self.keyword(Keyword::RETURNING).last().ok_or_else(lost) } else { Ok(self.end()) }
+    }
+
+    /// ` where …` of the outermost level, up to `end`.
+    pub(super) fn filter(&self, end: usize) -> Result<String, DtxError> {
         let start = self.keyword(Keyword::WHERE).next().ok_or_else(lost)?;
-        let end = if returning { self.keyword(Keyword::RETURNING).last().ok_or_else(lost)? } else { self.end() };
         let mut filter = String::from(" ");
         let mut copied = start;
-        for (number, offset, length) in self.placeholders()? {
+        // What counts placeholders by their place must not count anew in a part of the statement.
+        let plain = if self.dialect == Dialect::Sqlite { self.placeholders()? } else { Vec::new() };
+        for (number, offset, length) in plain {
             if offset >= start && offset < end {
                 filter.push_str(self.text.get(copied..offset).ok_or_else(lost)?);
                 filter.push_str(&format!("?{number}"));
@@ -73,6 +88,37 @@ impl<'a> Scan<'a> {
         // A comment to the end of the line would swallow what is put behind.
         filter.push('\n');
         Ok(filter)
+    }
+
+    /// What stands between SET and WHERE, or `end`.
+    pub(super) fn assignments(&self, filtered: bool, end: usize) -> Result<String, DtxError> {
+        let start = self.keyword(Keyword::SET).next().ok_or_else(lost)? + "set".len();
+        let end = if filtered { self.keyword(Keyword::WHERE).next().ok_or_else(lost)? } else { end };
+        Ok(format!("{}\n", self.text.get(start..end).ok_or_else(lost)?))
+    }
+
+    /// The list behind RETURNING. A bare `*` means the row that is changed, also where other rows are at hand.
+    pub(super) fn returning(&self, row: &str) -> Result<String, DtxError> {
+        let mut copied = self.end_of_body(true)? + "returning".len();
+        let end = self.end();
+        let mut list = String::new();
+        let mut before = None;
+        for (token, offset, depth) in &self.tokens {
+            if *offset < copied || *offset >= end || matches!(token, Token::Whitespace(_)) {
+                continue;
+            }
+            let bare = *token == Token::Mul && *depth == 0 && matches!(before, None | Some(Token::Comma));
+            if bare && self.dialect == Dialect::Postgres {
+                list.push_str(self.text.get(copied..*offset).ok_or_else(lost)?);
+                list.push_str(row);
+                list.push_str(".*");
+                copied = offset + 1;
+            }
+            before = Some(token.clone());
+        }
+        list.push_str(self.text.get(copied..end).ok_or_else(lost)?);
+        list.push('\n');
+        Ok(list)
     }
 
     /// Where a keyword stands on the outermost level.
@@ -95,6 +141,8 @@ impl<'a> Scan<'a> {
         let mut numbered = false;
         for (token, offset, _) in &self.tokens {
             match token {
+                // Operators there.
+                Token::Colon | Token::DoubleColon | Token::AtSign if self.dialect == Dialect::Postgres => {}
                 Token::Placeholder(name) if name == "?" => {
                     plain += 1;
                     found.push((plain, *offset, 1));
@@ -116,6 +164,10 @@ impl<'a> Scan<'a> {
         }
         Ok(found)
     }
+}
+
+fn lost() -> DtxError {
+    refused("a part that is not found again in the text", "write the statement in a plainer form")
 }
 
 fn named() -> DtxError {

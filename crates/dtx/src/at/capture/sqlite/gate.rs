@@ -48,7 +48,7 @@ pub(super) async fn table(conn: &mut SqliteConnection, asked: &str) -> Result<Ta
 }
 
 async fn columns(conn: &mut SqliteConnection, name: String) -> Result<Table, DtxError> {
-    let mut table = Table { name, ..Table::default() };
+    let mut table = Table { locked_as: name.clone(), name, ..Table::default() };
     let mut key = Vec::new();
     // hidden: 2 and 3 are generated columns, which follow the others by themselves.
     let found =

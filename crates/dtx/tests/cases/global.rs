@@ -1,4 +1,4 @@
-//! All or nothing over three files.
+//! All or nothing over three databases.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use onceward_dtx::{DtxError, GlobalStatus, Options, Reason, context};
 use crate::world::{World, add};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_files_commit_together() {
+async fn three_databases_commit_together() {
     let world = World::new().await;
     let _worker = world.worker();
     let xid = world
@@ -27,7 +27,7 @@ async fn three_files_commit_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_files_roll_back_together_before_run_answers() {
+async fn three_databases_roll_back_together_before_run_answers() {
     let world = World::new().await;
     let mut xid = String::new();
     let answer = world
@@ -190,7 +190,7 @@ async fn a_branch_can_be_ended_by_hand() {
     let _worker = world.worker();
     let add_by_hand = async |amount: i64, commit: bool| -> Result<(), DtxError> {
         let mut tx = world.at[0].begin().await?;
-        sqlx::query("update account set balance = balance + ? where id = 1").bind(amount).execute(&mut *tx).await?;
+        sqlx::query("update account set balance = balance + $1 where id = 1").bind(amount).execute(&mut *tx).await?;
         if commit { tx.commit().await } else { tx.rollback().await }
     };
     let run = world.dtx.run(Options::new("by hand"), async |_| {

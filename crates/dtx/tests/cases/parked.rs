@@ -3,13 +3,14 @@
 use onceward_dtx::rm::Undone;
 use onceward_dtx::{DtxError, GlobalStatus, Options};
 
+use crate::disk::DAMAGE;
 use crate::world::{World, add};
 
 async fn run_sql(world: &World, at: usize, text: &'static str) {
     sqlx::query(text).execute(world.at[at].pool()).await.unwrap();
 }
 
-/// Changes all three files, lets `meddle` happen to the first, then fails.
+/// Changes all three databases, lets `meddle` happen to the first, then fails.
 async fn rolled_back(world: &World, meddle: &'static str) -> (String, Result<(), DtxError>) {
     let mut xid = String::new();
     let answer = world
@@ -101,7 +102,7 @@ async fn a_row_that_somebody_set_back_already_is_left_alone() {
 async fn an_undo_that_a_constraint_refuses_is_parked_at_once() {
     let world = World::new().await;
     let at = &world.at[0];
-    run_sql(&world, 0, "create table note (id integer primary key, account integer references account (id))").await;
+    run_sql(&world, 0, "create table note (id bigint primary key, account bigint references account (id))").await;
     let answer = world
         .dtx
         .run(Options::new("referenced"), async |_| {
@@ -138,7 +139,7 @@ async fn a_table_that_changed_its_shape_since_is_parked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_undo_is_parked_and_a_foreign_one_is_left_to_its_maker() {
     let world = World::new().await;
-    let (_, answer) = rolled_back(&world, "update undo_log set rollback_info = x'0102030405060708090a'").await;
+    let (_, answer) = rolled_back(&world, DAMAGE).await;
     assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
     let world = World::new().await;
     let (_, answer) = rolled_back(&world, "update undo_log set context = 'serializer=jackson'").await;

@@ -4,30 +4,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use onceward_backend::{Conn, Hold, sqlite};
+use onceward_backend::{Conn, Hold};
 use onceward_dtx::{At, AtOptions, BranchParticipant, DtxError, Options};
 use onceward_reliable_mq::{Message, Outbox};
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::Database;
 
-use crate::world::{Disk, World};
+use crate::disk::{Db, Disk};
+use crate::world::World;
+
+type Connection = <Db as Database>::Connection;
 
 /// Notes what it hears in the table `heard`, in the transaction that tells it.
 #[derive(Debug)]
 struct Listener;
 
-async fn note(conn: &mut SqliteConnection, what: &str, xid: &str, hold_id: &str) -> Result<(), DtxError> {
-    let text = "insert into heard (what, xid, hold_id) values (?, ?, ?)";
+async fn note(conn: &mut Connection, what: &str, xid: &str, hold_id: &str) -> Result<(), DtxError> {
+    let text = "insert into heard (what, xid, hold_id) values ($1, $2, $3)";
     sqlx::query(text).bind(what).bind(xid).bind(hold_id).execute(conn).await?;
     Ok(())
 }
 
 #[async_trait]
-impl BranchParticipant<Sqlite> for Listener {
-    async fn on_commit(&self, conn: &mut SqliteConnection, xid: &str, hold_id: &str) -> Result<(), DtxError> {
+impl BranchParticipant<Db> for Listener {
+    async fn on_commit(&self, conn: &mut Connection, xid: &str, hold_id: &str) -> Result<(), DtxError> {
         note(conn, "commit", xid, hold_id).await
     }
 
-    async fn on_rollback(&self, conn: &mut SqliteConnection, xid: &str, hold_id: &str) -> Result<(), DtxError> {
+    async fn on_rollback(&self, conn: &mut Connection, xid: &str, hold_id: &str) -> Result<(), DtxError> {
         note(conn, "rollback", xid, hold_id).await
     }
 }
@@ -35,7 +38,7 @@ impl BranchParticipant<Sqlite> for Listener {
 async fn world() -> World {
     let world =
         World::open(World::new().await.disk, || AtOptions::default().with_participant(Arc::new(Listener))).await;
-    let table = "create table if not exists heard (id integer primary key, what text, xid text, hold_id text)";
+    let table = "create table if not exists heard (what text, xid text, hold_id text)";
     sqlx::query(table).execute(world.at[0].pool()).await.unwrap();
     world
 }
@@ -92,12 +95,12 @@ async fn a_rollback_is_told_before_run_answers() {
 struct Reluctant(AtomicBool);
 
 #[async_trait]
-impl BranchParticipant<Sqlite> for Reluctant {
-    async fn on_commit(&self, _: &mut SqliteConnection, _: &str, _: &str) -> Result<(), DtxError> {
+impl BranchParticipant<Db> for Reluctant {
+    async fn on_commit(&self, _: &mut Connection, _: &str, _: &str) -> Result<(), DtxError> {
         if self.0.swap(true, Ordering::SeqCst) { Ok(()) } else { Err(DtxError::Participant("not now".into())) }
     }
 
-    async fn on_rollback(&self, _: &mut SqliteConnection, _: &str, _: &str) -> Result<(), DtxError> {
+    async fn on_rollback(&self, _: &mut Connection, _: &str, _: &str) -> Result<(), DtxError> {
         Ok(())
     }
 }
@@ -120,13 +123,13 @@ async fn a_participant_that_fails_is_told_again_and_nobody_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_outbox_publishes_after_a_commit_only() {
-    let disk = Arc::new(Disk::new());
-    let pool = sqlite::open(disk.path().join("shop.db")).await.unwrap();
-    let outbox = Outbox::<Sqlite>::new(pool.clone());
+    let disk = Arc::new(Disk::new().await);
+    let pool = disk.pool("shop").await;
+    let outbox = Outbox::<Db>::new(pool.clone());
     outbox.migrate().await.unwrap();
     let world = World::open(disk, AtOptions::default).await;
     let options = AtOptions::default().with_participant(Arc::new(outbox.clone()));
-    let at = At::<Sqlite>::new("shop", pool, &world.dtx, options).await.unwrap();
+    let at = At::<Db>::new("shop", pool, &world.dtx, options).await.unwrap();
     let enqueue = async |fail: bool| {
         world
             .dtx

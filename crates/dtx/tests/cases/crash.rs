@@ -88,7 +88,7 @@ async fn between_two_branches_of_the_second_phase_the_rest_follows() {
         let branch = open[0].branches.iter().find(|branch| branch.resource_id == "stock").unwrap();
         let stock = world.dtx.resources().get("stock").unwrap();
         // Decided, and one branch done, but the coordinator has not heard of it.
-        let store = onceward_dtx::SqlStore::<sqlx::Sqlite>::open(world.disk.path().join("tc.db")).await.unwrap();
+        let store = world.disk.store().await;
         let decision = if commit {
             onceward_dtx::tc::state::Decision::Commit
         } else {
@@ -132,9 +132,10 @@ async fn a_late_first_phase_meets_the_guard() {
     // The local transaction that was still on its way writes its undo record first, and cannot.
     let late = sqlx::query(
         "insert into undo_log (xid, branch_id, context, rollback_info, log_status, log_created, log_modified) \
-         values (?, 7, 'serializer=onceward', x'', 0, 0, 0)",
+         values ($1, 7, 'serializer=onceward', $2, 0, 0, 0)",
     )
     .bind(&xid)
+    .bind(&[0_u8; 0][..])
     .execute(world.at[0].pool())
     .await;
     assert!(late.unwrap_err().into_database_error().unwrap().is_unique_violation());
@@ -157,7 +158,7 @@ async fn a_resource_that_is_missing_is_pending_until_it_is_back() {
     let xid = undecided(&world).await;
     let disk = std::sync::Arc::clone(&world.disk);
     drop(world);
-    let store = onceward_dtx::SqlStore::<sqlx::Sqlite>::open(disk.path().join("tc.db")).await.unwrap();
+    let store = disk.store().await;
     let alone = onceward_dtx::Dtx::new(
         std::sync::Arc::new(onceward_dtx::Tc::new(std::sync::Arc::new(store), onceward_dtx::TcOptions::default())),
         onceward_dtx::DtxOptions::default(),

@@ -1,41 +1,27 @@
-//! A coordinator and its resources on files that outlive them, as a process that may die.
+//! A coordinator and its resources on databases that outlive them, as a process that may die.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_backend::sqlite;
-use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, SqlStore, Tc, TcOptions};
-use sqlx::{Sqlite, SqlitePool};
-use tempfile::TempDir;
+use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, Tc, TcOptions};
+use sqlx::Pool;
 use tokio_util::sync::CancellationToken;
+
+use crate::disk::{Db, Disk};
 
 pub(crate) const NAMES: [&str; 3] = ["orders", "stock", "wallet"];
 
-/// The files; a [`World`] is the process that has them open.
-pub(crate) struct Disk(TempDir);
-
-impl Disk {
-    pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
 pub(crate) struct World {
     pub(crate) dtx: Dtx,
-    pub(crate) at: Vec<At<Sqlite>>,
+    pub(crate) at: Vec<At<Db>>,
     pub(crate) disk: Arc<Disk>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let world = Self::open(Arc::new(Disk::new()), AtOptions::default).await;
+        let world = Self::open(Arc::new(Disk::new().await), AtOptions::default).await;
         for at in &world.at {
-            sqlx::query("create table account (id integer primary key, owner text not null, balance integer not null)")
+            sqlx::query("create table account (id bigint primary key, owner text not null, balance bigint not null)")
                 .execute(at.pool())
                 .await
                 .unwrap();
@@ -47,19 +33,18 @@ impl World {
         world
     }
 
-    /// Starts a process on the files.
-    pub(crate) async fn open(disk: Arc<Disk>, options: impl Fn() -> AtOptions<Sqlite>) -> Self {
-        let store = SqlStore::<Sqlite>::open(disk.path().join("tc.db")).await.unwrap();
-        let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(store), TcOptions::default())), DtxOptions::default());
+    /// Starts a process on the databases.
+    pub(crate) async fn open(disk: Arc<Disk>, options: impl Fn() -> AtOptions<Db>) -> Self {
+        let store = Arc::new(disk.store().await);
+        let dtx = Dtx::new(Arc::new(Tc::new(store, TcOptions::default())), DtxOptions::default());
         let mut at = Vec::new();
         for name in NAMES {
-            let pool = sqlite::open(disk.path().join(format!("{name}.db"))).await.unwrap();
-            at.push(At::new(name, pool, &dtx, options()).await.unwrap());
+            at.push(At::new(name, disk.pool(name).await, &dtx, options()).await.unwrap());
         }
         Self { dtx, at, disk }
     }
 
-    /// The process dies without a word, and another one starts on its files.
+    /// The process dies without a word, and another one starts on its databases.
     pub(crate) async fn restart(self) -> Self {
         let disk = Arc::clone(&self.disk);
         drop(self);
@@ -113,14 +98,14 @@ impl Drop for Worker {
     }
 }
 
-pub(crate) async fn balance(pool: &SqlitePool, id: i64) -> Option<i64> {
-    sqlx::query_scalar("select balance from account where id = ?").bind(id).fetch_optional(pool).await.unwrap()
+pub(crate) async fn balance(pool: &Pool<Db>, id: i64) -> Option<i64> {
+    sqlx::query_scalar("select balance from account where id = $1").bind(id).fetch_optional(pool).await.unwrap()
 }
 
 /// Adds to account 1 in a branch.
-pub(crate) async fn add(at: &At<Sqlite>, amount: i64) -> Result<(), DtxError> {
+pub(crate) async fn add(at: &At<Db>, amount: i64) -> Result<(), DtxError> {
     at.branch(async |mut tx| {
-        sqlx::query("update account set balance = balance + ? where id = 1").bind(amount).execute(&mut *tx).await?;
+        sqlx::query("update account set balance = balance + $1 where id = 1").bind(amount).execute(&mut *tx).await?;
         Ok(())
     })
     .await

@@ -1,4 +1,4 @@
-//! Random transfers between three files, of which some fail, some are dropped anywhere, and then the process dies.
+//! Random transfers between three databases, of which some fail, some are dropped anywhere, and then the process dies.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ async fn transfer(world: &World, rng: &mut Rng) -> Result<(), DtxError> {
             for (at, id, amount) in sides {
                 world.at[at]
                     .branch(async |mut tx| {
-                        let changed = sqlx::query("update money set amount = amount + ? where id = ?")
+                        let changed = sqlx::query("update money set amount = amount + $1 where id = $2")
                             .bind(amount)
                             .bind(id)
                             .execute(&mut *tx)
                             .await?;
                         assert_eq!(changed.rows_affected(), 1);
-                        sqlx::query("insert into ledger (xid, account, amount) values (?, ?, ?)")
+                        sqlx::query("insert into ledger (xid, account, amount) values ($1, $2, $3)")
                             .bind(global.xid())
                             .bind(id)
                             .bind(amount)
@@ -54,9 +54,13 @@ async fn audit(world: &World) {
     let mut sum = 0;
     let mut ledger = BTreeMap::<String, Vec<i64>>::new();
     for at in &world.at {
-        sum += sqlx::query_scalar::<_, i64>("select sum(amount) from money").fetch_one(at.pool()).await.unwrap();
+        sum += sqlx::query_scalar::<_, i64>("select cast(sum(amount) as bigint) from money")
+            .fetch_one(at.pool())
+            .await
+            .unwrap();
         let accounts: Vec<(i64, i64)> = sqlx::query_as(
-            "select amount, (select coalesce(sum(l.amount), 0) from ledger l where l.account = money.id) from money",
+            "select amount, (select cast(coalesce(sum(l.amount), 0) as bigint) from ledger l where l.account = money.id) \
+             from money",
         )
         .fetch_all(at.pool())
         .await
@@ -85,8 +89,8 @@ async fn no_money_is_made_or_lost_whatever_is_dropped_and_whenever_it_dies() {
         let world = World::new().await;
         for at in &world.at {
             sqlx::raw_sql(
-                "create table money (id integer primary key, amount integer not null);
-                 create table ledger (id integer primary key, xid text, account integer, amount integer);
+                "create table money (id bigint primary key, amount bigint not null);
+                 create table ledger (xid text, account bigint, amount bigint, primary key (xid, account, amount));
                  insert into money values (0, 1000), (1, 1000), (2, 1000), (3, 1000)",
             )
             .execute(at.pool())

@@ -1,0 +1,27 @@
+//! Global transactions over PostgreSQL databases, with the coordinator in one of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests say what they expect by unwrapping and drive their own tasks"
+)]
+
+#[path = "../cases/bank.rs"]
+mod bank;
+#[path = "../cases/conflict.rs"]
+mod conflict;
+#[path = "../cases/crash.rs"]
+mod crash;
+#[path = "../cases/global.rs"]
+mod global;
+#[path = "../cases/held.rs"]
+mod held;
+#[path = "../cases/order.rs"]
+mod order;
+#[path = "../cases/parked.rs"]
+mod parked;
+#[path = "../cases/world.rs"]
+mod world;
+
+mod disk;
+mod store;

@@ -1,0 +1,13 @@
+//! The coordinator's store on PostgreSQL.
+
+use onceward_dtx::SqlStore;
+use sqlx::{PgPool, Postgres};
+use testkit::postgres::Database;
+
+async fn make() -> (SqlStore<Postgres>, Database) {
+    let database = testkit::postgres::database().await;
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    (SqlStore::new(pool).await.unwrap(), database)
+}
+
+onceward_dtx::conformance!(make);
