@@ -17,6 +17,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 pub use onceward_backend::conformance::block_on;
+use onceward_backend::conformance::skipped;
 
 pub use faulty::{Faulty, Step};
 pub use random::Random;
@@ -59,6 +60,26 @@ impl Fixture {
 
     fn carts(&self) -> Carts {
         Carts::new(self.store())
+    }
+
+    fn cannot_merge(&self) -> bool {
+        self.lacks(self.store.capabilities().merges, "this store does not merge carts")
+    }
+
+    fn cannot_take(&self) -> bool {
+        self.lacks(self.store.capabilities().takes, "this store does not remember orders")
+    }
+
+    fn cannot_expire(&self) -> bool {
+        self.lacks(self.store.capabilities().expires, "nothing expires in this store")
+    }
+
+    /// The case returns then, and the output says so.
+    fn lacks(&self, able: bool, what: &str) -> bool {
+        if !able {
+            skipped(what);
+        }
+        !able
     }
 }
 

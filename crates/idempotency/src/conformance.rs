@@ -114,7 +114,7 @@ macro_rules! __conformance_cases {
 
 /// Says what is not tested.
 fn skip(what: &str) {
-    println!("skipped: the store has no {what}");
+    onceward_backend::conformance::skipped(&format!("the store has no {what}"));
 }
 
 /// Asks until the answer is yes; waiting for a store's clock is the one thing a test can only do by asking again.

@@ -31,7 +31,7 @@ pub(crate) async fn run<D: Db>(pool: &Pool<D>) {
 }
 
 async fn migrations_run_once_and_race<D: Db>(pool: &Pool<D>) {
-    let tasks: Vec<_> = (0..8)
+    let tasks: Vec<_> = (0..32)
         .map(|_| {
             let pool = pool.clone();
             tokio::spawn(async move { TABLES.run(&pool).await })

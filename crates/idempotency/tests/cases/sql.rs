@@ -22,7 +22,7 @@ macro_rules! sql_cases {
             natural_and_keyed_operations_survive_a_repeat
             dead_rows_are_purged_and_live_ones_kept
             one_connection_is_enough
-            two_processes_may_migrate_at_once);
+            many_processes_may_migrate_at_once);
     };
     ($make:expr; $($case:ident)*) => {
         mod joined {
@@ -311,8 +311,8 @@ pub(crate) async fn one_connection_is_enough<D: Db>(pool: Pool<D>) {
     tokens.health().await.unwrap();
 }
 
-pub(crate) async fn two_processes_may_migrate_at_once<D: Db>(pool: Pool<D>) {
-    let tasks: Vec<_> = (0..4)
+pub(crate) async fn many_processes_may_migrate_at_once<D: Db>(pool: Pool<D>) {
+    let tasks: Vec<_> = (0..32)
         .map(|_| {
             let store = SqlStore::new(pool.clone());
             tokio::spawn(async move { store.migrate().await.unwrap() })

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use onceward_backend::conformance::skipped;
 use tokio::task::JoinSet;
 
 use super::{eventually, message, ok, text};
@@ -164,7 +165,7 @@ pub async fn an_acknowledged_message_is_gone<G>(make: impl AsyncFn(Duration) -> 
 pub async fn an_unsettled_delivery_comes_back<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, SHORT).await;
     if !broker.capabilities().redelivers {
-        println!("skipped: this broker redelivers only after a restart");
+        skipped("this broker redelivers only after a restart");
         return;
     }
     publish(&broker, &["a"]).await;
@@ -177,7 +178,7 @@ pub async fn an_unsettled_delivery_comes_back<G>(make: impl AsyncFn(Duration) ->
 pub async fn a_late_settle_cannot_touch_the_next_delivery<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, SHORT).await;
     if !broker.capabilities().redelivers {
-        println!("skipped: this broker redelivers only after a restart");
+        skipped("this broker redelivers only after a restart");
         return;
     }
     publish(&broker, &["a"]).await;
@@ -222,7 +223,7 @@ pub async fn a_release_spends_nothing<G>(make: impl AsyncFn(Duration) -> Made<G>
 pub async fn a_rejected_delivery_is_listed_and_replayed<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, LONG).await;
     if !broker.capabilities().dead_letters {
-        println!("skipped: this broker keeps no dead letters");
+        skipped("this broker keeps no dead letters");
         return;
     }
     let ids = publish(&broker, &["a", "b"]).await;

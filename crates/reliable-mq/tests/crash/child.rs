@@ -1,4 +1,4 @@
-//! The service that is killed: producers, relay and consumer on SQLite files in one process.
+//! The service that is killed: producers, relay and consumer in one process, with the embedded broker in a file.
 
 use std::{
     path::Path,
@@ -7,15 +7,17 @@ use std::{
 };
 
 use onceward_backend::{
-    internal::set_mark_hook,
+    Conn,
+    internal::{Sql, mark, set_mark_hook},
     sqlite,
-    sqlx::{self, Sqlite, SqlitePool},
 };
 use onceward_reliable_mq::{
     Broker, Consumer, Envelope, HandlerError, Inbox, Message, Outbox, Relay, RelayOptions, SqliteBroker,
     SqliteBrokerOptions, Subscription, Tx,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::place::Place;
 
 static STOP_AT: OnceLock<String> = OnceLock::new();
 
@@ -29,36 +31,35 @@ fn hook(name: &'static str) {
     }
 }
 
-pub async fn service(folder: &Path) -> SqlitePool {
-    sqlite::open(folder.join("service.db")).await.unwrap()
-}
-
 pub async fn broker(folder: &Path, instance: &str) -> SqliteBroker {
     let pool = sqlite::open(folder.join("broker.db")).await.unwrap();
     SqliteBroker::open(pool, SqliteBrokerOptions::default().with_instance(instance)).await.unwrap()
 }
 
-pub async fn prepare(folder: &Path) -> Outbox<Sqlite> {
-    let pool = service(folder).await;
-    for table in ["orders", "effect"] {
-        let create = sqlx::AssertSqlSafe(format!("create table if not exists {table} (id text not null)"));
-        sqlx::query(create).execute(&pool).await.unwrap();
+pub async fn prepare<D: Place>(url: &str) -> Outbox<D> {
+    let outbox = Outbox::<D>::new(D::open(url).await);
+    let (mut conn, sql) = (outbox.pool().acquire().await.unwrap(), Sql::<D>::new());
+    for create in [
+        "create table if not exists orders (id {key} not null)",
+        "create table if not exists effect (id {key} not null)",
+    ] {
+        sql.sql(create).execute(&mut conn).await.unwrap();
     }
-    let outbox = Outbox::<Sqlite>::new(pool);
+    drop(conn);
     outbox.migrate().await.unwrap();
     outbox
 }
 
-pub async fn run(folder: &Path, stop_at: &str, producers: usize) {
+pub async fn run<D: Place>(url: &str, folder: &Path, stop_at: &str, producers: usize) {
     STOP_AT.set(stop_at.to_owned()).unwrap();
     set_mark_hook(hook);
-    let outbox = prepare(folder).await;
+    let outbox = prepare::<D>(url).await;
     let broker: Arc<dyn Broker> = Arc::new(broker(folder, "child").await);
     let subscription = Subscription::new("notify").topic("orders");
     broker.subscribe(&subscription).await.unwrap();
     let options = RelayOptions::default().with_owner("child").with_lease(Duration::from_secs(3600));
     let relay = Relay::new(outbox.store(), Arc::clone(&broker), options).unwrap();
-    let consumer = Consumer::new(broker, subscription, Inbox::<Sqlite>::new(outbox.pool().clone()), note);
+    let consumer = Consumer::new(broker, subscription, Inbox::<D>::new(outbox.pool().clone()), note);
     let stop = CancellationToken::new();
     tokio::spawn({
         let stop = stop.clone();
@@ -70,18 +71,26 @@ pub async fn run(folder: &Path, stop_at: &str, producers: usize) {
     consumer.run(stop).await;
 }
 
-async fn note(mut tx: Tx<Sqlite>, message: Envelope) -> Result<(), HandlerError> {
-    sqlx::query("insert into effect (id) values (?)").bind(message.id.as_str()).execute(&mut *tx).await?;
+async fn note<D: Place>(mut tx: Tx<D>, message: Envelope) -> Result<(), HandlerError> {
+    insert(&mut tx, "insert into effect (id) values (?)", message.id.as_str()).await;
+    mark("test.handled");
     Ok(())
 }
 
-async fn produce(outbox: Outbox<Sqlite>, producer: usize) {
-    loop {
+async fn insert<D: Place>(conn: &mut impl Conn<D>, template: &'static str, id: &str) {
+    Sql::<D>::new().sql(template).bind(id).execute(conn).await.unwrap();
+}
+
+async fn produce<D: Place>(outbox: Outbox<D>, producer: usize) {
+    for number in 0.. {
         let order = outbox
             .transaction(async |mut tx| {
                 let message = Message::to("orders").key(format!("customer-{producer}")).text("")?;
                 let id = outbox.enqueue(&mut tx, &message).await?;
-                sqlx::query("insert into orders (id) values (?)").bind(id.as_str()).execute(&mut *tx).await?;
+                insert(&mut tx, "insert into orders (id) values (?)", id.as_str()).await;
+                if number > 0 {
+                    mark("test.ordered");
+                }
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(id)
             })
             .await

@@ -4,14 +4,41 @@
 
 mod child;
 mod parent;
+mod place;
+
+#[cfg(feature = "test-mysql")]
+use onceward_backend::sqlx::MySql;
+#[cfg(feature = "test-postgres")]
+use onceward_backend::sqlx::Postgres;
+use onceward_backend::sqlx::Sqlite;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["child", folder, stop_at, producers] => {
-            runtime.block_on(child::run(folder.as_ref(), stop_at, producers.parse().unwrap()));
+    runtime.block_on(async {
+        match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["child", database, url, folder, stop_at, producers] => {
+                let (folder, producers) = (folder.as_ref(), producers.parse().unwrap());
+                match database {
+                    "sqlite" => child::run::<Sqlite>(url, folder, stop_at, producers).await,
+                    #[cfg(feature = "test-postgres")]
+                    "postgres" => child::run::<Postgres>(url, folder, stop_at, producers).await,
+                    #[cfg(feature = "test-mysql")]
+                    "mysql" => child::run::<MySql>(url, folder, stop_at, producers).await,
+                    other => panic!("no database {other}"),
+                }
+            }
+            _ => {
+                let passed = [
+                    parent::run::<Sqlite>().await,
+                    #[cfg(feature = "test-postgres")]
+                    parent::run::<Postgres>().await,
+                    #[cfg(feature = "test-mysql")]
+                    parent::run::<MySql>().await,
+                ];
+                let passed: u32 = passed.iter().sum();
+                println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+            }
         }
-        _ => runtime.block_on(parent::run()),
-    }
+    });
 }

@@ -11,20 +11,12 @@ const LONG: Duration = Duration::from_hours(1);
 /// Longer than any clock's grain.
 const PAST_IT: Duration = Duration::from_millis(100);
 
-fn skipped(fixture: &Fixture) -> bool {
-    let skipped = !fixture.store().capabilities().expires;
-    if skipped {
-        println!("skipped: nothing expires in this store");
-    }
-    skipped
-}
-
 fn living(ttl: Duration) -> Change {
     Change::default().with_ttl(Some(ttl))
 }
 
 pub async fn carts_expire(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_expire() {
         return;
     }
     let (store, owner, lasting) = (fixture.store(), guest(), guest());
@@ -40,7 +32,7 @@ pub async fn carts_expire(fixture: &Fixture) {
 }
 
 pub async fn every_change_extends_the_life(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_expire() {
         return;
     }
     let (store, extended, kept) = (fixture.store(), guest(), guest());
@@ -56,7 +48,7 @@ pub async fn every_change_extends_the_life(fixture: &Fixture) {
 }
 
 pub async fn marks_expire(fixture: &Fixture) {
-    if skipped(fixture) || !fixture.store().capabilities().takes {
+    if fixture.cannot_expire() || fixture.cannot_take() {
         return;
     }
     let (store, owner) = (fixture.store(), guest());
@@ -70,7 +62,7 @@ pub async fn marks_expire(fixture: &Fixture) {
 }
 
 pub async fn a_sealed_cart_that_expired_is_forgotten(fixture: &Fixture) {
-    if skipped(fixture) || !fixture.store().capabilities().merges {
+    if fixture.cannot_expire() || fixture.cannot_merge() {
         return;
     }
     let (store, id) = (fixture.store(), GuestId::random());
@@ -85,7 +77,7 @@ pub async fn a_sealed_cart_that_expired_is_forgotten(fixture: &Fixture) {
 }
 
 pub async fn purging_drops_what_expired(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_expire() {
         return;
     }
     let (store, lasting) = (fixture.store(), guest());

@@ -12,14 +12,6 @@ use crate::{
     Owner, PriceHint, Stage,
 };
 
-fn skipped(fixture: &Fixture) -> bool {
-    let skipped = !fixture.store().capabilities().merges;
-    if skipped {
-        println!("skipped: this store does not merge carts");
-    }
-    skipped
-}
-
 /// A guest with tea 2 and cup 1 (unchecked), a member with tea 3.
 async fn two_carts(fixture: &Fixture, name: &str) -> (GuestId, Owner) {
     let (store, guest) = (fixture.store(), GuestId::random());
@@ -39,7 +31,7 @@ fn shape(report: &MergeReport) -> (u32, u64, u32, bool) {
 }
 
 pub async fn quantities_add_up(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let store = fixture.store();
@@ -61,7 +53,7 @@ pub async fn quantities_add_up(fixture: &Fixture) {
 }
 
 pub async fn a_line_is_checked_if_one_of_the_two_was(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let (store, guest, owner) = (fixture.store(), GuestId::random(), Owner::Member(member("ann")));
@@ -74,7 +66,7 @@ pub async fn a_line_is_checked_if_one_of_the_two_was(fixture: &Fixture) {
 }
 
 pub async fn a_step_of_another_merge_changes_nothing(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let store = fixture.store();
@@ -100,7 +92,7 @@ pub async fn a_step_of_another_merge_changes_nothing(fixture: &Fixture) {
 }
 
 pub async fn a_merge_is_cut_down_to_the_limits(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let (store, guest) = (fixture.store(), GuestId::random());
@@ -120,7 +112,7 @@ pub async fn a_merge_is_cut_down_to_the_limits(fixture: &Fixture) {
 }
 
 pub async fn a_repeated_merge_counts_once(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let (store, carts) = (fixture.store(), fixture.carts());
@@ -135,7 +127,7 @@ pub async fn a_repeated_merge_counts_once(fixture: &Fixture) {
 }
 
 pub async fn many_merges_at_once_count_once(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let (guest, owner) = two_carts(fixture, "ann").await;
@@ -152,7 +144,7 @@ pub async fn many_merges_at_once_count_once(fixture: &Fixture) {
 }
 
 pub async fn a_merge_that_dies_after_any_step_is_finished(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let store = fixture.store();
@@ -179,7 +171,7 @@ pub async fn a_merge_that_dies_after_any_step_is_finished(fixture: &Fixture) {
 }
 
 pub async fn a_merge_into_another_member_is_refused(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let (store, carts) = (fixture.store(), fixture.carts());
@@ -196,7 +188,7 @@ pub async fn a_merge_into_another_member_is_refused(fixture: &Fixture) {
 }
 
 pub async fn a_sealed_cart_refuses_writes(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let (store, carts) = (fixture.store(), fixture.carts());
@@ -216,7 +208,7 @@ pub async fn a_sealed_cart_refuses_writes(fixture: &Fixture) {
 }
 
 pub async fn a_guest_without_a_cart_is_merged_at_once(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let (store, carts, guest) = (fixture.store(), fixture.carts(), GuestId::random());
@@ -232,7 +224,7 @@ pub async fn a_guest_without_a_cart_is_merged_at_once(fixture: &Fixture) {
 }
 
 pub async fn no_add_is_lost_beside_a_merge(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let (carts, guest) = (fixture.carts(), GuestId::random());
@@ -258,7 +250,7 @@ pub async fn no_add_is_lost_beside_a_merge(fixture: &Fixture) {
 
 /// A replica that takes over may lack the absorb and have the tombstone.
 pub async fn a_lost_absorb_is_absorbed_again(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let store = fixture.store();
@@ -276,7 +268,7 @@ pub async fn a_lost_absorb_is_absorbed_again(fixture: &Fixture) {
 }
 
 pub async fn lost_replies_do_not_merge_twice(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_merge() {
         return;
     }
     let retry = RetryPolicy::exponential().with_base(Duration::from_millis(1)).with_max(Duration::from_millis(5));

@@ -60,8 +60,7 @@ pub async fn against_the_model(store: &dyn Store, seed: u64, steps: u32) {
 
 pub async fn random_merges_give_what_the_model_gives(fixture: &Fixture) {
     let store = fixture.store();
-    if !store.capabilities().merges {
-        println!("skipped: this store does not merge carts");
+    if fixture.cannot_merge() {
         return;
     }
     for seed in 0..SEEDS {

@@ -11,16 +11,8 @@ use crate::{Carts, Command, Error, GuestId, Owner};
 
 const DAY: Duration = Duration::from_hours(24);
 
-fn skipped(fixture: &Fixture) -> bool {
-    let skipped = !fixture.store().capabilities().takes;
-    if skipped {
-        println!("skipped: this store does not remember orders");
-    }
-    skipped
-}
-
 pub async fn what_was_bought_leaves_once(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_take() {
         return;
     }
     let (store, owner) = (fixture.store(), Owner::Member(member("ann")));
@@ -43,7 +35,7 @@ pub async fn what_was_bought_leaves_once(fixture: &Fixture) {
 }
 
 pub async fn later_adds_stay(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_take() {
         return;
     }
     let (store, owner, carts) = (fixture.store(), guest(), fixture.carts());
@@ -57,7 +49,7 @@ pub async fn later_adds_stay(fixture: &Fixture) {
 }
 
 pub async fn many_takes_of_one_order_count_once(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_take() {
         return;
     }
     let (store, owner) = (fixture.store(), guest());
@@ -73,7 +65,7 @@ pub async fn many_takes_of_one_order_count_once(fixture: &Fixture) {
 }
 
 pub async fn an_order_is_remembered_without_a_cart(fixture: &Fixture) {
-    if skipped(fixture) {
+    if fixture.cannot_take() {
         return;
     }
     let (store, owner) = (fixture.store(), guest());
@@ -86,7 +78,7 @@ pub async fn an_order_is_remembered_without_a_cart(fixture: &Fixture) {
 }
 
 pub async fn a_merged_cart_has_nothing_to_take(fixture: &Fixture) {
-    if skipped(fixture) || !fixture.store().capabilities().merges {
+    if fixture.cannot_take() || fixture.cannot_merge() {
         return;
     }
     let (store, id) = (fixture.store(), GuestId::random());
