@@ -186,6 +186,12 @@ impl<D: AtDb> At<D> {
         &self.0.pool
     }
 
+    /// Reads the catalogue anew with the next statement: for after a migration that this process has run itself. What others
+    /// change is found by itself, on PostgreSQL within 5 s.
+    pub fn forget_plans(&self) {
+        self.0.plans.forget();
+    }
+
     /// A plain transaction without undo, locks or capture: it may overwrite rows of open global transactions, whose
     /// rollback is then parked. Logged.
     ///

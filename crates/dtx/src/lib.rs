@@ -2,8 +2,8 @@
 
 #[cfg(feature = "sql")]
 #[cfg_attr(
-    not(any(feature = "postgres", feature = "sqlite")),
-    allow(dead_code, unused_imports, reason = "used by the capture of a database")
+    not(all(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, unused_imports, reason = "used by the capture of one database")
 )]
 pub mod at;
 #[cfg(feature = "conformance")]

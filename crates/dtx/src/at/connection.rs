@@ -127,7 +127,7 @@ impl<D: AtDb> AtConnection<D> {
     /// Notes that a captured statement failed, and that its plan may be what is wrong.
     fn stumbled(&mut self, error: Error) -> Error {
         self.state.failed = true;
-        if matches!(DtxError::within(&error), Some(DtxError::Moved { .. })) {
+        if matches!(DtxError::within(&error), Some(DtxError::Moved { .. } | DtxError::Refused { .. })) {
             self.at.plans().forget();
         }
         error

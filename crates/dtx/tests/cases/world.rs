@@ -7,7 +7,7 @@ use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, Tc, TcOptions};
 use sqlx::Pool;
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::{Db, Disk};
+use crate::disk::{ACCOUNT, Db, Disk};
 
 pub(crate) const NAMES: [&str; 3] = ["orders", "stock", "wallet"];
 
@@ -21,10 +21,7 @@ impl World {
     pub(crate) async fn new() -> Self {
         let world = Self::open(Arc::new(Disk::new().await), AtOptions::default).await;
         for at in &world.at {
-            sqlx::query("create table account (id bigint primary key, owner text not null, balance bigint not null)")
-                .execute(at.pool())
-                .await
-                .unwrap();
+            sqlx::query(ACCOUNT).execute(at.pool()).await.unwrap();
             sqlx::query("insert into account values (1, 'ann', 100), (2, 'bob', 100)")
                 .execute(at.pool())
                 .await

@@ -23,5 +23,12 @@ mod parked;
 #[path = "../cases/world.rs"]
 mod world;
 
+mod deferred;
+mod differential;
 mod disk;
+mod executor;
+mod hazards;
+mod refused;
 mod store;
+mod types;
+mod wire;

@@ -9,6 +9,10 @@ use tempfile::TempDir;
 
 pub(crate) type Db = Sqlite;
 
+/// The table of accounts, whose ids may be left to the database.
+pub(crate) const ACCOUNT: &str =
+    "create table account (id integer primary key, owner text not null, balance integer not null)";
+
 /// A statement that spoils an undo record.
 pub(crate) const DAMAGE: &str = "update undo_log set rollback_info = x'0102030405060708090a'";
 

@@ -223,8 +223,8 @@ impl<D: Db> TcStore for SqlStore<D> {
 
     async fn due(&self, limit: i64) -> Result<Vec<Due>, BackendError> {
         self.dues(
-            "select xid, status, tries from dtx_global where (status in (4, 8) and due <= {now}) \
-             or (status = 1 and deadline <= {now}) order by due limit ?",
+            "select xid, status, tries from dtx_global where (status in (4, 8) and due <= (select {now})) \
+             or (status = 1 and deadline <= (select {now})) order by due limit ?",
             limit,
         )
         .await
@@ -296,7 +296,7 @@ impl<D: Db> TcStore for SqlStore<D> {
         let mut conn = self.pool.acquire().await?;
         // A parked transaction is over, but nobody may forget it.
         self.sql
-            .sql("delete from dtx_global where ended <= {now} - ? and status in (9, 11)")
+            .sql("delete from dtx_global where ended <= (select {now}) - ? and status in (9, 11)")
             .bind(micros(older))
             .execute(&mut conn)
             .await

@@ -99,9 +99,8 @@ pub(super) async fn update(
 }
 
 async fn run(conn: &mut PgConnection, text: String, args: PgArguments, rows: usize) -> Result<bool, DtxError> {
-    // Its text depends on how many rows there are: not worth a place among the prepared statements.
-    let call = Call { persistent: false, ..Call::own(safe(text), args) };
-    let done = conn.execute(call).await?;
+    // Prepared under a name: while the driver looks up a type, it forgets a statement without one.
+    let done = conn.execute(Call::own(safe(text), args)).await?;
     Ok(usize::try_from(done.rows_affected()) == Ok(rows))
 }
 

@@ -1,0 +1,210 @@
+//! Interleavings that went wrong elsewhere, each scheduled and named after what is prevented.
+
+use std::time::Duration;
+
+use onceward_dtx::rm::Undone;
+use onceward_dtx::{At, AtOptions, DtxError, Options};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Executor, PgPool, Postgres};
+
+use crate::world::World;
+
+async fn run(world: &World, at: &At<Postgres>, text: &'static str) -> Result<u64, DtxError> {
+    let work = async |_| at.branch(async |mut tx| Ok::<_, DtxError>(tx.execute(text).await?.rows_affected())).await;
+    world.dtx.run(Options::new(text), work).await
+}
+
+/// Returns once some session waits for a lock that another one holds.
+async fn somebody_waits(pool: &PgPool) {
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    testkit::eventually(Duration::from_secs(10), async || {
+        match sqlx::query_scalar::<_, i64>(waits).fetch_one(pool).await {
+            Ok(0) => Err("nobody waits".to_owned()),
+            other => other.map_err(|error| error.to_string()),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_referred_to_meanwhile_does_not_block_its_update() {
+    let world = World::new().await;
+    let pool = world.at[0].pool();
+    pool.execute("create table item (id integer primary key, account bigint references account (id))").await.unwrap();
+    let mut other = pool.begin().await.unwrap();
+    // Holds the row of the account as a foreign key does.
+    other.execute("insert into item values (1, 1)").await.unwrap();
+    let update = run(&world, &world.at[0], "update account set balance = balance - 1 where id = 1");
+    let done = tokio::time::timeout(Duration::from_secs(5), update).await.expect("a weaker lock is enough");
+    assert_eq!(done.unwrap(), 1);
+    other.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_concurrent_writer_is_waited_for_and_its_row_is_neither_lost_nor_overwritten() {
+    let world = World::new().await;
+    let pool = world.at[0].pool();
+    let mut other = pool.begin().await.unwrap();
+    other.execute("update account set balance = balance - 1 where id = 1").await.unwrap();
+    let branch = async {
+        world
+            .dtx
+            .run(Options::new("takes 10"), async |_| {
+                let taken = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
+                    let text = "update account set balance = balance - 10 where id = 1 returning balance";
+                    Ok::<_, DtxError>(sqlx::query_scalar::<_, i64>(text).fetch_one(&mut *tx).await?)
+                };
+                assert_eq!(world.at[0].branch(taken).await?, 89);
+                Err::<(), _>(DtxError::NoTransaction)
+            })
+            .await
+    };
+    let commit = async {
+        somebody_waits(pool).await;
+        other.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(branch, commit);
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?}");
+    assert_eq!(world.balance(0, 1).await, Some(99), "undone to what the other writer left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_key_changes_meanwhile_is_not_silently_left_out() {
+    let world = World::new().await;
+    let pool = world.at[0].pool();
+    let mut other = pool.begin().await.unwrap();
+    other.execute("update account set id = 5 where id = 1").await.unwrap();
+    let branch = run(&world, &world.at[0], "update account set balance = 0 where owner = 'ann'");
+    let commit = async {
+        somebody_waits(pool).await;
+        other.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(branch, commit);
+    let error = answer.unwrap_err();
+    assert!(matches!(error, DtxError::Moved { .. }) && error.is_retryable(), "{error:?}");
+    assert_eq!(world.balance(0, 5).await, Some(100));
+    assert_eq!(run(&world, &world.at[0], "update account set balance = 0 where owner = 'ann'").await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_table_in_front_of_the_planned_one_is_noticed() {
+    let world = World::new().await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&world.disk.url("temp").await).await.unwrap();
+    pool.execute("create table t (id integer primary key, n integer); insert into t values (1, 1)").await.unwrap();
+    let at = At::new("temp", pool.clone(), &world.dtx, AtOptions::default()).await.unwrap();
+    assert_eq!(run(&world, &at, "update t set n = 2").await.unwrap(), 1);
+    pool.execute("create temp table t (id integer primary key, n integer); insert into t values (1, 7)").await.unwrap();
+    let shadowed = run(&world, &at, "update t set n = 3").await;
+    assert!(matches!(shadowed, Err(DtxError::Refused { .. })), "{shadowed:?}");
+    let left: (i32, i32) =
+        sqlx::query_as("select (select n from pg_temp.t), (select n from public.t)").fetch_one(&pool).await.unwrap();
+    assert_eq!(left, (7, 2));
+    world.dtx.recover().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_appears_after_planning_is_not_lost() {
+    let world = World::new().await;
+    let at = &world.at[0];
+    assert_eq!(run(&world, at, "delete from account where id = 2").await.unwrap(), 1);
+    at.pool().execute("alter table account add column note text default 'kept'").await.unwrap();
+    // The plan may be the old one; then the statement says so, and the next try plans anew.
+    let delete = || {
+        world.dtx.run(Options::new("delete"), async |_| {
+            let gone = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
+                Ok::<_, DtxError>(tx.execute("delete from account where id = 1").await?.rows_affected())
+            };
+            assert_eq!(at.branch(gone).await?, 1);
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+    };
+    let mut answer = delete().await;
+    if matches!(answer, Err(DtxError::Moved { .. })) {
+        answer = delete().await;
+    }
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?}");
+    let note: String = sqlx::query_scalar("select note from account where id = 1").fetch_one(at.pool()).await.unwrap();
+    assert_eq!(note, "kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_are_equal_and_not_the_same_have_one_lock() {
+    let world = World::new().await;
+    let at = &world.at[0];
+    at.pool().execute("create table price (id integer primary key, amount numeric unique)").await.unwrap();
+    at.pool().execute("insert into price values (1, 1.0)").await.unwrap();
+    let answer = world
+        .dtx
+        .run(Options::new("frees 1.0"), async |_| {
+            let free = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
+                tx.execute("update price set amount = 2 where id = 1").await?;
+                Ok::<_, DtxError>(())
+            };
+            at.branch(free).await?;
+            let (dtx, at) = (world.dtx.clone(), at.clone());
+            let taken = tokio::spawn(async move {
+                dtx.run(Options::new("takes 1.00"), async |_| {
+                    let mut tx = at.begin().await?;
+                    tx.execute("insert into price values (2, 1.00)").await?;
+                    tx.commit().await
+                })
+                .await
+            });
+            assert!(taken.await.unwrap().unwrap_err().is_conflict());
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "undone, not parked: {answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_meets_a_first_phase_in_flight_waits_for_its_end() {
+    let world = World::new().await;
+    let orders = world.dtx.resources().get("orders").unwrap();
+    for commit in [false, true] {
+        let mut late = world.at[0].pool().begin().await.unwrap();
+        let insert = "insert into undo_log (xid, branch_id, context, rollback_info, log_status, log_created, log_modified) \
+                      values ('x', 7, 'serializer=onceward', $1, 0, 0, 0)";
+        // No steps: a version, a count, a checksum.
+        let images = [&[1, 0][..], &sha(&[1, 0])].concat();
+        sqlx::query(insert).bind(&images).execute(&mut *late).await.unwrap();
+        let busy = orders.rollback("x", 7).await.unwrap_err();
+        assert!(busy.is_retryable(), "still working is no failure: {busy:?}");
+        if commit {
+            late.commit().await.unwrap();
+        } else {
+            late.rollback().await.unwrap();
+        }
+        assert_eq!(orders.rollback("x", 7).await.unwrap(), Undone::Done);
+        let again = sqlx::query(insert).bind(&images).execute(world.at[0].pool()).await;
+        let barred = again.is_err_and(|error| error.as_database_error().is_some_and(|e| e.is_unique_violation()));
+        assert_eq!(barred, !commit, "a guard where nothing had come, nothing where it was undone");
+        sqlx::query("delete from undo_log").execute(world.at[0].pool()).await.unwrap();
+    }
+}
+
+fn sha(bytes: &[u8]) -> [u8; 8] {
+    <sha2::Sha256 as sha2::Digest>::digest(bytes)[..8].try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_holds_delays_the_undo_and_does_not_park_it() {
+    let world = World::new().await;
+    let mut held = None;
+    let answer = world
+        .dtx
+        .run(Options::new("held"), async |_| {
+            crate::world::add(&world.at[0], 7).await?;
+            let mut other = world.at[0].pool().begin().await?;
+            other.execute("select * from account where id = 1 for update").await?;
+            held = Some(other);
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::RollbackInProgress { .. })), "{answer:?}");
+    held.unwrap().rollback().await.unwrap();
+    let _worker = world.worker();
+    world.quiet().await;
+    assert_eq!(world.balance(0, 1).await, Some(100));
+    assert!(world.dtx.parked().await.unwrap().is_empty());
+}

@@ -1,0 +1,169 @@
+//! What is not covered for certain is refused before it runs, with the reason and the way out.
+
+use onceward_dtx::{AtOptions, DtxError, Options};
+use sqlx::Executor;
+
+use crate::world::World;
+
+const TABLES: &str = "
+    create table bare (a integer);
+    create function loud() returns trigger language plpgsql as 'begin return new; end';
+    create table triggered (id integer primary key, a integer);
+    create trigger loud after insert on triggered for each row execute function loud();
+    create table parent (id integer primary key, code text unique);
+    create table child (id integer primary key, parent integer references parent (id) on delete cascade);
+    create table other (id integer primary key, code text references parent (code) on update set null);
+    create view seen as select * from account;
+    create materialized view kept as select * from account;
+    create table split (id integer primary key) partition by range (id);
+    create table heir (b integer, primary key (id)) inherits (bare_parent);
+    create table ruled (id integer primary key);
+    create rule quiet as on delete to ruled do instead nothing;
+    create table late (id integer primary key deferrable);
+    create table excluded (id integer primary key, r int4range, exclude using gist (r with &&));
+    create table floating (id double precision primary key);
+    create table expressive (id integer primary key, a text);
+    create unique index lower_a on expressive (lower(a));
+    create table one_null (id integer primary key, a text, unique nulls not distinct (a));
+    create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create table loose (id text collate folded primary key);
+    create table many (id integer primary key, m int4multirange);
+    create table ours (id integer primary key, onceward_k0 integer);
+    create table \"Mixed\" (id integer primary key, \"A b\" integer);
+    create table generated (id integer primary key, a integer, b integer generated always as (a * 2) stored);
+    create table money (id numeric primary key, a integer);
+    create function spends() returns integer language sql volatile as 'select 1';
+    create function reads() returns integer language sql stable as 'select 1'";
+
+async fn world() -> World {
+    let world = World::new().await;
+    let pool = world.at[0].pool();
+    pool.execute("create table bare_parent (id integer primary key)").await.unwrap();
+    pool.execute(TABLES).await.unwrap();
+    world
+}
+
+async fn run(world: &World, text: &'static str) -> Result<(), DtxError> {
+    let work = async |_| {
+        let run = async |mut tx: onceward_dtx::AtTransaction<sqlx::Postgres>| {
+            tx.execute(text).await?;
+            Ok::<_, DtxError>(())
+        };
+        world.at[0].branch(run).await
+    };
+    world.dtx.run(Options::new(text), work).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_and_tables_that_cannot_be_undone_for_certain() {
+    let world = world().await;
+    for (text, part) in [
+        ("insert into bare values (1)", "no primary key"),
+        ("insert into triggered values (1, 1)", "trigger loud"),
+        ("delete from parent", "foreign key from child cascades"),
+        ("insert into parent values (1, 'x')", "foreign key from child cascades"),
+        ("update parent set code = 'x'", "foreign key from other cascades"),
+        ("update seen set balance = 1", "no ordinary table"),
+        ("delete from kept", "no ordinary table"),
+        ("insert into split values (1)", "partitioned"),
+        ("update heir set b = 1", "inherits"),
+        ("delete from bare_parent", "inherits"),
+        ("delete from ruled", "rules"),
+        ("insert into late values (1)", "deferrable"),
+        ("insert into excluded values (1)", "excludes by more than equality"),
+        ("insert into floating values (1)", "compares by more than bytes"),
+        ("insert into expressive values (1, 'x')", "compares by more than bytes"),
+        ("insert into one_null values (1, 'x')", "nulls for equal"),
+        ("insert into loose values ('x')", "compares by more than bytes"),
+        ("insert into many values (1)", "multiranges"),
+        ("insert into ours values (1)", "name of this crate"),
+        ("update account set id = 9 where id = 1", "primary key"),
+        ("update account set ctid = '(0,1)'", "SET ctid"),
+        ("insert into nowhere values (1)", "unknown table"),
+        ("insert into Mixed values (1, 1)", "unknown table"),
+        ("delete from undo_log", "bookkeeping"),
+        ("delete from dtx_parked", "bookkeeping"),
+        ("delete from onceward_migrations", "bookkeeping"),
+        ("insert into account values (1, 'x', 1) on conflict (id) do update set balance = 2", "DO UPDATE"),
+        ("update account set balance = p.id from parent p where p.id = account.id", "FROM"),
+        ("delete from account using parent where parent.id = account.id", "several tables"),
+        ("with gone as (delete from account returning id) select * from gone", "WITH"),
+        ("with x as (select 1) update account set balance = 1", "WITH"),
+        ("select * into copied from account", "INTO"),
+        ("select spends()", "spends()"),
+        ("update account set balance = spends()", "spends()"),
+        ("select * from spends()", "spends()"),
+        ("select set_config('search_path', 'x', false)", "set_config()"),
+        ("merge into account using parent on false when matched then delete", "MERGE"),
+        ("truncate account", "without images"),
+        ("copy account from stdin", "without images"),
+        ("call f()", "not seen"),
+        ("do 'begin end'", "not seen"),
+        ("set search_path = x", "setting"),
+        ("create table more (id integer primary key)", "schema"),
+        ("commit", "transaction control"),
+        ("lock table account", "kind of statement"),
+        ("update account set balance = 1; commit", "several statements"),
+        ("update account set balance = 1 where current of c", ""),
+        ("update only account set balance = 1", ""),
+    ] {
+        match run(&world, text).await {
+            Err(DtxError::Refused { part: found, instead }) => {
+                assert!(found.contains(part), "{text}: {found}");
+                assert!(!instead.is_empty());
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    assert_eq!(world.balances().await, [100, 100, 100]);
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn their_harmless_neighbours_are_covered() {
+    let world = world().await;
+    let statements = [
+        "insert into child values (1, null), (2, null)",
+        "delete from child where id = 1",
+        "insert into \"Mixed\" values (1, 1)",
+        "update \"Mixed\" as m set \"A b\" = m.\"A b\" + 1 where m.id = 1 returning *",
+        "insert into public.generated (id, a) values (1, 2)",
+        "update generated set a = 3 returning *, a as again",
+        "insert into money values (1.0, 1), (2.50, 2)",
+        "update money set a = reads() where id = 1.00",
+        "insert into account (owner, balance) select owner, balance from account -- returning",
+        "insert into account (owner, balance) values ('x', 1) on conflict do nothing",
+        "update account set balance = case when id = 1 then 1 else abs(-2) end where id::text <> ':' and owner like 'a%'",
+        "delete from account where id in (select a.id from account a order by a.id limit 1)",
+        "select * from account where id = 1 for update",
+        "update account set (owner, balance) = ('y', 3) where random() >= 0",
+    ];
+    let answer = world
+        .dtx
+        .run(Options::new("neighbours"), async |_| {
+            let work = async |mut tx: onceward_dtx::AtTransaction<sqlx::Postgres>| {
+                for text in statements {
+                    tx.execute(text).await.inspect_err(|_| println!("{text}"))?;
+                }
+                Ok::<_, DtxError>(())
+            };
+            world.at[0].branch(work).await?;
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?} {:?}", world.dtx.parked().await);
+    for (table, rows) in [("child", 0), ("\"Mixed\"", 0), ("generated", 0), ("money", 0), ("account", 2)] {
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        let count: i64 = sqlx::query_scalar(count).fetch_one(world.at[0].pool()).await.unwrap();
+        assert_eq!(count, rows, "{table}");
+    }
+    assert_eq!(world.balances().await, [100, 100, 100]);
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_a_resource_once() {
+    let world = World::new().await;
+    let again = onceward_dtx::At::new("again", world.disk.pool("orders").await, &world.dtx, AtOptions::default()).await;
+    assert!(matches!(again, Err(DtxError::Resource { ref problem, .. }) if problem.contains("orders")), "{again:?}");
+}
