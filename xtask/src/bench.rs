@@ -3,9 +3,10 @@
 use crate::up::{self, Started};
 use crate::{Result, cargo, services};
 
-/// Run the criterion benches on durable services (as after `up --durable`)
+/// Run the criterion benches on durable services (as after `up --durable`): one client, latency
 ///
-/// Stops the services that it started. Rates of two sittings do not compare: measure both sides in one.
+/// Stops the services that it started. Rates of two sittings do not compare: measure both sides in one. For throughput under
+/// load see `load`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these `[[bench]]` targets [default: all]
@@ -19,13 +20,21 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut started = Started::new(args.keep);
+    let mut line = vec!["bench", "--package", "benches"];
+    for name in &args.names {
+        line.extend(["--bench", name]);
+    }
+    line.push("--");
+    line.extend(args.criterion.iter().map(String::as_str));
+    on_durable_services(&line, args.keep)
+}
+
+/// Runs cargo with the URLs of servers that write to disk before they acknowledge.
+pub(crate) fn on_durable_services(line: &[&str], keep: bool) -> Result<()> {
+    let mut started = Started::new(keep);
     up::start(&services::ALL, true, &mut started.services)?;
     let mut cargo = cargo::command()?;
-    cargo.args(["bench", "--package", "benches"]).envs(up::urls(&services::ALL)?);
-    for name in &args.names {
-        cargo.args(["--bench", name]);
-    }
-    let status = cargo.arg("--").args(&args.criterion).status().map_err(|e| format!("cargo: {e}"))?;
-    if status.success() { Ok(()) } else { Err(format!("cargo bench ended with {status}")) }
+    cargo.args(line).envs(up::urls(&services::ALL)?);
+    let status = cargo.status().map_err(|e| format!("cargo: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("cargo {} ended with {status}", line[0])) }
 }

@@ -1,4 +1,4 @@
-//! The one tool of the workspace: services, tests, checks, soak, benches. `cargo xtask --help` lists the verbs.
+//! The one tool of the workspace: services, tests, checks, soak, benches, load. `cargo xtask --help` lists the verbs.
 
 #![allow(
     clippy::disallowed_methods,
@@ -17,6 +17,7 @@ mod env;
 mod halt;
 mod install;
 mod libtest;
+mod load;
 mod manifest;
 mod members;
 mod paths;
@@ -60,6 +61,7 @@ enum Verb {
     Check(check::Args),
     Soak(soak::Args),
     Bench(bench::Args),
+    Load(load::Args),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Soak(args) => return soak::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Load(args) => load::run(&args),
     };
     match answer {
         Ok(()) => ExitCode::SUCCESS,

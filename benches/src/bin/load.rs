@@ -1,0 +1,100 @@
+//! Several clients at once on every side of every case, round by round; prints a Markdown table.
+
+#![allow(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use benches::cases;
+use benches::load::table::{Measured, table};
+use benches::load::{Plan, servers, usage};
+use clap::Parser;
+
+const AFTER: &str = "\
+The sides of a case take turns, A B A B .., each round in a fresh database or under a fresh prefix. A rate is the median of
+its rounds; a ratio is the median of the quotients within a round, by the first side of the case. `others` is the greatest
+share of all processors that was used in a round by neither this program nor the servers.
+Needs REDIS_URL, POSTGRES_URL, MYSQL_URL and AMQP_URL: `cargo xtask load` starts the servers and sets them.";
+
+/// Measure throughput and latency under load, beside the bare drivers
+#[derive(Debug, Parser)]
+#[command(name = "load", after_help = AFTER)]
+struct Args {
+    /// Only cases whose name has one of these in it [default: all]
+    names: Vec<String>,
+    /// Clients at once, each on a connection of its own
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    clients: u32,
+    /// Rounds of each side
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=31))]
+    rounds: u32,
+    /// Seconds that a round is measured
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// Milliseconds that a side works before it is measured
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    warm_up: u64,
+    /// What random choices begin from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print the names of the cases and their sides, and measure nothing
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut cases = cases::all();
+    cases.retain(|case| args.names.is_empty() || args.names.iter().any(|name| case.name.contains(name.as_str())));
+    if cases.is_empty() {
+        eprintln!("error: no case has a name like that; see --list");
+        return ExitCode::FAILURE;
+    }
+    if args.list {
+        for case in &cases {
+            let sides: Vec<_> = case.sides.iter().map(|side| side.name).collect();
+            println!("{}: {}", case.name, sides.join(" | "));
+        }
+        return ExitCode::SUCCESS;
+    }
+    benches::runtime().block_on(async {
+        let plan = Plan {
+            clients: args.clients as usize,
+            rounds: args.rounds as usize,
+            measured: Duration::from_secs(args.seconds),
+            warm_up: Duration::from_millis(args.warm_up),
+            seed: args.seed,
+            servers: usage::listeners(&servers::ports()),
+        };
+        let described = servers::described().await;
+        let before = load_average();
+        let (mut measured, mut failed): (Vec<Measured>, _) = (Vec::new(), false);
+        for case in &cases {
+            match plan.run(case, |line| eprintln!("{line}")).await {
+                Ok(of) => measured.push(of),
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    failed = true;
+                }
+            }
+        }
+        println!("- {} rounds of {} s after {} ms, seed {}", args.rounds, args.seconds, args.warm_up, args.seed);
+        println!("- {} processors; load average {before} before, {} after", processors(), load_average());
+        for server in described {
+            println!("- {server}");
+        }
+        println!("\n{}", table(&measured));
+        if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    })
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(0, Into::into)
+}
+
+/// Of the last minute, five and fifteen; this program's own work counts there.
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let words: Vec<_> = text.split(' ').take(3).collect();
+    if words.len() == 3 { words.join(" ") } else { "unknown".to_owned() }
+}

@@ -1,0 +1,35 @@
+//! The outbox and the relay on PostgreSQL, beside the same statements and publishes by the bare drivers.
+
+mod enqueue;
+mod relay;
+
+use crate::case::{Case, Side};
+
+/// Enqueueing in a transaction, and relaying what was enqueued.
+pub fn cases() -> Vec<Case> {
+    vec![
+        Case::new(
+            "enqueue in a transaction; PostgreSQL",
+            vec![
+                Side::new("plain sqlx", enqueue::bare),
+                Side::new("Outbox", enqueue::outbox),
+                Side::new("the transaction without a message", enqueue::alone),
+            ],
+        ),
+        Case::new(
+            "relay; PostgreSQL to a broker in memory",
+            vec![
+                Side::new("the same statements, published to nobody", relay::memory_bare),
+                Side::new("Relay", relay::memory),
+            ],
+        )
+        .at_most(1)
+        .runs_out(),
+        Case::new(
+            "relay; PostgreSQL to RabbitMQ",
+            vec![Side::new("plain sqlx and lapin", relay::rabbitmq_bare), Side::new("Relay", relay::rabbitmq)],
+        )
+        .at_most(1)
+        .runs_out(),
+    ]
+}
