@@ -130,6 +130,8 @@ pub struct Case {
     pub sides: Vec<Side>,
     /// How many clients there are at most, if the job allows only so many.
     pub at_most: Option<usize>,
+    /// A second side that those after it are measured against.
+    pub rival: Option<usize>,
     /// Whether the work of a world runs out, so that a job cannot be repeated for as long as one likes.
     pub runs_out: bool,
 }
@@ -137,13 +139,20 @@ pub struct Case {
 impl Case {
     /// A case of any number of clients.
     pub fn new(name: &'static str, sides: Vec<Side>) -> Self {
-        Self { name, sides, at_most: None, runs_out: false }
+        Self { name, sides, at_most: None, rival: None, runs_out: false }
     }
 
     /// Limits the clients.
     #[must_use]
     pub const fn at_most(mut self, clients: usize) -> Self {
         self.at_most = Some(clients);
+        self
+    }
+
+    /// Measures the sides after this one against it too.
+    #[must_use]
+    pub const fn rival(mut self, side: usize) -> Self {
+        self.rival = Some(side);
         self
     }
 

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::case::{Case, Setting, World};
-use stats::{Round, order, percentile, summary};
-use table::Measured;
+use crate::case::{Case, Setting, Side, World};
+use stats::{Round, order, percentile, ratio, summary};
+use table::{Measured, Row};
 use usage::Usage;
 
 /// How the cases are run.
@@ -68,7 +68,14 @@ impl Plan {
             ));
             rounds[at].push(round);
         }
-        let sides = case.sides.iter().zip(&rounds).map(|(side, of)| (side.name, summary(of, &rounds[0]))).collect();
+        let row = |(at, side): (usize, &Side)| {
+            let mut ratios = vec![("", ratio(&rounds[at], &rounds[0]))];
+            if let Some(rival) = case.rival.filter(|rival| at > *rival) {
+                ratios.push((case.sides[rival].name, ratio(&rounds[at], &rounds[rival])));
+            }
+            Row { name: side.name, summary: summary(&rounds[at]), ratios }
+        };
+        let sides = case.sides.iter().enumerate().map(row).collect();
         Ok(Measured { case: case.name, clients, sides })
     }
 
@@ -80,6 +87,7 @@ impl Plan {
         let before = Usage::now(&self.servers);
         let begun = Instant::now();
         let (units, mut latencies) = work(world, &turns, self.measured).await?;
+        let worked = begun.elapsed().as_secs_f64();
         world.settle().await;
         let seconds = begun.elapsed().as_secs_f64();
         let after = Usage::now(&self.servers);
@@ -90,7 +98,13 @@ impl Plan {
         #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
         let rate = units as f64 / seconds;
         let others = before.zip(after).map(|(before, after)| before.others(after));
-        Ok(Round { rate, p50: percentile(&latencies, 50), p99: percentile(&latencies, 99), others })
+        Ok(Round {
+            rate,
+            p50: percentile(&latencies, 50),
+            p99: percentile(&latencies, 99),
+            backlog: 1.0 - worked / seconds,
+            others,
+        })
     }
 }
 
@@ -133,7 +147,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::case::{Client, Side};
+    use crate::case::Client;
 
     struct Counts {
         left: Mutex<u64>,
@@ -171,7 +185,8 @@ mod tests {
         let names = ["1/3  a", "1/3  b", "2/3  a", "2/3  b", "3/3  a", "3/3  b"].map(|rest| format!("count  {rest}"));
         assert_eq!(heard, names);
         assert_eq!((measured.clients, measured.sides.len()), (2, 2));
-        assert!(measured.sides.iter().all(|(_, summary)| summary.rate.1 > 0.0));
+        assert!(measured.sides.iter().all(|row| row.summary.rate.1 > 0.0));
+        assert_eq!(measured.sides[0].ratios, [("", (1.0, 1.0, 1.0))]);
     }
 
     #[tokio::test]
@@ -181,8 +196,8 @@ mod tests {
             World::new([Counts { left: Mutex::new(3) }]).rest(move || tokio::time::sleep(pause))
         });
         let measured = plan().run(&Case::new("count", vec![slow]), |_| {}).await.unwrap();
-        let (_, summary) = &measured.sides[0];
-        assert!(summary.rate.2 <= 3.0 / pause.as_secs_f64(), "{summary:?}");
+        let summary = &measured.sides[0].summary;
+        assert!(summary.rate.2 <= 3.0 / pause.as_secs_f64() && summary.backlog > 0.5, "{summary:?}");
     }
 
     #[tokio::test]

@@ -13,7 +13,8 @@ use clap::Parser;
 const AFTER: &str = "\
 The sides of a case take turns, A B A B .., each round in a fresh database or under a fresh prefix. A rate is the median of
 its rounds; a ratio is the median of the quotients within a round, by the first side of the case. `others` is the greatest
-share of all processors that was used in a round by neither this program nor the servers.
+share of all processors that was used in a round by neither this program nor the servers; `backlog` the share of the round
+after the last turn, until the background had done its part: it counts in the rate.
 Needs REDIS_URL, POSTGRES_URL, MYSQL_URL and AMQP_URL: `cargo xtask load` starts the servers and sets them.";
 
 /// Measure throughput and latency under load, beside the bare drivers

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::case::{Case, Client, Setting, Side, World};
 
-/// On SQLite, where one client is as many as can write.
+/// On SQLite, where one client is as many as can write, and on PostgreSQL.
 pub fn cases() -> Vec<Case> {
     vec![
         Case::new(
@@ -29,8 +29,11 @@ pub fn cases() -> Vec<Case> {
             vec![
                 Side::new("plain transaction", seata::plain),
                 Side::new("Seata's statement sequence", seata::sequence),
+                Side::new("AT, coordinator in memory", at::postgres_memory),
+                Side::new("AT, coordinator in PostgreSQL", at::postgres_postgres),
             ],
-        ),
+        )
+        .rival(1),
     ]
 }
 

@@ -11,6 +11,8 @@ pub struct Round {
     pub p50: Duration,
     /// Latency of 99 of 100 turns is at most this.
     pub p99: Duration,
+    /// The share of the round, 0 to 1, that went by after the last turn until the background had done its part.
+    pub backlog: f64,
     /// The share of all processors, 0 to 1, that neither this program nor the servers used; unknown where there is no `/proc`.
     pub others: Option<f64>,
 }
@@ -24,8 +26,8 @@ pub struct Summary {
     pub p50: Duration,
     /// Median of the rounds' p99.
     pub p99: Duration,
-    /// Median, least and greatest of the rates divided by the baseline's of the same round.
-    pub ratio: (f64, f64, f64),
+    /// Median share of the round that the backlog took.
+    pub backlog: f64,
     /// The greatest share of any round.
     pub others: Option<f64>,
 }
@@ -35,14 +37,22 @@ pub fn order(rounds: usize, sides: usize) -> impl Iterator<Item = (usize, usize)
     (0..rounds).flat_map(move |round| (0..sides).map(move |side| (round, side)))
 }
 
-/// Puts a side's rounds beside those of the baseline.
+/// Median, least and greatest of the rates divided by the baseline's of the same round.
 ///
 /// # Panics
-/// If there is no round, or another number of them.
-pub fn summary(rounds: &[Round], baseline: &[Round]) -> Summary {
-    assert!(!rounds.is_empty() && rounds.len() == baseline.len(), "each side has each round");
-    let rates: Vec<_> = rounds.iter().map(|round| round.rate).collect();
+/// If there is no round.
+pub fn ratio(rounds: &[Round], baseline: &[Round]) -> (f64, f64, f64) {
     let ratios: Vec<_> = rounds.iter().zip(baseline).map(|(mine, base)| mine.rate / base.rate).collect();
+    spread(&ratios)
+}
+
+/// Puts a side's rounds together.
+///
+/// # Panics
+/// If there is no round.
+pub fn summary(rounds: &[Round]) -> Summary {
+    let rates: Vec<_> = rounds.iter().map(|round| round.rate).collect();
+    let backlogs: Vec<_> = rounds.iter().map(|round| round.backlog).collect();
     let latency = |of: fn(&Round) -> Duration| {
         let seconds: Vec<_> = rounds.iter().map(|round| of(round).as_secs_f64()).collect();
         Duration::from_secs_f64(spread(&seconds).0)
@@ -51,7 +61,7 @@ pub fn summary(rounds: &[Round], baseline: &[Round]) -> Summary {
         rate: spread(&rates),
         p50: latency(|round| round.p50),
         p99: latency(|round| round.p99),
-        ratio: spread(&ratios),
+        backlog: spread(&backlogs).0,
         others: rounds.iter().filter_map(|round| round.others).reduce(f64::max),
     }
 }
@@ -78,7 +88,7 @@ mod tests {
 
     fn round(rate: f64, p50: u64, others: Option<f64>) -> Round {
         let p50 = Duration::from_micros(p50);
-        Round { rate, p50, p99: 2 * p50, others }
+        Round { rate, p50, p99: 2 * p50, backlog: 0.0, others }
     }
 
     #[test]
@@ -110,8 +120,8 @@ mod tests {
         // The machine got twice as fast from round to round: the ratio did not change.
         let baseline = [round(100.0, 10, None), round(200.0, 5, None), round(400.0, 2, None)];
         let mine = [round(50.0, 20, Some(0.1)), round(100.0, 10, Some(0.3)), round(200.0, 5, None)];
-        let summary = summary(&mine, &baseline);
-        assert_eq!(summary.ratio, (0.5, 0.5, 0.5));
+        assert_eq!(ratio(&mine, &baseline), (0.5, 0.5, 0.5));
+        let summary = summary(&mine);
         assert_eq!(summary.rate, (100.0, 50.0, 200.0));
         assert_eq!((summary.p50, summary.p99), (Duration::from_micros(10), Duration::from_micros(20)));
         assert_eq!(summary.others, Some(0.3));

@@ -5,40 +5,58 @@ use std::time::Duration;
 
 use super::stats::Summary;
 
-/// A case with the summaries of its sides, the baseline first.
+/// A case with the results of its sides, the baseline first.
 #[derive(Debug)]
 pub struct Measured {
     /// Job and place.
     pub case: &'static str,
     /// How many clients worked.
     pub clients: usize,
-    /// Name and summary of each side.
-    pub sides: Vec<(&'static str, Summary)>,
+    /// What each side did.
+    pub sides: Vec<Row>,
+}
+
+/// A side's result.
+#[derive(Debug)]
+pub struct Row {
+    /// The side.
+    pub name: &'static str,
+    /// What it did.
+    pub summary: Summary,
+    /// Median, least and greatest ratio to the baseline, and to others by name.
+    pub ratios: Vec<(&'static str, (f64, f64, f64))>,
 }
 
 /// One row per side.
 pub fn table(measured: &[Measured]) -> String {
     let mut text = String::from(
-        "| case | clients | side | per second (min..max) | ratio (min..max) | p50 µs | p99 µs | others |\n\
-         |---|--:|---|--:|--:|--:|--:|--:|\n",
+        "| case | clients | side | per second (min..max) | ratio (min..max) | p50 µs | p99 µs | backlog | others |\n\
+         |---|--:|---|--:|--:|--:|--:|--:|--:|\n",
     );
     for Measured { case, clients, sides } in measured {
-        for (at, (side, summary)) in sides.iter().enumerate() {
-            let (rate, least, most) = summary.rate;
-            let ratio = match summary.ratio {
-                _ if at == 0 => "1".to_owned(),
-                (ratio, least, most) => format!("**{ratio:.2}** ({least:.2}..{most:.2})"),
-            };
+        for (at, Row { name, summary, ratios }) in sides.iter().enumerate() {
             let (case, clients) = if at == 0 { (*case, clients.to_string()) } else { ("", String::new()) };
-            let others = summary.others.map_or_else(|| "?".to_owned(), |share| format!("{:.0} %", 100.0 * share));
+            let (rate, least, most) = summary.rate;
+            let ratio = if at == 0 { "1".to_owned() } else { ratios.iter().map(ratio).collect::<Vec<_>>().join("; ") };
+            let backlog = percent(summary.backlog);
+            let others = summary.others.map_or_else(|| "?".to_owned(), percent);
             let (p50, p99) = (micros(summary.p50), micros(summary.p99));
             let _ = writeln!(
                 text,
-                "| {case} | {clients} | {side} | {rate:.0} ({least:.0}..{most:.0}) | {ratio} | {p50} | {p99} | {others} |"
+                "| {case} | {clients} | {name} | {rate:.0} ({least:.0}..{most:.0}) | {ratio} | {p50} | {p99} | {backlog} | {others} |"
             );
         }
     }
     text
+}
+
+fn ratio((to, (ratio, least, most)): &(&'static str, (f64, f64, f64))) -> String {
+    let to = if to.is_empty() { String::new() } else { format!("to {to} ") };
+    format!("{to}**{ratio:.2}** ({least:.2}..{most:.2})")
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
 }
 
 fn micros(latency: Duration) -> u128 {
@@ -51,21 +69,27 @@ mod tests {
 
     #[test]
     fn a_row_per_side_and_the_baseline_is_one() {
-        let side = |rate: f64, ratio: f64, others| Summary {
-            rate: (rate, rate - 1.0, rate + 1.0),
-            p50: Duration::from_micros(120),
-            p99: Duration::from_micros(990),
-            ratio: (ratio, ratio - 0.1, ratio + 0.1),
-            others,
+        let row = |name, rate: f64, others, ratios| {
+            let (p50, p99) = (Duration::from_micros(120), Duration::from_micros(990));
+            Row {
+                name,
+                summary: Summary { rate: (rate, rate - 1.0, rate + 1.0), p50, p99, backlog: 0.25, others },
+                ratios,
+            }
         };
-        let sides = vec![("bare", side(100.0, 1.0, Some(0.034))), ("ours", side(75.0, 0.75, None))];
+        let sides = vec![
+            row("bare", 100.0, Some(0.034), vec![("", (1.0, 1.0, 1.0))]),
+            row("peer", 50.0, None, vec![("", (0.5, 0.4, 0.6))]),
+            row("ours", 75.0, None, vec![("", (0.75, 0.65, 0.85)), ("peer", (1.5, 1.4, 1.6))]),
+        ];
         let text = table(&[Measured { case: "get", clients: 8, sides }]);
         let rows: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(
             rows,
             [
-                "| get | 8 | bare | 100 (99..101) | 1 | 120 | 990 | 3 % |",
-                "|  |  | ours | 75 (74..76) | **0.75** (0.65..0.85) | 120 | 990 | ? |",
+                "| get | 8 | bare | 100 (99..101) | 1 | 120 | 990 | 25 % | 3 % |",
+                "|  |  | peer | 50 (49..51) | **0.50** (0.40..0.60) | 120 | 990 | 25 % | ? |",
+                "|  |  | ours | 75 (74..76) | **0.75** (0.65..0.85); to peer **1.50** (1.40..1.60) | 120 | 990 | 25 % | ? |",
             ]
         );
         let columns = |row: &str| row.matches('|').count();

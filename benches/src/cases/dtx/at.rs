@@ -6,11 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use onceward_dtx::tc::store::TcStore;
 use onceward_dtx::{At, AtDb, AtOptions, Dtx, DtxError, DtxOptions, MemoryStore, Options, SqlStore, Tc, TcOptions};
-use sqlx::{Encode, Pool, Sqlite, Type};
+use sqlx::{Encode, Pool, Postgres, Sqlite, Type};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{UPDATE, row, stock};
+use super::super::bare;
+use super::{UPDATE, row, seata, stock};
 use crate::case::{Client, Setting, World};
 
 struct Branches<D: AtDb> {
@@ -78,4 +79,17 @@ pub(super) async fn sqlite_file(setting: Setting) -> World {
     let (folder, pool) = stock().await;
     let store = SqlStore::<Sqlite>::open(folder.path().join("tc.db")).await.unwrap();
     world(setting, pool, Arc::new(store)).await.keep(folder)
+}
+
+pub(super) async fn postgres_memory(setting: Setting) -> World {
+    let (database, pool) = seata::stock(setting).await;
+    world(setting, pool, Arc::new(MemoryStore::default())).await.keep(database)
+}
+
+/// The coordinator in a database of its own on the same server, so that it takes of the same disk and processors.
+pub(super) async fn postgres_postgres(setting: Setting) -> World {
+    let (database, pool) = seata::stock(setting).await;
+    let (coordinator, store) = bare::postgres(setting).await;
+    let store = SqlStore::<Postgres>::new(store).await.unwrap();
+    world(setting, pool, Arc::new(store)).await.keep(database).keep(coordinator)
 }

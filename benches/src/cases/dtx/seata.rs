@@ -17,7 +17,7 @@ use super::super::bare;
 use super::{ROWS, TABLE, UPDATE, row};
 use crate::case::{Client, Setting, World};
 
-/// A database with the table, and one connection more than clients: the second phase has its own everywhere.
+/// A database with the table.
 pub(super) async fn stock(setting: Setting) -> (Database, PgPool) {
     let (database, pool) = bare::postgres(setting).await;
     sqlx::query(TABLE).execute(&pool).await.unwrap();
