@@ -43,6 +43,7 @@ impl<D: AtDb> Resource for At<D> {
             return Ok(tx.rollback().await?);
         };
         if let Some(hold) = hold_of(&context)? {
+            self.somebody_holds()?;
             for participant in &self.options().participants {
                 participant.on_commit(&mut tx, xid, hold).await?;
             }
@@ -73,6 +74,9 @@ impl<D: AtDb> Resource for At<D> {
                 }
             };
             let hold = hold_of(&context)?.map(str::to_owned);
+            if hold.is_some() {
+                self.somebody_holds()?;
+            }
             log.raw(&mut tx, "savepoint onceward_undo").await?;
             match self.take_back(&mut tx, &images).await {
                 Ok(Taken::Back) => {}
@@ -91,7 +95,11 @@ impl<D: AtDb> Resource for At<D> {
                 Ok(()) => Ok(Undone::Done),
                 // A constraint that is checked at the end: nothing of the undo remains, and nothing will change that.
                 Err(refused) if refused.is_final_refusal() => {
-                    let tx = begin(&self.0.undo_pool).await?;
+                    let mut tx = begin(&self.0.undo_pool).await?;
+                    if log.find(&mut tx, name).await?.is_none() {
+                        // Somebody else has ended it meanwhile.
+                        continue;
+                    }
                     self.park(tx, name, hold.as_deref(), &described(&refused)).await
                 }
                 Err(error) => Err(error),
@@ -129,6 +137,15 @@ impl<D: AtDb> Resource for At<D> {
 }
 
 impl<D: AtDb> At<D> {
+    /// Whoever was to release what a branch holds must be there when it ends: else that would stay for ever.
+    fn somebody_holds(&self) -> Result<(), DtxError> {
+        if !self.options().participants.is_empty() {
+            return Ok(());
+        }
+        let problem = "the branch holds messages and no participant can end them: see AtOptions::with_participant";
+        Err(DtxError::Resource { resource: self.resource_id().to_owned(), problem: problem.to_owned() })
+    }
+
     /// Compares every row once, then takes all steps back from the last to the first; or changes nothing.
     async fn take_back(&self, tx: &mut Transaction<'static, D>, images: &[u8]) -> Result<Taken, DtxError> {
         let images = decode(images)?;

@@ -8,6 +8,7 @@ use onceward_backend::{Conn, Hold};
 use onceward_dtx::{At, AtOptions, BranchParticipant, DtxError, Options};
 use onceward_reliable_mq::{Message, Outbox};
 use sqlx::Database;
+use tokio::sync::Notify;
 
 use crate::disk::{Db, Disk};
 use crate::world::World;
@@ -88,6 +89,41 @@ async fn a_rollback_is_told_before_run_answers() {
     let hold = hold(&world, true).await.unwrap();
     assert_eq!(heard(&world).await, [("rollback".to_owned(), hold.xid, hold.hold_id)]);
     world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_participant_the_end_of_a_branch_waits() {
+    for fail in [false, true] {
+        let world = world().await;
+        let (mut xid, held) = (String::new(), Notify::new());
+        let run = world.dtx.run(Options::new("holds"), async |global| {
+            xid = global.xid().to_owned();
+            let mut tx = world.at[0].begin().await?;
+            tx.hold();
+            tx.commit().await?;
+            held.notify_one();
+            if fail { std::future::pending().await } else { Ok::<_, DtxError>(()) }
+        });
+        if fail {
+            tokio::select! {
+                _ = run => unreachable!("it waits for ever"),
+                () = held.notified() => {}
+            }
+        } else {
+            run.await.unwrap();
+        }
+        let disk = Arc::clone(&world.disk);
+        drop(world);
+        let alone = World::open(Arc::clone(&disk), AtOptions::default).await;
+        assert_eq!(alone.dtx.recover().await.unwrap().pending, 1, "nobody there could end what is held");
+        assert_eq!(alone.dtx.undo_rows().await.unwrap().len(), 1);
+        drop(alone);
+        let world = World::open(disk, || AtOptions::default().with_participant(Arc::new(Listener))).await;
+        world.dtx.recover().await.unwrap();
+        world.quiet().await;
+        let told: Vec<_> = heard(&world).await.into_iter().map(|(what, told, _)| (what, told)).collect();
+        assert_eq!(told, [(if fail { "rollback" } else { "commit" }.to_owned(), xid)]);
+    }
 }
 
 /// Cannot, the first time.
