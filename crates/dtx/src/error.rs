@@ -141,13 +141,18 @@ impl DtxError {
     #[cfg(feature = "sql")]
     pub(crate) fn is_final_refusal(&self) -> bool {
         use sqlx::error::ErrorKind;
-        let constraint = |error: &BackendError| {
+        // By SQLSTATE: values that a type no longer takes, and tables or columns that are no longer there; a missing right may
+        // be granted again. SQLite's 1 is any statement that does not fit the schema.
+        let misfit = |code: &str| code == "1" || code.starts_with("22") || (code.starts_with("42") && code != "42501");
+        let refused = |error: &BackendError| {
             let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
             let answer = source.and_then(sqlx::Error::as_database_error);
-            answer.is_some_and(|answer| !matches!(answer.kind(), ErrorKind::Other))
+            answer.is_some_and(|answer| {
+                !matches!(answer.kind(), ErrorKind::Other) || answer.code().is_some_and(|code| misfit(&code))
+            })
         };
         match self {
-            Self::Backend(error) => error.class() == ErrorClass::Conflict || constraint(error),
+            Self::Backend(error) => error.class() == ErrorClass::Conflict || refused(error),
             Self::Refused { .. } | Self::Corrupt(_) => true,
             _ => false,
         }

@@ -234,6 +234,11 @@ fn described(error: &DtxError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
+        let answer = inner.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+        if let Some(code) = answer.and_then(|answer| answer.code()).filter(|code| code.starts_with("22")) {
+            // The server's own words would quote the value.
+            return format!("{text}: a value that its type does not take ({code})");
+        }
         text = format!("{text}: {inner}");
         cause = inner.source();
     }

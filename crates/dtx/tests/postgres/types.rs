@@ -56,6 +56,29 @@ const SETUP: &str = "create type mood as enum ('sad', 'happy'); create domain po
     create type pair as (a integer, b text)";
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_its_type_no_longer_takes_is_parked() {
+    let world = World::new().await;
+    let pool = world.at[0].pool();
+    pool.execute(SETUP).await.unwrap();
+    pool.execute("create table t (id integer primary key, mood mood); insert into t values (1, 'sad')").await.unwrap();
+    let answer = world
+        .dtx
+        .run(Options::new("renamed"), async |_| {
+            let cheer = async |mut tx: onceward_dtx::AtTransaction<sqlx::Postgres>| {
+                tx.execute("update t set mood = 'happy'").await?;
+                Ok::<_, DtxError>(())
+            };
+            world.at[0].branch(cheer).await?;
+            pool.execute("alter type mood rename value 'sad' to 'blue'").await?;
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    let reason = world.dtx.parked().await.unwrap().remove(0).reason;
+    assert!(reason.contains("22P02") && !reason.contains("sad"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_of_them_are_undone_exactly() {
     let world = World::new().await;
     let url = world.disk.url("types").await;
