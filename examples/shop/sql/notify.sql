@@ -4,6 +4,6 @@ create table if not exists notifications (
     order_id {key} not null,
     user_id {key} not null,
     body {text} not null,
-    sent_at bigint not null
+    sent_at bigint not null,
+    unique (order_id, id)
 );
-create index if not exists notifications_by_order on notifications (order_id);

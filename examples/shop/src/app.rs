@@ -9,13 +9,14 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use onceward_oauth_client::OAuthClient;
+use onceward_reliable_mq::Broker;
 use tokio_util::task::TaskTracker;
 
 use crate::catalog::picture;
 use crate::problem::Problem;
 use crate::session::Sessions;
 use crate::stores::Stores;
-use crate::{cart, checkout, login, orders, pages, storefront, visit, wallet};
+use crate::{cart, checkout, login, orders, pages, ready, storefront, visit, wallet};
 
 /// What every handler has at hand.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct App {
     pub sessions: Sessions,
     /// Logins.
     pub oauth: OAuthClient,
+    /// Who carries messages.
+    pub broker: Arc<dyn Broker>,
     /// The origin under which browsers see the shop.
     pub origin: String,
     /// The content security policy of every page.
@@ -63,7 +66,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/static/mark.svg", get(|| fixed(pages::MARK, "image/svg+xml")))
         .route("/static/p/{file}", get(product_picture))
         .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(ready::ready))
         .route_layer(from_fn_with_state(Arc::clone(app), visit::plain_layer));
     plain.merge(pages).with_state(Arc::clone(app))
 }
@@ -79,35 +82,5 @@ async fn product_picture(State(app): State<Arc<App>>, Path(file): Path<String>) 
             (headers, picture(&product.sku)).into_response()
         }
         None => Problem::not_found("There is no such picture.").into_response(),
-    }
-}
-
-/// 200 while every store answers with a row of its own.
-async fn ready(State(app): State<Arc<App>>) -> Response {
-    let mut down = Vec::new();
-    for (name, pool, look) in [
-        ("web", &app.stores.web, "select count(*) from (select 1 from users limit 1)"),
-        ("orders", app.stores.orders.pool(), "select count(*) from (select 1 from orders limit 1)"),
-        ("stock", app.stores.stock.pool(), "select count(*) from (select 1 from stock limit 1)"),
-        ("wallet", app.stores.wallet.pool(), "select count(*) from (select 1 from wallets limit 1)"),
-        ("notify", &app.stores.notify, "select count(*) from (select 1 from notifications limit 1)"),
-    ] {
-        if sqlx::query(look).execute(pool).await.is_err() {
-            down.push(name);
-        }
-    }
-    let (carts, dtx, logins) = tokio::join!(app.stores.carts.health(), app.stores.dtx.health(), app.oauth.health());
-    let (tokens, outbox) = tokio::join!(app.stores.tokens.health(), app.stores.outbox.health());
-    let asked = [
-        ("carts", carts.is_ok()),
-        ("coordinator", dtx.is_ok()),
-        ("logins", logins.is_ok()),
-        ("tokens", tokens.is_ok()),
-        ("outbox", outbox.is_ok()),
-    ];
-    down.extend(asked.iter().filter(|(_, well)| !well).map(|(name, _)| *name));
-    match down.is_empty() {
-        true => "ok".into_response(),
-        false => Problem::busy(format!("down: {}", down.join(", "))).into_response(),
     }
 }

@@ -16,13 +16,13 @@ use onceward_cart_store::Owner;
 use onceward_dtx::DtxError;
 use onceward_idempotency::{Claim, Fingerprint, Spend, TokenId};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::cart::priced;
 use crate::orders::{self, Bought, Order, OrderError};
 use crate::pages::{CheckoutPage, OrderLine};
-use crate::problem::{Problem, chain};
+use crate::problem::{Problem, STORE_SILENT, chain};
 use crate::session::Member;
 use crate::stores::Stores;
 use crate::visit::{Post, Visit, see_other};
@@ -31,6 +31,8 @@ use crate::wallet;
 /// A submit answers within that time, or asks to come back.
 const PATIENCE: Duration = Duration::from_secs(9);
 const PAUSE: Duration = Duration::from_millis(25);
+/// What still waits for a store then is given up: its browser was answered long ago, and its transaction is past its time.
+const FORGOTTEN: Duration = Duration::from_secs(20);
 
 /// What would be bought now: the checked lines at today's prices, by SKU.
 async fn basket(stores: &Stores, owner: &Owner) -> Result<Vec<Bought>, Problem> {
@@ -80,7 +82,10 @@ pub async fn submit(State(app): State<Arc<App>>, post: Post) -> Result<Response,
     let token = post.form.text("order_token").unwrap_or("").to_owned();
     // On a task of its own: a browser that goes away must not stop an order half way.
     let tasks = app.tasks.clone();
-    let work = tasks.spawn(async move { Submit { stores: &app.stores, member: &member, token: &token }.run().await });
+    let work = tasks.spawn(async move {
+        let submit = Submit { stores: &app.stores, member: &member, token: &token };
+        timeout(FORGOTTEN, submit.run()).await.unwrap_or_else(|_| Err(Problem::busy(STORE_SILENT)))
+    });
     let order = work.await.map_err(Problem::internal)??;
     Ok(see_other(&format!("/orders/{order}")))
 }
@@ -99,7 +104,7 @@ impl Submit<'_> {
         let id = self.stores.tokens.open(user, self.token).ok_or_else(invalid)?;
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            if let Some(order) = orders::by_token(self.stores.orders.pool(), id).await? {
+            if let Some(order) = self.stores.orders.by_token(id).await? {
                 match self.stores.decision(&order.xid).await? {
                     Some(true) => return self.finish(order, None).await,
                     // Being decided, or being undone: its row will stay or go.
@@ -144,16 +149,12 @@ impl Submit<'_> {
 
     /// The newest order of the user, which has left the cart when this answers. `None`: it is not decided yet.
     async fn help_last_order(&self) -> Result<Option<String>, Problem> {
-        let pool = self.stores.orders.pool();
-        let last: Option<String> = sqlx::query_scalar("select last_order from checkouts where user_id = ?")
-            .bind(self.member.id.as_str())
-            .fetch_optional(pool)
-            .await?;
-        let Some(last) = last else {
-            orders::open(pool, self.member.id.as_str()).await?;
+        let (orders, user) = (&self.stores.orders, self.member.id.as_str());
+        let Some(last) = orders.newest(user).await? else {
+            orders.open(user).await?;
             return Ok(Some(String::new()));
         };
-        let Some(order) = orders::by_id(pool, &last).await? else {
+        let Some(order) = orders.by_id(&last).await? else {
             return Ok(last.is_empty().then_some(last));
         };
         match self.stores.decision(&order.xid).await? {
@@ -173,15 +174,15 @@ impl Submit<'_> {
         previous: &str,
         lines: &[Bought],
     ) -> Result<Option<String>, Problem> {
-        if claim.is_takeover() && orders::by_token(self.stores.orders.pool(), id).await?.is_some() {
+        if claim.is_takeover() && self.stores.orders.by_token(id).await?.is_some() {
             // An earlier attempt got that far. Its claim is ours to end once its transaction is decided.
             claim.release().await?;
             return Ok(None);
         }
         match orders::place(self.stores, self.member.id.as_str(), id, previous, lines).await {
             Ok(order) => {
-                self.stores.outbox.wake();
-                let placed = orders::by_id(self.stores.orders.pool(), &order).await?;
+                self.stores.outbox.arrivals().notify_one();
+                let placed = self.stores.orders.by_id(&order).await?;
                 let placed = placed.ok_or_else(|| Problem::internal("an order that was committed is not there"))?;
                 self.finish(placed, Some(claim)).await.map(Some)
             }

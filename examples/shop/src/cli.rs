@@ -1,10 +1,14 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::home::Home;
+use crate::serve::ServeError;
+use crate::servers::{Namespace, Servers};
 
 /// A shop on the Onceward crates. Without a command it serves: everything in one process, nothing to install.
 #[derive(Debug, Parser)]
@@ -58,15 +62,18 @@ pub struct ServeArgs {
     /// Servers to run on
     #[command(flatten)]
     pub backends: Backends,
+    /// Which shop on them
+    #[command(flatten)]
+    pub name: Name,
 }
 
-/// Servers to run on instead of the embedded stores.
+/// Servers to run on instead of the embedded stores: all four, or none.
 #[derive(Clone, Debug, Args)]
 pub struct Backends {
-    /// Redis of sessions, carts and tokens
+    /// Redis of sessions, carts, order tokens and logins
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<String>,
-    /// PostgreSQL of orders, stock and wallet
+    /// PostgreSQL of users, orders, stock, wallets and the coordinator
     #[arg(long, env = "POSTGRES_URL", hide_env_values = true, value_name = "URL")]
     pub postgres_url: Option<String>,
     /// MariaDB of notifications
@@ -77,24 +84,41 @@ pub struct Backends {
     pub amqp_url: Option<String>,
 }
 
+/// Which shop of those that share the servers.
+#[derive(Clone, Debug, Args)]
+pub struct Name {
+    /// What the shop's databases, keys and queues on the servers begin with: NAME_orders, NAME:…, NAME.…
+    #[arg(long, env = "SHOP_NAMESPACE", default_value = "shop", value_name = "NAME")]
+    pub namespace: Namespace,
+}
+
 impl Backends {
-    /// Refuses what this version cannot run on.
+    /// The servers, or `None` to run embedded.
     ///
     /// # Errors
-    /// Names the missing URLs if only some are given; if all are, says that this version is embedded only.
-    pub fn check(&self) -> Result<(), String> {
-        let all = [
-            ("REDIS_URL", &self.redis_url),
-            ("POSTGRES_URL", &self.postgres_url),
-            ("MYSQL_URL", &self.mysql_url),
-            ("AMQP_URL", &self.amqp_url),
-        ];
-        let missing: Vec<_> = all.iter().filter(|(_, url)| url.is_none()).map(|(name, _)| *name).collect();
-        match missing.len() {
-            4 => Ok(()),
-            0 => Err("this version runs embedded only; unset REDIS_URL, POSTGRES_URL, MYSQL_URL and AMQP_URL".into()),
-            _ => Err(format!("missing {}: give all four URLs, or none to run embedded", missing.join(", "))),
+    /// Names the missing URLs if only some are given, and a URL that is none.
+    pub fn servers(&self, namespace: &Namespace) -> Result<Option<Servers>, ServeError> {
+        match (&self.redis_url, &self.postgres_url, &self.mysql_url, &self.amqp_url) {
+            (None, None, None, None) => Ok(None),
+            (Some(redis), Some(postgres), Some(mysql), Some(amqp)) => {
+                Ok(Some(Servers::new(redis, postgres, mysql, amqp, namespace.clone())?))
+            }
+            (redis, postgres, mysql, amqp) => {
+                let all = [("REDIS_URL", redis), ("POSTGRES_URL", postgres), ("MYSQL_URL", mysql), ("AMQP_URL", amqp)];
+                let missing: Vec<_> = all.iter().filter(|(_, url)| url.is_none()).map(|(name, _)| *name).collect();
+                Err(format!("missing {}: give all four URLs, or none to run embedded", missing.join(", ")).into())
+            }
         }
+    }
+
+    /// Where the shop with this folder keeps its stores.
+    ///
+    /// # Errors
+    /// As [`servers`](Self::servers).
+    pub fn home(&self, folder: &Path, namespace: &Namespace) -> Result<Home, ServeError> {
+        Ok(self
+            .servers(namespace)?
+            .map_or_else(|| Home::Folder(folder.to_owned()), |servers| Home::Servers(Box::new(servers))))
     }
 }
 
@@ -104,6 +128,9 @@ pub struct DemoArgs {
     /// Which demonstration [default: the whole journey]
     #[arg(value_enum)]
     pub name: Option<Demo>,
+    /// Servers to run on, under a namespace that is removed afterwards
+    #[command(flatten)]
+    pub backends: Backends,
 }
 
 /// The demonstrations.
@@ -128,6 +155,12 @@ pub struct VerifyArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Servers that the shop runs on
+    #[command(flatten)]
+    pub backends: Backends,
+    /// Which shop on them
+    #[command(flatten)]
+    pub name: Name,
 }
 
 /// Reads `500ms`, `2s`, `30m` or `1h`.
@@ -173,8 +206,9 @@ mod tests {
     fn a_part_of_the_backends_is_refused_by_name() {
         let given = |url: bool| url.then(|| "x://".to_owned());
         let some = Backends { redis_url: given(true), postgres_url: None, mysql_url: None, amqp_url: given(true) };
-        assert!(some.check().is_err_and(|error| error.starts_with("missing POSTGRES_URL, MYSQL_URL:")));
+        let refused = some.servers(&"shop".parse().unwrap()).unwrap_err().to_string();
+        assert!(refused.starts_with("missing POSTGRES_URL, MYSQL_URL:"), "{refused}");
         let none = Backends { redis_url: None, postgres_url: None, mysql_url: None, amqp_url: None };
-        assert_eq!(none.check(), Ok(()));
+        assert!(none.servers(&"shop".parse().unwrap()).unwrap().is_none());
     }
 }

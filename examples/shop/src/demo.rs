@@ -24,19 +24,25 @@ type Surprise = ServeError;
 /// # Errors
 /// If a step does not show what it should.
 pub async fn run(args: &DemoArgs) -> Result<ExitCode, ServeError> {
-    let mut stage = Stage::open().await?;
-    match args.name.unwrap_or(Demo::Journey) {
+    let mut stage = Stage::open(&args.backends).await?;
+    let holds = play(&mut stage, args.name.unwrap_or(Demo::Journey)).await;
+    stage.strike().await;
+    Ok(if holds? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn play(stage: &mut Stage, demo: Demo) -> Result<bool, Surprise> {
+    match demo {
         Demo::Journey => {
-            journey(&mut stage).await?;
-            double_submit(&mut stage, "bob").await?;
-            stock_short(&mut stage, "carol").await?;
-            kill(&mut stage).await?;
+            journey(stage).await?;
+            double_submit(stage, "bob").await?;
+            stock_short(stage, "carol").await?;
+            kill(stage).await?;
         }
-        Demo::DoubleSubmit => double_submit(&mut stage, "bob").await?,
-        Demo::StockShort => stock_short(&mut stage, "carol").await?,
-        Demo::Kill => kill(&mut stage).await?,
+        Demo::DoubleSubmit => double_submit(stage, "bob").await?,
+        Demo::StockShort => stock_short(stage, "carol").await?,
+        Demo::Kill => kill(stage).await?,
     }
-    Ok(if stage.verify().await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    stage.verify().await
 }
 
 /// Log in, fill the cart, order, be notified.

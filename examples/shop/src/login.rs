@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use onceward_backend::RetryPolicy;
+use onceward_backend::{BackendError, ErrorClass, RetryPolicy};
 use onceward_cart_store::MemberId;
 use onceward_oauth_client::{BrowserBinder, Error as OauthError, Login};
 use serde::{Deserialize, Serialize};
@@ -20,9 +20,9 @@ use crate::app::App;
 use crate::form::{Form, return_to};
 use crate::pages::{AccountPage, LoginPage, ProviderLink};
 use crate::problem::{Problem, chain};
-use crate::session::{Member, Session, cookies, set_cookie};
+use crate::session::{Member, Merge, Session, Switch, cookies, set_cookie};
+use crate::users::User;
 use crate::visit::{Post, RETURN_COOKIE, Visit, append_cookie, see_other};
-use crate::{now, orders, wallet};
 
 /// The browser's own cookie, to which pending logins are bound. Not the session: that changes at login, and a repeated
 /// callback must still match.
@@ -101,58 +101,28 @@ pub async fn callback(
 #[derive(Debug, thiserror::Error)]
 enum SignInError {
     #[error("a store did not answer")]
-    Store(#[from] onceward_backend::BackendError),
+    Store(#[from] BackendError),
     #[error("the provider's user id cannot be used")]
     User(#[from] onceward_cart_store::Error),
     #[error("the answer cannot be kept")]
     Answer(#[from] serde_json::Error),
 }
 
-impl From<sqlx::Error> for SignInError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-/// Repeats what a busy store refused, for as long as the browser waits anyway: the code behind this login is spent.
+/// Repeats what a busy store refused, for as long as the browser waits anyway: the code behind this login is spent. Every
+/// step may run again, also after an answer that was lost: the new session names the switch.
 async fn sign_in(app: &App, session: &Session, login: &Login) -> Result<Vec<u8>, SignInError> {
-    let patience = RetryPolicy::exponential().with_base(Duration::from_millis(100)).with_attempts(3);
-    let again = |error: &SignInError| matches!(error, SignInError::Store(error) if error.is_retryable());
-    patience.run_if(again, || sign_in_once(app, session, login)).await
-}
-
-/// One transaction ends the old session, begins the new one and notes that the guest's cart has to reach the member. Each
-/// guest session ends once, so its cart goes to one member, and the note outlives whatever happens to the merge itself.
-async fn sign_in_once(app: &App, session: &Session, login: &Login) -> Result<Vec<u8>, SignInError> {
     let account = &login.identity.account;
     let id = MemberId::new(format!("{}:{}", account.provider, account.subject))?;
-    let nickname = login.identity.profile.nickname.clone().unwrap_or_else(|| "Guest of honour".to_owned());
-    let avatar = login.identity.profile.avatar.clone().unwrap_or_default();
-    wallet::open(app.stores.wallet.pool(), id.as_str()).await?;
-    orders::open(app.stores.orders.pool(), id.as_str()).await?;
-    let new = Session::begin(Member { id: id.clone(), nickname: nickname.clone() });
-    let mut tx = app.stores.web.begin_with("begin immediate").await?;
-    sqlx::query(
-        "insert into users (id, provider, subject, nickname, avatar, created_at) values (?, ?, ?, ?, ?, ?) \
-         on conflict (id) do update set nickname = excluded.nickname, avatar = excluded.avatar",
-    )
-    .bind(id.as_str())
-    .bind(&account.provider)
-    .bind(&account.subject)
-    .bind(&nickname)
-    .bind(avatar)
-    .bind(now())
-    .execute(&mut *tx)
-    .await?;
-    let leaves_a_cart = app.sessions.switch(&mut tx, session, &new).await?;
-    if leaves_a_cart {
-        sqlx::query("insert into merges (guest, user_id) values (?, ?)")
-            .bind(session.guest_id().signed(&app.stores.keys))
-            .bind(id.as_str())
-            .execute(&mut *tx)
-            .await?;
-    }
-    tx.commit().await?;
+    let user = User {
+        provider: account.provider.clone(),
+        subject: account.subject.clone(),
+        nickname: text(login.identity.profile.nickname.as_deref().unwrap_or("Guest of honour")),
+        avatar: text(login.identity.profile.avatar.as_deref().unwrap_or_default()),
+    };
+    let new = Session::begin(Member { id: id.clone(), nickname: user.nickname.clone() });
+    let patience = RetryPolicy::exponential().with_base(Duration::from_millis(100)).with_attempts(3);
+    let again = |error: &BackendError| error.is_retryable() || error.class() == ErrorClass::Unknown;
+    let leaves_a_cart = patience.run_if(again, || begin_session(app, &user, session, &new, &id)).await?;
     if leaves_a_cart && let Err(error) = app.stores.merge(&session.guest_id(), &id).await {
         // A merge that fails never fails the login.
         tracing::warn!(error = chain(&error), "a cart merge is left to the sweeper");
@@ -161,12 +131,35 @@ async fn sign_in_once(app: &App, session: &Session, login: &Login) -> Result<Vec
     Ok(serde_json::to_vec(&Answer { location, cookie: new.cookie(&app.stores.keys) })?)
 }
 
+/// Without the one character that PostgreSQL does not take in a text.
+fn text(given: &str) -> String {
+    given.replace('\0', "")
+}
+
+/// The user with wallet and place in the line of orders, then one step that ends the old session, begins the new one and
+/// notes that the guest's cart has to reach the member. Each guest session ends once, so its cart goes to one member, and
+/// the note outlives whatever happens to the merge itself. Answers whether there is a cart to merge.
+async fn begin_session(
+    app: &App,
+    user: &User,
+    old: &Session,
+    new: &Session,
+    id: &MemberId,
+) -> Result<bool, BackendError> {
+    let stores = &app.stores;
+    stores.wallet.open(id.as_str()).await?;
+    stores.orders.open(id.as_str()).await?;
+    stores.users.remember(id.as_str(), user).await?;
+    let guest = old.guest_id().signed(&stores.keys);
+    let leaves_a_cart = old.member.is_none() && old.verified;
+    let merge = leaves_a_cart.then_some(Merge { guest: &guest, user: id.as_str() });
+    Ok(stores.sessions.switch(&Switch { old, new, merge }).await? && leaves_a_cart)
+}
+
 /// `POST /logout`
 pub async fn logout(State(app): State<Arc<App>>, post: Post) -> Result<Response, Problem> {
     let guest = Session::guest();
-    let mut tx = app.stores.web.begin_with("begin immediate").await?;
-    app.sessions.switch(&mut tx, &post.visit.session, &guest).await?;
-    tx.commit().await?;
+    app.stores.sessions.switch(&Switch { old: &post.visit.session, new: &guest, merge: None }).await?;
     let mut response = see_other("/");
     append_cookie(&mut response, &app.sessions.set_cookie(&guest.cookie(&app.stores.keys)));
     Ok(response)
@@ -175,11 +168,8 @@ pub async fn logout(State(app): State<Arc<App>>, post: Post) -> Result<Response,
 /// `GET /account`
 pub async fn account(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Problem> {
     let id = visit.member()?.id.as_str().to_owned();
-    let (provider, nickname, avatar): (String, String, String) =
-        sqlx::query_as("select provider, nickname, avatar from users where id = ?")
-            .bind(&id)
-            .fetch_one(&app.stores.web)
-            .await?;
+    let user = app.stores.users.find(&id).await?.ok_or_else(|| Problem::internal("a member without a user"))?;
+    let User { provider, nickname, avatar, .. } = user;
     let data = json!({ "user": { "id": id, "nickname": nickname, "avatar": avatar, "provider": provider } });
     visit.answer(&app, data, |chrome| AccountPage { chrome, id, nickname, avatar, provider }).await
 }

@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
         Command::Verify(args) => return shop::verify::run(&args).await,
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("shop: {error:#}");
+        eprintln!("shop: {}", shop::problem::chain(&*error));
         ExitCode::FAILURE
     })
 }

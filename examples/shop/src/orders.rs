@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use onceward_backend::{BackendError, Migrations};
+use onceward_backend::BackendError;
 use onceward_dtx::{DtxError, Global, Options};
 use onceward_idempotency::TokenId;
 use onceward_reliable_mq::Message;
 use serde_json::json;
-use sqlx::Pool;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -18,13 +17,11 @@ use crate::pages::{OrderLine, OrderPage, OrderRow, OrdersPage};
 use crate::problem::Problem;
 use crate::stores::{ORDER_TIMEOUT, Stores};
 use crate::visit::Visit;
-use crate::{Database, now, stock, wallet};
+use crate::wallet::Charge;
 
-/// Tables of the order database.
-pub const TABLES: Migrations = Migrations::new("shop-orders", &[(1, include_str!("../sql/orders.sql"))]);
+mod tables;
 
-/// The status of an order that stands.
-pub const CONFIRMED: &str = "confirmed";
+pub use tables::{CONFIRMED, Orders, SqlOrders, TABLES};
 
 /// One line of an order as it was charged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +35,7 @@ pub struct Bought {
 }
 
 /// An order without its lines.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Its id.
     pub id: String,
@@ -48,8 +45,29 @@ pub struct Order {
     pub status: String,
     /// What was charged, in minor units.
     pub total: i64,
+    /// The token of the form that placed it; no two orders share one.
+    pub order_token: String,
     /// The global transaction that made it.
     pub xid: String,
+}
+
+/// An order that is being placed.
+#[derive(Clone, Copy, Debug)]
+pub struct NewOrder<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Whose it is.
+    pub user: &'a str,
+    /// The newest order of the user as the caller saw it: only one order can follow it.
+    pub previous: &'a str,
+    /// The token of its form.
+    pub token: TokenId,
+    /// What is bought.
+    pub lines: &'a [Bought],
+    /// For how much, in minor units.
+    pub total: i64,
+    /// The global transaction.
+    pub xid: &'a str,
 }
 
 /// Why an order was not placed. Nothing of it stays.
@@ -72,27 +90,13 @@ pub enum OrderError {
     Transaction(#[from] DtxError),
     /// A statement failed.
     #[error(transparent)]
-    Statement(#[from] sqlx::Error),
+    Statement(#[from] BackendError),
     /// The message could not be written.
     #[error(transparent)]
     Message(#[from] onceward_reliable_mq::Error),
     /// The message could not be made.
     #[error(transparent)]
     Payload(#[from] onceward_reliable_mq::MessageError),
-}
-
-const COLUMNS: &str = "id, user_id, status, total, xid";
-
-/// A new user's place in the line of orders.
-///
-/// # Errors
-/// If the store does not answer.
-pub async fn open(pool: &Pool<Database>, user: &str) -> Result<(), BackendError> {
-    sqlx::query("insert into checkouts (user_id, last_order) values (?, '') on conflict do nothing")
-        .bind(user)
-        .execute(pool)
-        .await?;
-    Ok(())
 }
 
 /// Places an order: the order itself with its message, the stock, the wallet; all of them or nothing. `previous` is the
@@ -107,95 +111,27 @@ pub async fn place(
     previous: &str,
     lines: &[Bought],
 ) -> Result<String, OrderError> {
-    let order = Uuid::now_v7().to_string();
-    let total: i64 = lines.iter().map(|line| line.quantity * line.price).sum();
-    let confirmed = OrderConfirmed { order_id: order.clone(), user_id: user.to_owned(), total };
-    let message = Message::to(notify::TOPIC).key(user).json(&confirmed)?;
-    let (order, message) = (&order, &message);
+    let id = &Uuid::now_v7().to_string();
+    let total = lines.iter().map(|line| line.quantity * line.price).sum();
+    let confirmed = OrderConfirmed { order_id: id.clone(), user_id: user.to_owned(), total };
+    let message = &Message::to(notify::TOPIC).key(user).json(&confirmed)?;
     let options = Options::new("place-order").with_timeout(ORDER_TIMEOUT);
     stores
         .dtx
         .run(options, async |global: Global| {
             let xid = global.xid();
-            stores
-                .orders
-                .branch(async |mut tx| {
-                    let next = sqlx::query("update checkouts set last_order = ? where user_id = ? and last_order = ?");
-                    let next = next.bind(order).bind(user).bind(previous).execute(&mut *tx).await?;
-                    if next.rows_affected() == 0 {
-                        return Err(OrderError::Overtaken);
-                    }
-                    sqlx::query(
-                        "insert into orders (id, user_id, status, total, order_token, xid, created_at) \
-                         values (?, ?, ?, ?, ?, ?, ?)",
-                    )
-                    .bind(order)
-                    .bind(user)
-                    .bind(CONFIRMED)
-                    .bind(total)
-                    .bind(token.to_string())
-                    .bind(xid)
-                    .bind(now())
-                    .execute(&mut *tx)
-                    .await?;
-                    for line in lines {
-                        sqlx::query("insert into order_lines (order_id, sku, quantity, price) values (?, ?, ?, ?)")
-                            .bind(order)
-                            .bind(&line.sku)
-                            .bind(line.quantity)
-                            .bind(line.price)
-                            .execute(&mut *tx)
-                            .await?;
-                    }
-                    // Held back until the global transaction is decided.
-                    stores.outbox.enqueue(&mut tx, message).await?;
-                    Ok(())
-                })
-                .await?;
-            stores.stock.branch(async |mut tx| stock::take(&mut tx, order, lines).await).await?;
-            stores.wallet.branch(async |mut tx| wallet::charge(&mut tx, xid, user, order, total).await).await
+            stores.orders.record(&NewOrder { id, user, previous, token, lines, total, xid }, message).await?;
+            stores.stock.take(id, lines).await?;
+            stores.wallet.charge(&Charge { order: id, user, amount: total, xid }).await
         })
         .await?;
-    Ok(order.clone())
-}
-
-/// The order of a token, whatever became of its transaction.
-///
-/// # Errors
-/// If the store does not answer.
-pub async fn by_token(pool: &Pool<Database>, token: TokenId) -> Result<Option<Order>, BackendError> {
-    let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("select {COLUMNS} from orders where order_token = ?")));
-    Ok(query.bind(token.to_string()).fetch_optional(pool).await?)
-}
-
-/// An order by its id, whatever became of its transaction.
-///
-/// # Errors
-/// If the store does not answer.
-pub async fn by_id(pool: &Pool<Database>, id: &str) -> Result<Option<Order>, BackendError> {
-    let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("select {COLUMNS} from orders where id = ?")));
-    Ok(query.bind(id).fetch_optional(pool).await?)
-}
-
-/// The lines of an order, by SKU.
-///
-/// # Errors
-/// If the store does not answer.
-pub async fn lines(pool: &Pool<Database>, order: &str) -> Result<Vec<Bought>, BackendError> {
-    let rows: Vec<(String, i64, i64)> =
-        sqlx::query_as("select sku, quantity, price from order_lines where order_id = ? order by sku")
-            .bind(order)
-            .fetch_all(pool)
-            .await?;
-    Ok(rows.into_iter().map(|(sku, quantity, price)| Bought { sku, quantity, price }).collect())
+    Ok(id.clone())
 }
 
 /// `GET /orders`
 pub async fn list(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Problem> {
     let user = visit.member()?.id.as_str();
-    let query = format!("select {COLUMNS} from orders where user_id = ? order by created_at desc, id desc");
-    let found: Vec<Order> =
-        sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(user).fetch_all(app.stores.orders.pool()).await?;
+    let found = app.stores.orders.of_user(user).await?;
     let mut rows = Vec::with_capacity(found.len());
     for order in found {
         if app.stores.is_committed(&order.xid).await? {
@@ -211,13 +147,14 @@ pub async fn list(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
 pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, visit: Visit) -> Result<Response, Problem> {
     let user = visit.member()?.id.as_str();
     let unknown = || Problem::not_found("You have no such order.");
-    let order =
-        by_id(app.stores.orders.pool(), &id).await?.filter(|order| order.user_id == user).ok_or_else(unknown)?;
+    // Not every database takes every character in a text.
+    let id = Uuid::parse_str(&id).ok().filter(|parsed| parsed.to_string() == id).ok_or_else(unknown)?.to_string();
+    let order = app.stores.orders.by_id(&id).await?.filter(|order| order.user_id == user).ok_or_else(unknown)?;
     if !app.stores.is_committed(&order.xid).await? {
         return Err(unknown());
     }
-    let bought = lines(app.stores.orders.pool(), &order.id).await?;
-    let notified = notify::was_sent(&app.stores.notify, &order.id).await?;
+    let bought = app.stores.orders.lines(&order.id).await?;
+    let notified = app.stores.notices.was_sent(&order.id).await?;
     let rows: Vec<_> =
         bought.iter().map(|line| json!({ "sku": line.sku, "quantity": line.quantity, "price": line.price })).collect();
     let data = json!({

@@ -5,8 +5,12 @@ use std::fmt::Display;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use onceward_backend::{BackendError, ErrorClass};
+use onceward_dtx::DtxError;
 
 use crate::stores::StoresError;
+
+/// What a visitor is told while a store cannot be asked.
+pub const STORE_SILENT: &str = "One of the shop's stores does not answer right now.";
 
 /// A refused or failed request ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). A handler answers it bare; the
 /// visit's layer renders it for who asked (see [`crate::visit`]).
@@ -80,23 +84,21 @@ impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         match error.class() {
             ErrorClass::Transient | ErrorClass::Unavailable | ErrorClass::Unknown => {
-                tracing::warn!(%error, "a store did not answer");
-                Self::busy("The shop is busy right now.")
+                tracing::warn!(error = chain(&error), "a store did not answer");
+                Self::busy(STORE_SILENT)
             }
             _ => Self::internal(chain(&error)),
         }
     }
 }
 
-impl From<sqlx::Error> for Problem {
-    fn from(error: sqlx::Error) -> Self {
-        BackendError::from(error).into()
-    }
-}
-
-impl From<onceward_dtx::DtxError> for Problem {
-    fn from(error: onceward_dtx::DtxError) -> Self {
-        if error.is_retryable() { Self::busy("The shop is busy right now.") } else { Self::internal(chain(&error)) }
+impl From<DtxError> for Problem {
+    fn from(error: DtxError) -> Self {
+        match error {
+            DtxError::Backend(error) => error.into(),
+            error if error.is_retryable() => Self::busy("Others are busy with the same things right now."),
+            error => Self::internal(chain(&error)),
+        }
     }
 }
 
@@ -131,7 +133,7 @@ impl From<StoresError> for Problem {
             StoresError::Dtx(error) => error.into(),
             StoresError::Carts(error) => error.into(),
             StoresError::Tokens(error) => error.into(),
-            error @ StoresError::Queue(_) => Self::internal(chain(&error)),
+            error => Self::internal(chain(&error)),
         }
     }
 }

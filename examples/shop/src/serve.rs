@@ -18,8 +18,9 @@ use crate::app::{App, router};
 use crate::cli::ServeArgs;
 use crate::door::Door;
 use crate::folder::{Folder, Settings};
+use crate::servers::Taken;
 use crate::session::Sessions;
-use crate::stores::{Delivery, Stores};
+use crate::stores::Delivery;
 
 /// Whatever keeps the shop from serving.
 pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,15 +28,22 @@ pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 /// What is in flight gets that long to end, twice: requests, then workers.
 const DRAIN: Duration = Duration::from_secs(15);
 
+/// A shop that was killed a moment ago gets that long to be gone.
+const PREDECESSOR: Duration = Duration::from_secs(5);
+
+/// A worker is begun anew that often, and gets that long to come to an end. Longer than any of its steps takes.
+const TURN: Duration = Duration::from_secs(20);
+const END_OF_TURN: Duration = Duration::from_secs(10);
+
 /// Answers that were given get that long to be read.
 const LAST_BYTES: Duration = Duration::from_secs(2);
 
 /// Serves until SIGINT or SIGTERM, then drains.
 ///
 /// # Errors
-/// If the folder is in use, an address is taken, or a store cannot be opened.
+/// If the folder or the namespace is in use, an address is taken, or a store cannot be opened.
 pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
-    args.backends.check()?;
+    let home = args.backends.home(&args.data, &args.name.namespace)?;
     // First no more requests, then, once those in flight are answered, no more workers.
     let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
     // Before anything can be interrupted half way: from here on a signal is a wish.
@@ -65,12 +73,15 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     });
     say(&format!("mini-qq listening on {qq_origin}"));
 
-    let stores = Stores::open(folder.path(), &settings, args.order_token_ttl).await?;
-    let delivery = Delivery::open(folder.path(), &stores).await?;
+    // Two that recover would take each other's work for a dead one's.
+    let right = home.claim(PREDECESSOR).await?;
+    let right = right.ok_or_else(|| Taken(args.name.namespace.to_string()))?;
+    let stores = home.open(&settings, args.order_token_ttl).await?;
+    let delivery = home.delivery(&stores).await?;
     stores.seed().await?;
     stores.recover().await?;
 
-    let oauth = OAuthClient::builder(settings.keys(), Stores::oauth(folder.path()).await?, tasks.clone())
+    let oauth = OAuthClient::builder(settings.keys(), stores.logins.clone(), tasks.clone())
         .provider(
             Provider::qq(
                 &settings.qq_client,
@@ -86,8 +97,9 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
          frame-ancestors 'none'"
     );
     let app = Arc::new(App {
-        sessions: Sessions::new(stores.web.clone(), settings.keys(), false),
+        sessions: Sessions::new(Arc::clone(&stores.sessions), settings.keys(), false),
         oauth,
+        broker: Arc::clone(&delivery.broker),
         origin: shop_origin.clone(),
         policy: policy.parse()?,
         tasks: tasks.clone(),
@@ -97,10 +109,12 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
 
     door.open(router(&app));
     say(&format!("shop listening on {shop_origin}"));
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
-    }
+    let mut kept = std::pin::pin!(right.keep());
+    let taken = tokio::select! {
+        _ = int.recv() => None,
+        _ = term.recv() => None,
+        taken = &mut kept => Some(taken),
+    };
     tracing::info!("stopping");
     if !door.close(DRAIN).await {
         // A client that never reads its answer must not keep the shop from stopping.
@@ -116,25 +130,25 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     if timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!("work was still going on after {DRAIN:?}; the next start takes it up");
     }
-    Ok(())
+    taken.map_or(Ok(()), |taken| Err(taken.into()))
 }
 
 fn spawn_workers(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) {
-    let (relay, consumer) = (delivery.relay.clone(), delivery.consumer.clone());
+    let (relay, sender) = (delivery.relay.clone(), Arc::clone(&delivery.sender));
     let (stores, dtx) = (app.stores.clone(), app.stores.dtx.clone());
     let workers: [Pin<Box<dyn Future<Output = ()> + Send>>; 5] = [
-        Box::pin({
-            let stop = stop.clone();
+        Box::pin(in_turns("relay", stop.clone(), move |stop| {
+            let relay = relay.clone();
             async move { relay.run(stop).await }
-        }),
-        Box::pin({
-            let stop = stop.clone();
-            async move { consumer.run(stop).await }
-        }),
-        Box::pin({
-            let stop = stop.clone();
+        })),
+        Box::pin(in_turns("sender", stop.clone(), move |stop| {
+            let sender = Arc::clone(&sender);
+            async move { sender.run(stop).await }
+        })),
+        Box::pin(in_turns("coordinator", stop.clone(), move |stop| {
+            let dtx = dtx.clone();
             async move { dtx.work(stop).await }
-        }),
+        })),
         Box::pin({
             let stop = stop.clone();
             async move { stores.sweep(stop).await }
@@ -146,10 +160,31 @@ fn spawn_workers(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) 
     }
 }
 
+/// Runs a worker until `stop`, in turns: it is asked to come to an end and begun again, and dropped if it does not. A
+/// statement has no time-out of its own, so on a wire that fell silent without a word it would wait until the system gives
+/// the wire up, a quarter of an hour later. A dropped worker is like a killed one: the next takes its work up.
+async fn in_turns<F: Future<Output = ()>>(
+    name: &'static str,
+    stop: CancellationToken,
+    worker: impl Fn(CancellationToken) -> F,
+) {
+    while !stop.is_cancelled() {
+        let turn = stop.child_token();
+        let mut running = std::pin::pin!(worker(turn.clone()));
+        if timeout(TURN, &mut running).await.is_ok() {
+            continue;
+        }
+        turn.cancel();
+        if timeout(END_OF_TURN, running).await.is_err() {
+            tracing::warn!(worker = name, "a worker hangs on a store and is begun anew");
+        }
+    }
+}
+
 /// Removes old logins and sessions, once a minute.
 async fn sweep_logins(app: Arc<App>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let (Err(_), _) | (_, Err(_)) = (app.oauth.purge(1_000).await, app.sessions.purge().await) {
+        if let (Err(_), _) | (_, Err(_)) = (app.oauth.purge(1_000).await, app.stores.sessions.purge().await) {
             tracing::warn!("old logins or sessions could not be removed");
         }
         tokio::select! {

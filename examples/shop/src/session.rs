@@ -1,8 +1,12 @@
 //! Who is asking: a guest or a member, by one signed cookie.
 //!
-//! A guest's session is its guest id and costs the server nothing until it ends; a member's is a row. Login and logout end
+//! A guest's session is its guest id and costs the server nothing until it ends; a member's is kept. Login and logout end
 //! the session they find, so that its cookie no longer verifies, wherever a copy of it lies.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,10 +15,17 @@ use onceward_cart_store::{GuestId, MemberId, Owner};
 use onceward_oauth_client::BrowserBinder;
 use subtle::ConstantTimeEq;
 
-use crate::{Database, now};
+use crate::now;
 
-/// Tables of users and sessions.
-pub const TABLES: Migrations = Migrations::new("shop-web", &[(1, include_str!("../sql/web.sql"))]);
+mod redis;
+mod sql;
+#[cfg(test)]
+mod tests;
+
+pub use redis::RedisSessions;
+
+/// Tables of the sessions, where they are in a SQL database.
+pub const TABLES: Migrations = Migrations::new("shop-sessions", &[(1, include_str!("../sql/sessions.sql"))]);
 
 const CONTEXT: &str = "shop-session";
 /// A cookie is good for that long, a member's session too.
@@ -22,7 +33,7 @@ pub const LIFE_SECONDS: i64 = 30 * 24 * 3600;
 const RENEW_SECONDS: i64 = 24 * 3600;
 
 /// Someone who has signed in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// `provider:subject`.
     pub id: MemberId,
@@ -41,12 +52,14 @@ pub struct Session {
     pub verified: bool,
     /// The cookie should be sent again: it is new, or more than a day old.
     pub renew: bool,
+    /// The member's session that the cookie names, of which the store knows neither a beginning nor an end.
+    lost: Option<[u8; 16]>,
 }
 
 impl Session {
     /// A new guest.
     pub fn guest() -> Self {
-        Self { id: *GuestId::random().as_bytes(), member: None, verified: false, renew: true }
+        Self { id: *GuestId::random().as_bytes(), member: None, verified: false, renew: true, lost: None }
     }
 
     /// Somebody whose session cannot be looked up: treated as a guest, but the cookie stays what it is.
@@ -72,7 +85,7 @@ impl Session {
         GuestId::from_bytes(self.id)
     }
 
-    /// The name of its row.
+    /// Its name in the store.
     pub fn key(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.id)
     }
@@ -87,8 +100,7 @@ impl Session {
 
     /// The value of the hidden form field, the same for the life of the session.
     pub fn csrf(&self, keys: &KeyRing) -> String {
-        let derived = keys.derive(keys.current(), &format!("shop-csrf {}", self.key()));
-        derived.map_or_else(String::new, |key| URL_SAFE_NO_PAD.encode(&key[..]))
+        csrf(keys, &self.id)
     }
 
     /// What pending logins of this session's browser are bound to where it has no cookie for that yet: derived, so that two
@@ -101,24 +113,92 @@ impl Session {
 
     /// True if `given` is this session's csrf value; compared in constant time.
     pub fn csrf_matches(&self, keys: &KeyRing, given: &str) -> bool {
-        let own = self.csrf(keys);
-        self.verified && !own.is_empty() && bool::from(own.as_bytes().ct_eq(given.as_bytes()))
+        self.verified && csrf_is(keys, &self.id, given)
+    }
+
+    /// True if `given` is the csrf value of a member's session that the store has lost: whoever sends it signs in again.
+    pub fn is_lost(&self, keys: &KeyRing, given: &str) -> bool {
+        self.lost.is_some_and(|id| csrf_is(keys, &id, given))
     }
 }
 
-/// Where users and sessions live.
+fn csrf(keys: &KeyRing, session: &[u8; 16]) -> String {
+    let derived = keys.derive(keys.current(), &format!("shop-csrf {}", URL_SAFE_NO_PAD.encode(session)));
+    derived.map_or_else(String::new, |key| URL_SAFE_NO_PAD.encode(&key[..]))
+}
+
+fn csrf_is(keys: &KeyRing, session: &[u8; 16], given: &str) -> bool {
+    let own = csrf(keys, session);
+    !own.is_empty() && bool::from(own.as_bytes().ct_eq(given.as_bytes()))
+}
+
+/// What a store says of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A member's, which has begun and not ended.
+    Live(Member),
+    /// It has ended.
+    Ended,
+    /// Nothing: a guest's, or a member's that the store has lost.
+    Nothing,
+}
+
+/// From one session to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Switch<'a> {
+    /// Ends, if the browser has it.
+    pub old: &'a Session,
+    /// Begins.
+    pub new: &'a Session,
+    /// Which cart has to reach whom, if it is this call that ends the old session.
+    pub merge: Option<Merge<'a>>,
+}
+
+/// A guest's cart that has to reach a member.
+#[derive(Clone, Copy, Debug)]
+pub struct Merge<'a> {
+    /// The signed guest id.
+    pub guest: &'a str,
+    /// The member's id.
+    pub user: &'a str,
+}
+
+/// Where sessions are kept. Every method is atomic and may be repeated.
+#[async_trait]
+pub trait SessionStore: Debug + Send + Sync + 'static {
+    /// What is known of a session.
+    async fn find(&self, key: &str) -> Result<Found, BackendError>;
+
+    /// Begins the new session and ends the old one. Answers whether it is this switch that ended it: of several that end
+    /// one session, one; and its repeats.
+    async fn switch(&self, switch: &Switch<'_>) -> Result<bool, BackendError>;
+
+    /// Signed guest and member of the carts that still have to be merged.
+    async fn merges(&self) -> Result<Vec<(String, String)>, BackendError>;
+
+    /// Notes that a guest's cart has reached its member.
+    async fn merged(&self, guest: &str) -> Result<(), BackendError>;
+
+    /// Removes what no cookie can name any more.
+    async fn purge(&self) -> Result<(), BackendError>;
+
+    /// Fails if sessions cannot be read now.
+    async fn health(&self) -> Result<(), BackendError>;
+}
+
+/// Sessions by the cookies that name them.
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    pool: sqlx::Pool<Database>,
+    store: Arc<dyn SessionStore>,
     keys: KeyRing,
     cookie: &'static str,
     secure: bool,
 }
 
 impl Sessions {
-    /// Sessions in `pool`; `secure` where the shop's public URL is https.
-    pub fn new(pool: sqlx::Pool<Database>, keys: KeyRing, secure: bool) -> Self {
-        Self { pool, keys, cookie: if secure { "__Host-shop_session" } else { "shop_session" }, secure }
+    /// Sessions in `store`; `secure` where the shop's public URL is https.
+    pub fn new(store: Arc<dyn SessionStore>, keys: KeyRing, secure: bool) -> Self {
+        Self { store, keys, cookie: if secure { "__Host-shop_session" } else { "shop_session" }, secure }
     }
 
     /// The session that the request's cookie names, or a new guest.
@@ -130,25 +210,12 @@ impl Sessions {
         let Some((member, age, id)) = cookies(headers, self.cookie).find_map(|value| self.open(value)) else {
             return Ok(Session::guest());
         };
-        let session = Session { id, member: None, verified: true, renew: age > RENEW_SECONDS };
-        let key = session.key();
-        if !member {
-            let ended: Option<i64> = sqlx::query_scalar("select ended_at from ended_sessions where id = ?")
-                .bind(&key)
-                .fetch_optional(&self.pool)
-                .await?;
-            return Ok(if ended.is_some() { Session::guest() } else { session });
-        }
-        let row: Option<(String, String, i64)> = sqlx::query_as(
-            "select u.id, u.nickname, s.created_at from sessions s join users u on u.id = s.user_id where s.id = ?",
-        )
-        .bind(&key)
-        .fetch_optional(&self.pool)
-        .await?;
-        let live = row.filter(|(_, _, created)| now() - created < LIFE_SECONDS * 1_000_000);
-        Ok(match live.and_then(|(id, nickname, _)| Some(Member { id: MemberId::new(id).ok()?, nickname })) {
-            Some(member) => Session { member: Some(member), ..session },
-            None => Session::guest(),
+        let session = Session { id, member: None, verified: true, renew: age > RENEW_SECONDS, lost: None };
+        Ok(match (member, self.store.find(&session.key()).await?) {
+            (_, Found::Ended) => Session::guest(),
+            (false, _) => session,
+            (true, Found::Live(member)) => Session { member: Some(member), ..session },
+            (true, Found::Nothing) => Session { lost: Some(id), ..Session::guest() },
         })
     }
 
@@ -159,52 +226,6 @@ impl Sessions {
         let age = now() / 1_000_000 - i64::from_be_bytes(*issued);
         // A clock that was set back makes ages negative; a cookie from the future is still ours.
         (age < LIFE_SECONDS).then_some((*kind == 1, age, id.try_into().ok()?))
-    }
-
-    /// Begins `new` and ends `old` in the caller's transaction. Answers whether it was this call that ended a guest's.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn switch(
-        &self,
-        tx: &mut sqlx::Transaction<'_, Database>,
-        old: &Session,
-        new: &Session,
-    ) -> Result<bool, BackendError> {
-        if let Some(member) = &new.member {
-            sqlx::query("insert into sessions (id, user_id, created_at) values (?, ?, ?)")
-                .bind(new.key())
-                .bind(member.id.as_str())
-                .bind(now())
-                .execute(&mut **tx)
-                .await?;
-        }
-        if old.member.is_some() {
-            sqlx::query("delete from sessions where id = ?").bind(old.key()).execute(&mut **tx).await?;
-            return Ok(false);
-        }
-        if !old.verified {
-            return Ok(false);
-        }
-        let ended = sqlx::query("insert into ended_sessions (id, ended_at) values (?, ?) on conflict do nothing")
-            .bind(old.key())
-            .bind(now())
-            .execute(&mut **tx)
-            .await?;
-        Ok(ended.rows_affected() == 1)
-    }
-
-    /// Removes what no cookie can name any more.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn purge(&self) -> Result<(), BackendError> {
-        let before = now() - LIFE_SECONDS * 1_000_000;
-        for statement in ["delete from sessions where created_at < ?", "delete from ended_sessions where ended_at < ?"]
-        {
-            sqlx::query(statement).bind(before).execute(&self.pool).await?;
-        }
-        Ok(())
     }
 
     /// The `Set-Cookie` value of a session.
@@ -244,64 +265,4 @@ pub fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item 
 pub fn set_cookie(name: &str, value: &str, seconds: i64, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };
     format!("{name}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={seconds}{secure}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_cookie_ends_with_its_session() {
-        let pool = onceward_backend::sqlite::memory().await.unwrap();
-        TABLES.run(&pool).await.unwrap();
-        let sessions = Sessions::new(pool, KeyRing::new(1, [1; 32]), false);
-        let guest = Session::guest();
-        let mut headers = HeaderMap::new();
-        let value = format!("other=1; shop_session={}", guest.cookie(sessions.keys()));
-        headers.insert("cookie", value.parse().unwrap());
-
-        let found = sessions.find(&headers).await.unwrap();
-        assert!(found.verified && found.id == guest.id);
-        assert!(found.csrf_matches(sessions.keys(), &guest.csrf(sessions.keys())));
-        assert!(!Session::guest().csrf_matches(sessions.keys(), &Session::guest().csrf(sessions.keys())));
-
-        let mut tx = sessions.pool.begin().await.unwrap();
-        assert!(sessions.switch(&mut tx, &found, &Session::guest()).await.unwrap());
-        assert!(!sessions.switch(&mut tx, &found, &Session::guest()).await.unwrap(), "a session ends once");
-        tx.commit().await.unwrap();
-        let after = sessions.find(&headers).await.unwrap();
-        assert!(!after.verified && after.id != guest.id, "an ended session's cookie makes a new guest");
-    }
-
-    #[tokio::test]
-    async fn other_cookies_do_not_hide_ours() {
-        let pool = onceward_backend::sqlite::memory().await.unwrap();
-        TABLES.run(&pool).await.unwrap();
-        let sessions = Sessions::new(pool, KeyRing::new(1, [1; 32]), false);
-        let ours = format!("shop_session={}", Session::guest().cookie(sessions.keys()));
-        for around in [format!("n=\u{fc}; {ours}"), format!("shop_session=bad; {ours}"), format!("{ours}; \u{ff}")] {
-            let mut headers = HeaderMap::new();
-            headers.insert("cookie", axum::http::HeaderValue::from_bytes(around.as_bytes()).unwrap());
-            assert!(sessions.find(&headers).await.unwrap().verified, "{around}");
-        }
-        let mut headers = HeaderMap::new();
-        let latin1 = [b"n=\xfc; ".as_slice(), ours.as_bytes()].concat();
-        headers.insert("cookie", axum::http::HeaderValue::from_bytes(&latin1).unwrap());
-        assert!(sessions.find(&headers).await.unwrap().verified);
-    }
-
-    #[tokio::test]
-    async fn a_guest_cannot_name_itself_a_member() {
-        let pool = onceward_backend::sqlite::memory().await.unwrap();
-        TABLES.run(&pool).await.unwrap();
-        let sessions = Sessions::new(pool, KeyRing::new(1, [1; 32]), false);
-        let guest = Session::guest();
-        let mut forged = URL_SAFE_NO_PAD.decode(guest.cookie(sessions.keys())).unwrap();
-        forged[1] = 1;
-        for value in [URL_SAFE_NO_PAD.encode(&forged), "x".into(), String::new(), "a".repeat(5_000)] {
-            let mut headers = HeaderMap::new();
-            headers.insert("cookie", format!("shop_session={value}").parse().unwrap());
-            assert!(!sessions.find(&headers).await.unwrap().verified);
-        }
-    }
 }

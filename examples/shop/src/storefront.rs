@@ -72,7 +72,7 @@ pub async fn search(State(app): State<Arc<App>>, visit: Visit) -> Result<Respons
 /// `GET /p/{sku}`
 pub async fn product(State(app): State<Arc<App>>, Path(sku): Path<String>, visit: Visit) -> Result<Response, Problem> {
     let product = app.stores.catalog.product(&sku).ok_or_else(|| Problem::not_found("There is no such product."))?;
-    let stock = crate::stock::left(app.stores.stock.pool(), &product.sku).await?;
+    let stock = app.stores.stock.left(&product.sku).await?;
     let together = app.stores.catalog.bought_together(&product.sku);
     let data = json!({
         "sku": product.sku, "name": product.name, "price": product.price, "stock": stock,

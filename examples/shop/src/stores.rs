@@ -1,29 +1,40 @@
-//! Everything the shop keeps, opened on one data folder.
+//! Everything the shop keeps, and what holds between its stores, whatever they live in.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_backend::{BackendError, KeyRing, sqlite};
+use onceward_backend::{BackendError, KeyRing};
 use onceward_cart_store::{Bought, Carts, Error as CartError, GuestId, LineKey, MemberId, OrderId, Owner};
-use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, GlobalStatus, Tc, TcOptions};
+use onceward_dtx::{Dtx, DtxError, GlobalStatus};
 use onceward_idempotency::{FormTokens, Settle, TokenConfig};
 use onceward_oauth_client::Stores as OauthStores;
-use onceward_reliable_mq::{Broker, Consumer, Inbox, Outbox, Relay, RelayOptions, SqliteBroker, SqliteBrokerOptions};
-use sqlx::Pool;
+use onceward_reliable_mq::{Broker, Relay, RelayOptions, Store};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::folder::Settings;
-use crate::orders::{self, Order};
+use crate::notify::{self, Notices, Sender};
+use crate::orders::{Order, Orders};
 use crate::problem::chain;
-use crate::{Database, notify, session, stock, wallet};
+use crate::servers::ServerError;
+use crate::session::SessionStore;
+use crate::stock::Stock;
+use crate::users::Users;
+use crate::wallet::Wallets;
+
+pub mod embedded;
+mod ledgers;
+pub mod services;
+
+use ledgers::Ledgers;
 
 /// A place-order transaction lives no longer than that.
 pub const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A claim on an order token outlives the transaction that it guards.
 const TOKEN_LEASE: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_secs(5);
+/// A sweep that takes longer hangs on a store; the next one asks anew.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opening or recovering the stores failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +42,9 @@ pub enum StoresError {
     /// A store cannot be opened or read.
     #[error("a store cannot be opened")]
     Backend(#[from] BackendError),
+    /// A server cannot be reached.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// The coordinator or a resource cannot be opened.
     #[error("global transactions cannot be opened")]
     Dtx(#[from] DtxError),
@@ -45,107 +59,50 @@ pub enum StoresError {
     Tokens(#[from] onceward_idempotency::Error),
 }
 
-/// The stores and the services on them.
+/// The stores and the services on them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Stores {
     /// What is sold.
     pub catalog: Arc<Catalog>,
     /// Signs cookies, ids and tokens.
     pub keys: KeyRing,
-    /// Users and sessions.
-    pub web: Pool<Database>,
+    /// Users.
+    pub users: Arc<dyn Users>,
+    /// Sessions.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Pending logins and tokens of accounts.
+    pub logins: OauthStores,
     /// Carts of guests and members.
     pub carts: Carts,
     /// The hidden order tokens.
     pub tokens: FormTokens,
-    /// Where they are kept.
-    spent: onceward_idempotency::SqlStore<Database>,
+    /// Where order tokens are kept that do not go by themselves when they have had their time.
+    spent: Option<onceward_idempotency::SqlStore<sqlx::Sqlite>>,
     /// Global transactions.
     pub dtx: Dtx,
     /// Resource: orders.
-    pub orders: At<Database>,
+    pub orders: Arc<dyn Orders>,
     /// Resource: stock.
-    pub stock: At<Database>,
+    pub stock: Arc<dyn Stock>,
     /// Resource: wallets.
-    pub wallet: At<Database>,
-    /// Messages of orders.
-    pub outbox: Outbox<Database>,
+    pub wallet: Arc<dyn Wallets>,
+    /// Messages of orders, in the database of the orders.
+    pub outbox: Arc<dyn Store>,
     /// Notifications.
-    pub notify: Pool<Database>,
+    pub notices: Arc<dyn Notices>,
 }
 
 impl Stores {
-    /// Opens all stores under `folder`, creating what is missing. Writes nothing where nothing is missing, so that it can
-    /// be called beside a running shop.
+    /// Puts the catalogue's stock on the shelves, once. For the one process that may.
     ///
     /// # Errors
-    /// If one cannot be opened.
-    pub async fn open(folder: &Path, settings: &Settings, order_token_ttl: Duration) -> Result<Self, StoresError> {
-        let file = |name: &str| sqlite::open(folder.join(format!("{name}.db")));
-        let catalog = Arc::new(Catalog::seeded(settings.seed));
-        let keys = settings.keys();
-
-        let web = file("web").await?;
-        session::TABLES.run(&web).await?;
-        let spent = onceward_idempotency::SqlStore::new(web.clone());
-        spent.migrate().await?;
-        let config = TokenConfig::default().with_ttl(order_token_ttl).with_lease(TOKEN_LEASE).with_holder("shop");
-        let tokens = FormTokens::new(Arc::new(spent.clone()), keys.clone()).with_config(config)?;
-        let carts = onceward_cart_store::store::SqlStore::new(file("carts").await?);
-        carts.migrate().await?;
-
-        let orders = file("orders").await?;
-        orders::TABLES.run(&orders).await?;
-        let outbox = Outbox::new(orders.clone());
-        outbox.migrate().await?;
-        let stock = file("stock").await?;
-        stock::TABLES.run(&stock).await?;
-        let wallet = file("wallet").await?;
-        wallet::TABLES.run(&wallet).await?;
-        let notify = file("notify").await?;
-        notify::TABLES.run(&notify).await?;
-
-        let coordinator = onceward_dtx::SqlStore::open(folder.join("tc.db")).await?;
-        let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(coordinator), TcOptions::default())), DtxOptions::default());
-        let options = || AtOptions::default().with_lock_timeout(ORDER_TIMEOUT);
-        let held = options().with_participant(Arc::new(outbox.clone()));
-        Ok(Self {
-            catalog,
-            keys,
-            web,
-            carts: Carts::new(Arc::new(carts)),
-            tokens,
-            spent,
-            orders: At::new("orders", orders, &dtx, held).await?,
-            stock: At::new("stock", stock, &dtx, options()).await?,
-            wallet: At::new("wallet", wallet, &dtx, options()).await?,
-            dtx,
-            outbox,
-            notify,
-        })
-    }
-
-    /// The stores of pending logins and tokens.
-    ///
-    /// # Errors
-    /// If they cannot be opened.
-    pub async fn oauth(folder: &Path) -> Result<OauthStores, StoresError> {
-        let store =
-            onceward_oauth_client::store::SqlStore::<Database>::new(sqlite::open(folder.join("oauth.db")).await?);
-        store.migrate().await?;
-        Ok(OauthStores::new(store))
-    }
-
-    /// Puts the catalogue's stock on the shelves, once. For the process that holds the folder's lock.
-    ///
-    /// # Errors
-    /// If the store does not answer.
+    /// If the store does not answer, or holds another catalogue's stock.
     pub async fn seed(&self) -> Result<(), StoresError> {
-        Ok(stock::seed(self.stock.pool(), &self.catalog).await?)
+        Ok(self.stock.seed(&self.catalog).await?)
     }
 
     /// Settles what a dead process left: decides its global transactions, then its order tokens, takes what was bought
-    /// out of the carts and finishes merges. For the process that holds the folder's lock, before it serves.
+    /// out of the carts and finishes merges. For the one process that may, before it serves.
     ///
     /// # Errors
     /// If a store does not answer. A cart that cannot be merged or emptied now is left to the sweeper.
@@ -160,7 +117,7 @@ impl Stores {
     /// Ends claims on order tokens that have run for `older_than`: spent if their order stands, else free again.
     async fn settle_tokens(&self, older_than: Duration) -> Result<(), StoresError> {
         for running in self.tokens.running(older_than, 10_000).await? {
-            let how = match orders::by_token(self.orders.pool(), running.claim.id()).await? {
+            let how = match self.orders.by_token(running.claim.id()).await? {
                 Some(order) => match self.decision(&order.xid).await? {
                     Some(true) => Settle::Complete(order.id.into_bytes()),
                     Some(false) => Settle::Release,
@@ -175,13 +132,8 @@ impl Stores {
 
     /// Takes what was bought out of the carts where an order stands and its submit did not get that far.
     async fn empty_carts(&self) -> Result<(), StoresError> {
-        let untaken: Vec<(String,)> =
-            sqlx::query_as("select id from orders where id not in (select order_id from cart_takes)")
-                .fetch_all(self.orders.pool())
-                .await
-                .map_err(BackendError::from)?;
-        for (id,) in untaken {
-            let Some(order) = orders::by_id(self.orders.pool(), &id).await? else { continue };
+        for id in self.orders.in_carts().await? {
+            let Some(order) = self.orders.by_id(&id).await? else { continue };
             if self.is_committed(&order.xid).await?
                 && let Err(error) = self.take_from_cart(&order).await
             {
@@ -194,11 +146,7 @@ impl Stores {
     /// Lets guest carts reach their members where a login was interrupted. One that cannot be merged now does not keep
     /// the others waiting.
     async fn finish_merges(&self) -> Result<(), StoresError> {
-        let left: Vec<(String, String)> = sqlx::query_as("select guest, user_id from merges")
-            .fetch_all(&self.web)
-            .await
-            .map_err(BackendError::from)?;
-        for (guest, user) in left {
+        for (guest, user) in self.sessions.merges().await? {
             if let (Some(guest), Ok(user)) = (GuestId::verify(&self.keys, &guest), MemberId::new(user))
                 && let Err(error) = self.merge(&guest, &user).await
             {
@@ -221,12 +169,7 @@ impl Stores {
             Err(CartError::Sealed { .. }) => tracing::warn!("a guest cart had been merged into another member's"),
             merged => drop(merged?),
         }
-        sqlx::query("delete from merges where guest = ?")
-            .bind(guest.signed(&self.keys))
-            .execute(&self.web)
-            .await
-            .map_err(BackendError::from)?;
-        Ok(())
+        Ok(self.sessions.merged(&guest.signed(&self.keys)).await?)
     }
 
     /// Takes what an order bought out of the cart, once, whoever comes first.
@@ -234,29 +177,19 @@ impl Stores {
     /// # Errors
     /// If a store does not answer; to be repeated.
     pub async fn take_from_cart(&self, order: &Order) -> Result<(), StoresError> {
-        let done: Option<String> = sqlx::query_scalar("select order_id from cart_takes where order_id = ?")
-            .bind(&order.id)
-            .fetch_optional(self.orders.pool())
-            .await
-            .map_err(BackendError::from)?;
-        if done.is_some() {
+        if self.orders.has_left_cart(&order.id).await? {
             return Ok(());
         }
         let owner = Owner::Member(MemberId::new(order.user_id.as_str())?);
         let mut bought = Vec::new();
-        for line in orders::lines(self.orders.pool(), &order.id).await? {
+        for line in self.orders.lines(&order.id).await? {
             bought.push(Bought {
                 key: LineKey::new(line.sku)?,
                 quantity: u32::try_from(line.quantity).unwrap_or(u32::MAX),
             });
         }
         self.carts.take(&owner, &OrderId::new(order.id.as_str())?, &bought).await?;
-        sqlx::query("insert into cart_takes (order_id) values (?) on conflict do nothing")
-            .bind(&order.id)
-            .execute(self.orders.pool())
-            .await
-            .map_err(BackendError::from)?;
-        Ok(())
+        Ok(self.orders.left_cart(&order.id).await?)
     }
 
     /// What became of a global transaction: committed, rolled back, or not decided yet. The coordinator forgets outcomes
@@ -283,8 +216,10 @@ impl Stores {
     /// Runs the sweepers until `stop`: interrupted merges, abandoned order tokens, rows that have had their time.
     pub async fn sweep(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.sweep_once().await {
-                tracing::warn!(error = chain(&error), "a sweep failed");
+            match timeout(SWEEP_PATIENCE, self.sweep_once()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(error = chain(&error), "a sweep failed"),
+                Err(_) => tracing::warn!("a sweep heard nothing from a store for too long"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -298,35 +233,36 @@ impl Stores {
         self.empty_carts().await?;
         self.finish_merges().await?;
         self.carts.purge().await?;
-        self.spent.purge(1_000).await?;
+        if let Some(spent) = &self.spent {
+            spent.purge(1_000).await?;
+        }
         Ok(())
     }
 }
 
-/// The way of a message from the outbox to the notification. Only the process that holds the folder's lock opens it.
+/// The way of a message from the outbox to the notification. Only the one process that may opens it.
 #[derive(Clone, Debug)]
 pub struct Delivery {
+    /// Between the two.
+    pub broker: Arc<dyn Broker>,
     /// From the outbox to the broker.
     pub relay: Relay,
     /// From the broker to the notification.
-    pub consumer: Consumer<Database>,
+    pub sender: Arc<dyn Sender>,
 }
 
 impl Delivery {
-    /// Opens the broker and both ends.
+    /// Opens both ends on a broker.
     ///
     /// # Errors
-    /// If a store cannot be opened.
-    pub async fn open(folder: &Path, stores: &Stores) -> Result<Self, StoresError> {
-        let pool = sqlite::open(folder.join("broker.db")).await?;
-        let options = SqliteBrokerOptions::default().with_instance("shop");
-        let broker: Arc<dyn Broker> = Arc::new(SqliteBroker::open(pool, options).await?);
-        let subscription = notify::subscription();
-        broker.subscribe(&subscription).await?;
-        let relay = Relay::new(stores.outbox.store(), Arc::clone(&broker), RelayOptions::default().with_owner("shop"))?;
-        let inbox = Inbox::new(stores.notify.clone());
-        inbox.migrate().await?;
-        Ok(Self { relay, consumer: Consumer::new(broker, subscription, inbox, notify::handle) })
+    /// If the broker or a store does not answer.
+    pub async fn open(stores: &Stores, broker: Arc<dyn Broker>) -> Result<Self, StoresError> {
+        // Before anything is relayed: a topic without a queue is refused.
+        broker.subscribe(&notify::subscription()).await?;
+        let options = RelayOptions::default().with_owner("shop");
+        let relay = Relay::new(Arc::clone(&stores.outbox), Arc::clone(&broker), options)?;
+        let sender = stores.notices.sender(Arc::clone(&broker)).await?;
+        Ok(Self { broker, relay, sender })
     }
 
     /// Delivers what is in the outbox and the broker.
@@ -335,7 +271,12 @@ impl Delivery {
     /// If a store does not answer.
     pub async fn drain(&self, within: Duration) -> Result<(), StoresError> {
         self.relay.drain(within).await?;
-        self.consumer.drain(within).await?;
+        self.sender.drain(within).await?;
         Ok(())
     }
+}
+
+/// How order tokens are issued and claimed.
+fn token_config(ttl: Duration) -> TokenConfig {
+    TokenConfig::default().with_ttl(ttl).with_lease(TOKEN_LEASE).with_holder("shop")
 }

@@ -1,7 +1,6 @@
 //! `shop verify`: the invariants, checked on the stores themselves.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,9 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::cli::VerifyArgs;
 use crate::folder::{Folder, FolderError, Settings};
-use crate::orders;
+use crate::home::Home;
 use crate::problem::chain;
-use crate::stores::{Delivery, Stores};
+use crate::stores::Stores;
 
 mod books;
 
@@ -24,6 +23,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A shop that was killed a moment ago gets that long to be gone.
+const PREDECESSOR: Duration = Duration::from_secs(3);
 /// Nothing that is in flight may be older.
 const OLD: Duration = Duration::from_secs(120);
 
@@ -74,30 +75,35 @@ fn as_text(report: &Report) -> String {
 }
 
 async fn verify(args: &VerifyArgs) -> Result<Vec<Invariant>, Error> {
+    let home = args.backends.home(&args.data, &args.name.namespace)?;
     let settings = Settings::read(&args.data)?;
-    Settings::stores_exist(&args.data)?;
+    home.exists().await?;
     match Folder::existing(&args.data) {
-        // Nobody serves: what a dead process left is settled first, as a start would.
-        Ok(folder) => {
-            let stores = Stores::open(folder.path(), &settings, OLD).await?;
-            let delivery = Delivery::open(folder.path(), &stores).await?;
-            stores.recover().await?;
-            delivery.drain(PATIENCE).await?;
-            check(&stores).await
-        }
-        Err(FolderError::Locked(_)) => beside(&args.data, &settings).await,
+        Ok(_folder) => match home.claim(PREDECESSOR).await? {
+            // Nobody serves: what a dead process left is settled first, as a start would.
+            Some(_right) => {
+                let stores = home.open(&settings, OLD).await?;
+                let delivery = home.delivery(&stores).await?;
+                stores.recover().await?;
+                delivery.drain(PATIENCE).await?;
+                check(&stores).await
+            }
+            // A shop with another folder.
+            None => beside(&home, &settings).await,
+        },
+        Err(FolderError::Locked(_)) => beside(&home, &settings).await,
         Err(error) => Err(error.into()),
     }
 }
 
 /// Looks again and again while a shop is running, at what has not held yet: a busy shop's databases are read one after
 /// another, so that each invariant has to hold at some look, not all at one. What cannot be read now may be readable later.
-async fn beside(folder: &Path, settings: &Settings) -> Result<Vec<Invariant>, Error> {
+async fn beside(home: &Home, settings: &Settings) -> Result<Vec<Invariant>, Error> {
     let until = Instant::now() + PATIENCE;
     let mut stores = None;
     let mut held: Vec<Invariant> = Vec::new();
     loop {
-        let looked = look(folder, settings, &mut stores).await.map(|found| {
+        let looked = look(home, settings, &mut stores).await.map(|found| {
             for invariant in found {
                 match held.iter_mut().find(|known| known.name == invariant.name) {
                     Some(known) if known.ok => {}
@@ -114,10 +120,10 @@ async fn beside(folder: &Path, settings: &Settings) -> Result<Vec<Invariant>, Er
     }
 }
 
-async fn look(folder: &Path, settings: &Settings, stores: &mut Option<Stores>) -> Result<Vec<Invariant>, Error> {
+async fn look(home: &Home, settings: &Settings, stores: &mut Option<Stores>) -> Result<Vec<Invariant>, Error> {
     let opened = match stores.take() {
         Some(opened) => opened,
-        None => Stores::open(folder, settings, OLD).await?,
+        None => home.open(settings, OLD).await?,
     };
     check(stores.insert(opened)).await
 }
@@ -129,7 +135,7 @@ async fn look(folder: &Path, settings: &Settings, stores: &mut Option<Stores>) -
 pub async fn check(stores: &Stores) -> Result<Vec<Invariant>, Error> {
     let mut invariants = Books::read(stores).await?.check(&stores.catalog);
     invariants.push(nothing_stuck(stores).await?);
-    let counts = stores.outbox.store().counts().await?;
+    let counts = stores.outbox.counts().await?;
     let dead = if counts.dead == 0 { String::new() } else { format!(", {} dead letters", counts.dead) };
     invariants.push(Invariant {
         name: "outbox-empty",
@@ -148,7 +154,7 @@ async fn nothing_stuck(stores: &Stores) -> Result<Invariant, Error> {
     let parked: BTreeSet<_> = stores.dtx.parked().await?.into_iter().map(|branch| branch.xid).collect();
     let mut claims = 0;
     for running in stores.tokens.running(OLD, 1_000).await? {
-        let order = orders::by_token(stores.orders.pool(), running.claim.id()).await?;
+        let order = stores.orders.by_token(running.claim.id()).await?;
         claims += usize::from(!order.is_some_and(|order| parked.contains(&order.xid)));
     }
     let parked = parked.len();

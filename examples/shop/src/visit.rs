@@ -11,13 +11,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::body::{self, Arrival};
 use crate::form::Form;
 use crate::pages::{self, Chrome, ErrorPage};
-use crate::problem::Problem;
+use crate::problem::{Problem, STORE_SILENT, chain};
 use crate::session::{Member, Session, set_cookie};
 
 /// Nobody waits longer for an answer. What must not stop half way runs on a task of its own.
@@ -154,7 +154,11 @@ impl FromRequest<Arc<App>> for Post {
         if parts.headers.get_all(header::ORIGIN).iter().any(|origin| origin.as_bytes() != app.origin.as_bytes()) {
             return Err(Problem::forbidden("The form came from another site."));
         }
-        if !visit.session.csrf_matches(&app.stores.keys, form.text("csrf").unwrap_or("")) {
+        let csrf = form.text("csrf").unwrap_or("");
+        if visit.session.is_lost(&app.stores.keys, csrf) {
+            return Err(Problem::sign_in());
+        }
+        if !visit.session.csrf_matches(&app.stores.keys, csrf) {
             return Err(Problem::forbidden("The form is out of date. Go back, reload the page and send it again."));
         }
         Ok(Self { visit, form })
@@ -166,10 +170,16 @@ impl FromRequest<Arc<App>> for Post {
 pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut request = body::taken(request).await;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let found = app.sessions.find(request.headers()).await;
-    let failed = found.as_ref().err().map(|_| Problem::busy("The shop is busy right now."));
-    let session = found.unwrap_or_else(|error| {
-        tracing::warn!(%error, "sessions cannot be read");
+    let until = Instant::now() + REPLY;
+    let found = timeout_at(until, app.sessions.find(request.headers())).await;
+    let session = match found {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err("no answer in time".to_owned()),
+    };
+    let failed = session.as_ref().err().map(|_| Problem::busy(STORE_SILENT));
+    let session = session.unwrap_or_else(|error| {
+        tracing::warn!(error, "sessions cannot be read");
         Session::unreadable()
     });
     let visit = Visit::new(session, &request);
@@ -177,7 +187,7 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
 
     let response = match failed {
         Some(problem) => problem.into_response(),
-        None => timeout(REPLY, next.run(request)).await.unwrap_or_else(|_| {
+        None => timeout_at(until, next.run(request)).await.unwrap_or_else(|_| {
             Problem::busy("This takes longer than it should. Look first, then try again.").into_response()
         }),
     };

@@ -1,4 +1,5 @@
-//! A shop of the demonstration's own: a child process on free ports, in a temporary folder.
+//! A shop of the demonstration's own: a child process on free ports, with a temporary folder, and on servers under a
+//! namespace that goes with it.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,25 +8,69 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
 use super::{Browser, Surprise};
+use crate::cli::Backends;
+use crate::servers::Servers;
 
 const READY: Duration = Duration::from_secs(30);
 
 pub(super) struct Stage {
-    folder: TempDir,
+    place: Place,
     child: Child,
     shop: String,
     qq: String,
     steps: u32,
 }
 
+/// Where the shop keeps its things.
+struct Place {
+    folder: TempDir,
+    backends: Backends,
+    servers: Option<Servers>,
+}
+
+impl Place {
+    /// The program, to be run on what is here.
+    fn command(&self, verb: &str) -> Result<Command, Surprise> {
+        let Backends { redis_url, postgres_url, mysql_url, amqp_url } = &self.backends;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(verb).arg("--data").arg(self.folder.path());
+        // Not as arguments, which others on this machine can read.
+        let urls = [("REDIS_URL", redis_url), ("POSTGRES_URL", postgres_url), ("MYSQL_URL", mysql_url)];
+        for (name, url) in urls.into_iter().chain([("AMQP_URL", amqp_url)]) {
+            match url {
+                Some(url) => command.env(name, url),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(servers) = &self.servers {
+            command.env("SHOP_NAMESPACE", servers.namespace().as_str());
+        }
+        Ok(command)
+    }
+}
+
 impl Stage {
-    pub(super) async fn open() -> Result<Self, Surprise> {
+    pub(super) async fn open(backends: &Backends) -> Result<Self, Surprise> {
         let folder = tempfile::Builder::new().prefix("onceward-demo-").tempdir()?;
-        let (child, shop, qq) = start(&folder, "127.0.0.1:0", "127.0.0.1:0").await?;
-        println!("a shop of its own at {shop}, data in {}", folder.path().display());
-        Ok(Self { folder, child, shop, qq, steps: 0 })
+        let namespace = format!("demo_{}", &Uuid::new_v4().simple().to_string()[..12]).parse()?;
+        let servers = backends.servers(&namespace)?;
+        let place = Place { folder, backends: backends.clone(), servers };
+        let started = start(&place, "127.0.0.1:0", "127.0.0.1:0").await;
+        let (child, shop, qq) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                place.remove().await;
+                return Err(error);
+            }
+        };
+        println!("a shop of its own at {shop}, data in {}", place.folder.path().display());
+        if let Some(servers) = &place.servers {
+            println!("on servers, under the namespace {}, which is removed afterwards", servers.namespace());
+        }
+        Ok(Self { place, child, shop, qq, steps: 0 })
     }
 
     pub(super) fn browser(&self) -> Result<Browser, Surprise> {
@@ -51,12 +96,12 @@ impl Stage {
         self.child.wait().await?;
         let address = |origin: &str| origin.trim_start_matches("http://").to_owned();
         let started = Instant::now();
-        (self.child, self.shop, self.qq) = start(&self.folder, &address(&self.shop), &address(&self.qq)).await?;
+        (self.child, self.shop, self.qq) = start(&self.place, &address(&self.shop), &address(&self.qq)).await?;
         Ok(started.elapsed())
     }
 
     /// Stops the shop in order and runs `shop verify` on what it left.
-    pub(super) async fn verify(mut self) -> Result<bool, Surprise> {
+    pub(super) async fn verify(&mut self) -> Result<bool, Surprise> {
         println!("\nThe invariants, on the stores themselves");
         let beside = self.run_verify().await?;
         if let Some(id) = self.child.id() {
@@ -68,17 +113,29 @@ impl Stage {
     }
 
     async fn run_verify(&self) -> Result<bool, Surprise> {
-        let data = self.folder.path();
-        Ok(Command::new(std::env::current_exe()?).arg("verify").arg("--data").arg(data).status().await?.success())
+        Ok(self.place.command("verify")?.status().await?.success())
+    }
+
+    /// Ends the shop, however it is, and removes what it kept on servers.
+    pub(super) async fn strike(mut self) {
+        let _ = self.child.kill().await;
+        self.place.remove().await;
     }
 }
 
-async fn start(folder: &TempDir, listen: &str, qq: &str) -> Result<(Child, String, String), Surprise> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["serve", "--listen", listen, "--mini-qq-listen", qq, "--data"]).arg(folder.path());
-    for url in ["REDIS_URL", "POSTGRES_URL", "MYSQL_URL", "AMQP_URL"] {
-        command.env_remove(url);
+impl Place {
+    async fn remove(&self) {
+        if let Some(servers) = &self.servers
+            && let Err(error) = servers.remove().await
+        {
+            eprintln!("what is under the namespace {} could not be removed: {error}", servers.namespace());
+        }
     }
+}
+
+async fn start(place: &Place, listen: &str, qq: &str) -> Result<(Child, String, String), Surprise> {
+    let mut command = place.command("serve")?;
+    command.args(["--listen", listen, "--mini-qq-listen", qq]);
     // Its log would drown the steps; RUST_LOG brings it back.
     #[allow(clippy::disallowed_methods, reason = "a program may read its environment")]
     let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into());

@@ -2,69 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::Pool;
+use onceward_backend::BackendError;
 
 use super::Invariant;
-use crate::Database;
 use crate::catalog::{Catalog, OPENING_BALANCE};
+use crate::orders::{Bought, Order};
 use crate::stores::Stores;
-
-/// An order as it stands in the books.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(super) struct OrderRow {
-    id: String,
-    user_id: String,
-    status: String,
-    total: i64,
-    order_token: String,
-}
-
-/// What was sold, and what was taken from stock for it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(super) struct SoldRow {
-    order_id: String,
-    sku: String,
-    quantity: i64,
-    price: i64,
-}
-
-/// An entry of the ledger.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(super) struct LedgerRow {
-    reference: String,
-    user_id: String,
-    amount: i64,
-}
+use crate::wallet::Entry;
 
 /// What the databases say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Books {
     users: BTreeSet<String>,
-    orders: Vec<OrderRow>,
-    lines: Vec<SoldRow>,
+    orders: Vec<Order>,
+    /// Each with its order.
+    lines: Vec<(String, Bought)>,
     stock: BTreeMap<String, i64>,
     moves: BTreeMap<(String, String), i64>,
     wallets: BTreeMap<String, i64>,
-    ledger: Vec<LedgerRow>,
+    ledger: Vec<Entry>,
     sent: BTreeMap<String, i64>,
 }
 
 impl Books {
-    pub(super) async fn read(stores: &Stores) -> Result<Self, sqlx::Error> {
-        let (orders, stock, wallet) = (stores.orders.pool(), stores.stock.pool(), stores.wallet.pool());
-        let users: Vec<(String,)> = all(&stores.web, "select id from users").await?;
-        let moves: Vec<(String, String, i64)> = all(stock, "select order_id, sku, quantity from stock_moves").await?;
-        let sent = "select order_id, count(*) from notifications group by order_id";
-        Ok(Self {
-            users: users.into_iter().map(|(id,)| id).collect(),
-            orders: all(orders, "select id, user_id, status, total, order_token from orders").await?,
-            lines: all(orders, "select order_id, sku, quantity, price from order_lines").await?,
-            stock: all(stock, "select sku, quantity from stock").await?.into_iter().collect(),
-            moves: moves.into_iter().map(|(order, sku, quantity)| ((order, sku), quantity)).collect(),
-            wallets: all(wallet, "select user_id, balance from wallets").await?.into_iter().collect(),
-            ledger: all(wallet, "select reference, user_id, amount from ledger").await?,
-            sent: all(&stores.notify, sent).await?.into_iter().collect(),
-        })
+    pub(super) async fn read(stores: &Stores) -> Result<Self, BackendError> {
+        let users = stores.users.ids().await?.into_iter().collect();
+        let (orders, lines) = (stores.orders.all().await?, stores.orders.all_lines().await?);
+        let (stock, moves) = stores.stock.shelves().await?;
+        let (wallets, ledger) = stores.wallet.all().await?;
+        let sent = stores.notices.counts().await?;
+        Ok(Self { users, orders, lines, stock, moves, wallets, ledger, sent })
     }
 
     pub(super) fn check(&self, catalog: &Catalog) -> Vec<Invariant> {
@@ -80,20 +47,20 @@ impl Books {
     }
 
     /// By id. An order counts as long as it is not cancelled.
-    fn live(&self) -> BTreeMap<&str, &OrderRow> {
+    fn live(&self) -> BTreeMap<&str, &Order> {
         let live = self.orders.iter().filter(|order| order.status != "cancelled");
         live.map(|order| (order.id.as_str(), order)).collect()
     }
 
-    fn live_lines(&self) -> impl Iterator<Item = &SoldRow> {
+    fn live_lines(&self) -> impl Iterator<Item = &(String, Bought)> {
         let live = self.live();
-        self.lines.iter().filter(move |line| live.contains_key(line.order_id.as_str()))
+        self.lines.iter().filter(move |(order, _)| live.contains_key(order.as_str()))
     }
 
     /// Per SKU: initial = stock + sold in live orders.
     fn stock(&self, catalog: &Catalog) -> Invariant {
         let mut sold: BTreeMap<&str, i64> = BTreeMap::new();
-        for line in self.live_lines() {
+        for (_, line) in self.live_lines() {
             *sold.entry(&line.sku).or_default() += line.quantity;
         }
         let mut wrong = Vec::new();
@@ -133,8 +100,8 @@ impl Books {
     fn orders_sound(&self) -> Invariant {
         let live = self.live();
         let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-        for line in &self.lines {
-            *sums.entry(&line.order_id).or_default() += line.quantity * line.price;
+        for (order, line) in &self.lines {
+            *sums.entry(order).or_default() += line.quantity * line.price;
         }
         let mut wrong = Vec::new();
         for (id, order) in &live {
@@ -154,7 +121,7 @@ impl Books {
     fn debits(&self) -> Invariant {
         let live = self.live();
         let debits: BTreeMap<_, _> = self.ledger.iter().map(|entry| (entry.reference.as_str(), entry)).collect();
-        let paid = |order: &OrderRow| {
+        let paid = |order: &Order| {
             debits
                 .get(order.id.as_str())
                 .is_some_and(|debit| debit.amount == -order.total && debit.user_id == order.user_id)
@@ -170,7 +137,7 @@ impl Books {
     /// Each line of a live order was taken from stock, and nothing else was.
     fn moves(&self) -> Invariant {
         let lines: BTreeMap<(&str, &str), i64> =
-            self.live_lines().map(|line| ((line.order_id.as_str(), line.sku.as_str()), line.quantity)).collect();
+            self.live_lines().map(|(order, line)| ((order.as_str(), line.sku.as_str()), line.quantity)).collect();
         let moves: BTreeMap<(&str, &str), i64> =
             self.moves.iter().map(|((order, sku), quantity)| ((order.as_str(), sku.as_str()), *quantity)).collect();
         let unmoved = lines.iter().filter(|(key, quantity)| moves.get(*key) != Some(*quantity));
@@ -200,13 +167,6 @@ impl Books {
     }
 }
 
-async fn all<R>(pool: &Pool<Database>, query: &'static str) -> Result<Vec<R>, sqlx::Error>
-where
-    R: for<'r> sqlx::FromRow<'r, <Database as sqlx::Database>::Row> + Send + Unpin,
-{
-    sqlx::query_as(query).fetch_all(pool).await
-}
-
 fn invariant(name: &'static str, wrong: Vec<String>, fine: String) -> Invariant {
     const SHOWN: usize = 5;
     let ok = wrong.is_empty();
@@ -232,18 +192,19 @@ mod tests {
         *stock.get_mut(&sku).unwrap() -= 2;
         Books {
             users: [user_id.clone()].into(),
-            orders: vec![OrderRow {
+            orders: vec![Order {
                 id: order_id.clone(),
                 user_id: user_id.clone(),
                 status: "confirmed".into(),
                 total,
                 order_token: "t1".into(),
+                xid: "x1".into(),
             }],
-            lines: vec![SoldRow { order_id: order_id.clone(), sku: sku.clone(), quantity: 2, price: product.price }],
+            lines: vec![(order_id.clone(), Bought { sku: sku.clone(), quantity: 2, price: product.price })],
             stock,
             moves: [((order_id.clone(), sku), 2)].into(),
             wallets: [(user_id.clone(), OPENING_BALANCE - total)].into(),
-            ledger: vec![LedgerRow { reference: order_id.clone(), user_id, amount: -total }],
+            ledger: vec![Entry { reference: order_id.clone(), user_id, amount: -total, xid: "x1".into() }],
             sent: [(order_id, 1)].into(),
         }
     }
@@ -254,7 +215,7 @@ mod tests {
         let books = sound(&catalog);
         assert!(books.check(&catalog).iter().all(|invariant| invariant.ok), "{:?}", books.check(&catalog));
         let sku = &catalog.products()[0].sku;
-        let other = OrderRow { id: "o2".into(), ..books.orders[0].clone() };
+        let other = Order { id: "o2".into(), ..books.orders[0].clone() };
         type Falsify<'a> = Box<dyn Fn(&mut Books) + 'a>;
         let cases: Vec<(&str, Falsify<'_>)> = vec![
             ("stock-conserved", Box::new(|b| *b.stock.get_mut(sku).unwrap() += 1)),

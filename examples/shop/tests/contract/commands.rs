@@ -7,6 +7,7 @@ use testkit::Exit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::place::{FRESH_IS_EMPTY, Place};
 use crate::support::{READY, Shop, Visitor, ended, folder, host, plenty, program, reply, run};
 
 const DRAIN: Duration = Duration::from_secs(20);
@@ -68,9 +69,9 @@ async fn a_request_that_runs_is_answered_before_the_shop_stops() {
 #[tokio::test]
 async fn a_second_serve_on_a_folder_is_refused_by_name() {
     let shop = Shop::open().await;
-    let data = shop.folder.path().to_str().unwrap();
+    let data = shop.place.path().to_str().unwrap();
     for more in [&["--fresh"][..], &[]] {
-        let launch = program().args(["serve", "--listen", "127.0.0.1:0", "--data", data]).args(more);
+        let launch = shop.place.launch().args(["serve", "--listen", "127.0.0.1:0", "--data", data]).args(more);
         let (code, out, err) = ended(launch).await;
         assert_eq!((code, out.as_str()), (1, ""), "{err}");
         assert!(err.contains(data), "{err}");
@@ -87,9 +88,9 @@ async fn mini_qq_takes_the_next_port() {
             break (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{}", port + 1));
         }
     };
-    let folder = folder();
+    let place = Place::new();
     // Without a command it serves.
-    let mut child = program().args(["--listen", &listen, "--data"]).arg(folder.path()).start();
+    let mut child = place.launch().args(["--listen", &listen, "--data"]).arg(place.path()).start();
     child.wait_for_line(|line| line == format!("mini-qq listening on {next}"), READY).await;
     child.wait_for_line(|line| line == format!("shop listening on http://{listen}"), READY).await;
     assert!(child.terminate(DRAIN).await.success());
@@ -99,34 +100,35 @@ async fn mini_qq_takes_the_next_port() {
 async fn a_taken_port_is_refused_by_name() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let folder = folder();
-    let data = folder.path().to_str().unwrap();
-    let (code, _, err) = run(["serve", "--listen", &address, "--mini-qq-listen", "127.0.0.1:0", "--data", data]).await;
+    let place = Place::new();
+    let args = ["serve", "--listen", &address, "--mini-qq-listen", "127.0.0.1:0", "--data"];
+    let (code, _, err) = ended(place.launch().args(args).arg(place.path())).await;
     assert!(code == 1 && err.contains(&address), "{code} {err}");
 }
 
 #[tokio::test]
 async fn fresh_starts_with_nothing_and_removes_nothing_else() {
     let shop = Shop::pinned(None).await;
-    std::fs::write(shop.folder.path().join("notes.txt"), "mine").unwrap();
+    std::fs::write(shop.place.path().join("notes.txt"), "mine").unwrap();
     let (sku, _) = plenty(0);
     let member = shop.member("alice").await;
     member.put(&sku, 2).await;
     let stock = async |visitor: &Visitor| visitor.read(&format!("/p/{sku}")).await["stock"].as_i64().unwrap();
     let before = stock(&member).await;
     member.buy(&member.confirm().await).await;
-    let Shop { mut child, folder, origin, qq } = shop;
+    let Shop { mut child, place, origin, qq } = shop;
     assert!(child.terminate(DRAIN).await.success());
 
     let launch =
-        program().args(["serve", "--fresh", "--listen", host(&origin), "--mini-qq-listen", host(&qq), "--data"]);
-    let mut child = launch.arg(folder.path()).start();
+        place.launch().args(["serve", "--fresh", "--listen", host(&origin), "--mini-qq-listen", host(&qq), "--data"]);
+    let mut child = launch.arg(place.path()).start();
     child.wait_for_line(|line| line.starts_with("shop listening on "), READY).await;
-    assert_eq!(stock(&member).await, before);
+    assert_eq!(stock(&member).await, if FRESH_IS_EMPTY { before } else { before - 2 });
     reply(member.json("GET", "/account")).await.problem(401);
+    // On servers too: a new folder has new keys and new identities.
     member.login("alice", "/").await.unwrap();
     assert_eq!((member.orders().await.len(), member.lines().await.len()), (0, 0));
-    assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "mine");
+    assert_eq!(std::fs::read_to_string(place.path().join("notes.txt")).unwrap(), "mine");
 }
 
 #[tokio::test]
@@ -137,12 +139,14 @@ async fn a_seed_makes_a_catalogue_and_stays_with_the_data() {
     assert_ne!(seven, default);
     assert!(shop.child.terminate(DRAIN).await.success());
 
-    let data = shop.folder.path().to_str().unwrap().to_owned();
-    let (code, _, err) = run(["serve", "--seed", "8", "--listen", "127.0.0.1:0", "--data", &data]).await;
+    let data = shop.place.path().to_str().unwrap().to_owned();
+    let other = shop.place.launch().args(["serve", "--seed", "8", "--listen", "127.0.0.1:0", "--data", &data]);
+    let (code, _, err) = ended(other).await;
     assert!(code == 1 && err.contains(&data) && err.contains('7'), "{code} {err}");
 
     for args in [&[][..], &["--seed", "7"][..]] {
-        let mut child = program().args(["serve", "--listen", "127.0.0.1:0", "--data", &data]).args(args).start();
+        let launch = shop.place.launch().args(["serve", "--listen", "127.0.0.1:0", "--data", &data]).args(args);
+        let mut child = launch.start();
         let line = child.wait_for_line(|line| line.starts_with("shop listening on "), READY).await;
         let visitor = Visitor::new(line.strip_prefix("shop listening on ").unwrap());
         assert_eq!(visitor.read("/").await["products"], seven, "{args:?}");
@@ -183,6 +187,8 @@ async fn arguments_that_mean_nothing_are_refused() {
         ["serve", "--seed", "x"],
         ["demo", "--data", "x"],
         ["demo", "nothing", "else"],
+        ["serve", "--namespace", "Shop"],
+        ["verify", "--namespace", "a;drop"],
     ] {
         let (code, out, err) = run(args).await;
         assert!(code != 0 && out.is_empty() && !err.is_empty(), "{args:?}: {code} {out}");
@@ -191,7 +197,7 @@ async fn arguments_that_mean_nothing_are_refused() {
 
 #[tokio::test]
 async fn the_demonstration_succeeds() {
-    let (code, out, err) = run(["demo"]).await;
+    let (code, out, err) = ended(Place::new().launch().arg("demo")).await;
     assert_eq!(code, 0, "{out}\n{err}");
     for word in ["alice", "303", "xid", "notified", "409", "kill -9", "all invariants hold"] {
         assert!(out.contains(word), "{word} is not in {out}");

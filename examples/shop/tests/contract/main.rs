@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests unwrap and spawn their visitors")]
 #![allow(unreachable_pub, missing_debug_implementations, dead_code, reason = "modules of one test program")]
 
+#[path = "../support/embedded.rs"]
+mod place;
 #[path = "../support/shop.rs"]
 mod support;
 

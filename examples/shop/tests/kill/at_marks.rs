@@ -1,8 +1,6 @@
 //! The shop stops at a fail point while it places one order, and is killed there.
 
 use serde_json::Value;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection};
 
 use crate::support::{SOON, Shop, Visitor, holds, plenty, reply};
 
@@ -108,7 +106,7 @@ impl Scene {
         self.is_paid(id).await;
         self.buyer.notified(&order).await;
         holds(&self.shop.verify().await);
-        assert_eq!(self.notifications().await, 1);
+        assert_eq!(self.shop.place.notifications().await, 1);
         // The shop as a whole goes on.
         self.buyer.check(&plenty(2).0, true).await;
         let next = self.buyer.buy(&self.buyer.confirm().await).await;
@@ -116,15 +114,7 @@ impl Scene {
         assert_eq!(reply(self.buyer.json("GET", "/readyz")).await.status, 200);
         assert!(self.shop.child.terminate(SOON).await.success());
         holds(&self.shop.verify().await);
-        assert_eq!(self.notifications().await, 2);
-    }
-
-    async fn notifications(&self) -> i64 {
-        let options = SqliteConnectOptions::new().filename(self.shop.folder.path().join("notify.db"));
-        let mut connection = options.connect().await.unwrap();
-        let count = sqlx::query_scalar("select count(*) from notifications").fetch_one(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        count
+        assert_eq!(self.shop.place.notifications().await, 2);
     }
 }
 
@@ -278,7 +268,7 @@ async fn a_verify_before_the_next_start_settles_it_as_the_start_would() {
 
     let scene = Scene::killed_at("dtx.decided").await;
     holds(&scene.shop.verify().await);
-    assert_eq!(scene.notifications().await, 1);
+    assert_eq!(scene.shop.place.notifications().await, 1);
     let scene = scene.restarted().await;
     scene.shows_the_order().await;
     scene.becomes_one_order().await;

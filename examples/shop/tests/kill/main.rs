@@ -8,6 +8,8 @@
     reason = "modules of one test program"
 )]
 
+#[path = "../support/embedded.rs"]
+mod place;
 #[path = "../support/shop.rs"]
 mod support;
 

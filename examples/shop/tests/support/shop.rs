@@ -5,15 +5,15 @@ mod reply;
 mod shared;
 mod visitor;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use shop::catalog::{Catalog, DEFAULT_SEED};
 use tempfile::TempDir;
-use testkit::Launch;
-use testkit::{Child, Exit};
+use testkit::{Child, Exit, Launch};
+
+use crate::place::Place;
 
 pub use html::{Form, forms, links};
 pub use reply::{Reply, raw, reply, set_cookies};
@@ -28,7 +28,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 /// The program, without what the environment of the test would tell it.
 pub fn program() -> Launch {
     let mut launch = Child::of(env!("CARGO_BIN_EXE_shop"));
-    for name in ["REDIS_URL", "POSTGRES_URL", "MYSQL_URL", "AMQP_URL", "SHOP_MARK", "RUST_LOG"] {
+    for name in ["REDIS_URL", "POSTGRES_URL", "MYSQL_URL", "AMQP_URL", "SHOP_NAMESPACE", "SHOP_MARK", "RUST_LOG"] {
         launch = launch.env_remove(name);
     }
     launch
@@ -39,7 +39,7 @@ pub fn folder() -> TempDir {
     tempfile::Builder::new().prefix("onceward-shop-test-").tempdir().unwrap()
 }
 
-/// Runs the program to its end: exit code, standard output, standard error.
+/// Runs the program, without servers, to its end: exit code, standard output, standard error.
 pub async fn run<const N: usize>(args: [&str; N]) -> (i32, String, String) {
     ended(program().args(args)).await
 }
@@ -54,8 +54,8 @@ pub async fn ended(launch: Launch) -> (i32, String, String) {
 }
 
 /// `shop verify --json`: exit code and report.
-pub async fn verify(data: &Path) -> (i32, Value) {
-    let (code, out, err) = run(["verify", "--json", "--data", data.to_str().unwrap()]).await;
+pub async fn verify(place: &Place) -> (i32, Value) {
+    let (code, out, err) = ended(place.launch().args(["verify", "--json", "--data"]).arg(place.path())).await;
     let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}\n{err}"));
     (code, report)
 }
@@ -70,39 +70,43 @@ pub fn holds(verified: &(i32, Value)) {
 #[derive(Debug)]
 pub struct Shop {
     pub child: Child,
-    pub folder: TempDir,
+    pub place: Place,
     pub origin: String,
     pub qq: String,
 }
 
 impl Shop {
-    /// A shop on free ports in a folder of its own.
+    /// A shop on free ports in a place of its own.
     pub async fn open() -> Self {
         Self::with([]).await
     }
 
     /// The same with further arguments.
     pub async fn with<const N: usize>(args: [&str; N]) -> Self {
-        let folder = folder();
-        let launch = program().args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder.path()).args(args);
-        Self::ready(folder, launch).await
+        Self::on(Place::new(), args).await
+    }
+
+    /// A shop on free ports that keeps its things there, with further arguments.
+    pub async fn on<const N: usize>(place: Place, args: [&str; N]) -> Self {
+        let launch = place.launch().args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(place.path()).args(args);
+        Self::ready(place, launch).await
     }
 
     /// A shop on ports that it can have again: outside the range from which the system gives ports away. `mark` is the
     /// fail point at which it stops.
     pub async fn pinned(mark: Option<&str>) -> Self {
         let (listen, qq) = (address(pinned_port()), address(pinned_port()));
-        let folder = folder();
-        let launch = on(&folder, &listen, &qq);
+        let place = Place::new();
+        let launch = serve(&place, &listen, &qq);
         let launch = mark.iter().fold(launch, |launch, mark| launch.env("SHOP_MARK", mark));
-        Self::ready(folder, launch).await
+        Self::ready(place, launch).await
     }
 
-    async fn ready(folder: TempDir, launch: Launch) -> Self {
+    async fn ready(place: Place, launch: Launch) -> Self {
         let mut child = launch.start();
         let qq = origin(&mut child, "mini-qq listening on ").await;
         let origin = origin(&mut child, "shop listening on ").await;
-        Self { child, folder, origin, qq }
+        Self { child, place, origin, qq }
     }
 
     /// SIGKILL, then a start on the same data and ports.
@@ -114,12 +118,12 @@ impl Shop {
     /// A start on the same data and ports after the process has ended, with further arguments.
     pub async fn again<const N: usize>(self, args: [&str; N]) -> Self {
         let launch = self.launch().args(args);
-        Self::ready(self.folder, launch).await
+        Self::ready(self.place, launch).await
     }
 
     /// The program, prepared for the same data and ports.
     pub fn launch(&self) -> Launch {
-        on(&self.folder, host(&self.origin), host(&self.qq))
+        serve(&self.place, host(&self.origin), host(&self.qq))
     }
 
     /// Somebody new.
@@ -136,12 +140,12 @@ impl Shop {
 
     /// The invariants, beside the running shop.
     pub async fn verify(&self) -> (i32, Value) {
-        verify(self.folder.path()).await
+        verify(&self.place).await
     }
 }
 
-fn on(folder: &TempDir, listen: &str, qq: &str) -> Launch {
-    program().args(["serve", "--listen", listen, "--mini-qq-listen", qq, "--data"]).arg(folder.path())
+fn serve(place: &Place, listen: &str, qq: &str) -> Launch {
+    place.launch().args(["serve", "--listen", listen, "--mini-qq-listen", qq, "--data"]).arg(place.path())
 }
 
 /// `127.0.0.1:8080` of `http://127.0.0.1:8080`.

@@ -1,0 +1,73 @@
+//! The stores as SQLite files in a folder: nothing to install.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward_backend::sqlite;
+use onceward_cart_store::{Carts, store::SqlStore as CartStore};
+use onceward_dtx::{Dtx, DtxOptions, SqlStore as TcStore, Tc, TcOptions};
+use onceward_idempotency::{FormTokens, SqlStore as TokenStore};
+use onceward_oauth_client::Stores as OauthStores;
+use onceward_oauth_client::store::SqlStore as LoginStore;
+use onceward_reliable_mq::{SqliteBroker, SqliteBrokerOptions};
+
+use super::{Delivery, Ledgers, Stores, StoresError, token_config};
+use crate::catalog::Catalog;
+use crate::folder::Settings;
+use crate::notify::{self, SqlNotices};
+use crate::tables::Tables;
+use crate::{session, users};
+
+/// Opens all stores under `folder`, creating what is missing. Writes nothing where nothing is missing, so that it can be
+/// called beside a running shop.
+///
+/// # Errors
+/// If one cannot be opened.
+pub async fn open(folder: &Path, settings: &Settings, order_token_ttl: Duration) -> Result<Stores, StoresError> {
+    let file = |name: &str| sqlite::open(folder.join(format!("{name}.db")));
+    let keys = settings.keys();
+
+    let web = file("web").await?;
+    users::TABLES.run(&web).await?;
+    session::TABLES.run(&web).await?;
+    let spent = TokenStore::new(web.clone());
+    spent.migrate().await?;
+    let tokens = FormTokens::new(Arc::new(spent.clone()), keys.clone()).with_config(token_config(order_token_ttl))?;
+    let logins = LoginStore::new(file("oauth").await?);
+    logins.migrate().await?;
+    let carts = CartStore::new(file("carts").await?);
+    carts.migrate().await?;
+    let notices = file("notify").await?;
+    notify::TABLES.run(&notices).await?;
+
+    let coordinator = TcStore::open(folder.join("tc.db")).await?;
+    let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(coordinator), TcOptions::default())), DtxOptions::default());
+    let ledgers = Ledgers::open(file("orders").await?, file("stock").await?, file("wallet").await?, &dtx).await?;
+    Ok(Stores {
+        catalog: Arc::new(Catalog::seeded(settings.seed)),
+        keys,
+        users: Arc::new(Tables::new(web.clone())),
+        sessions: Arc::new(Tables::new(web)),
+        logins: OauthStores::new(logins),
+        carts: Carts::new(Arc::new(carts)),
+        tokens,
+        spent: Some(spent),
+        dtx,
+        orders: ledgers.orders,
+        stock: ledgers.stock,
+        wallet: ledgers.wallet,
+        outbox: ledgers.outbox,
+        notices: Arc::new(SqlNotices::new(Tables::new(notices))),
+    })
+}
+
+/// Opens the way of messages through a broker in a file of its own.
+///
+/// # Errors
+/// If a store cannot be opened.
+pub async fn delivery(folder: &Path, stores: &Stores) -> Result<Delivery, StoresError> {
+    let options = SqliteBrokerOptions::default().with_instance("shop");
+    let broker = SqliteBroker::open(sqlite::open(folder.join("broker.db")).await?, options).await?;
+    Delivery::open(stores, Arc::new(broker)).await
+}
