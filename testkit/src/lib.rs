@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod child;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod counted;
 mod environment;
 mod eventually;
 #[cfg(feature = "mysql")]
@@ -19,6 +21,8 @@ mod service;
 mod teardown;
 
 pub use child::{Child, Exit, Launch};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use counted::CountedPool;
 pub use environment::{scale, seed, url};
 pub use eventually::eventually;
 pub use namespace::{born, namespace};

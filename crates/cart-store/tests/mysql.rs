@@ -1,7 +1,10 @@
 //! The contract, on carts in MariaDB.
-#![allow(clippy::unwrap_used, missing_docs, reason = "these are tests: a panic is the report")]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "these are tests: a panic is the report")]
 
-use onceward_backend::sqlx::MySqlPool;
+#[path = "cases/trips.rs"]
+mod trips;
+
+use onceward_backend::sqlx::{MySql, MySqlPool};
 use onceward_cart_store::conformance::Fixture;
 use onceward_cart_store::store::MySqlStore;
 
@@ -11,3 +14,11 @@ onceward_cart_store::conformance!(async || {
     store.migrate().await.unwrap();
     Fixture::new(store).with_guard(database)
 });
+
+#[test]
+fn every_operation_costs_the_round_trips_of_the_readme() {
+    onceward_backend::conformance::block_on(async {
+        let database = testkit::mysql::database().await;
+        trips::every_operation::<MySql>(database.url()).await;
+    });
+}

@@ -4,8 +4,10 @@
 
 #[path = "cases/sql.rs"]
 mod cases;
+#[path = "cases/trips.rs"]
+mod trips;
 
-use onceward_backend::sqlx::MySqlPool;
+use onceward_backend::sqlx::{MySql, MySqlPool};
 use onceward_idempotency::MySqlStore;
 use testkit::mysql::Database;
 
@@ -24,3 +26,11 @@ async fn make() -> (MySqlStore, Database) {
 
 onceward_idempotency::conformance!(make);
 sql_cases!(crate::open);
+
+#[test]
+fn every_operation_costs_the_round_trips_of_the_readme() {
+    onceward_backend::conformance::block_on(async {
+        let database = testkit::mysql::database().await;
+        trips::every_operation::<MySql>(database.url()).await;
+    });
+}

@@ -4,8 +4,10 @@
 
 #[path = "cases/sql.rs"]
 mod cases;
+#[path = "cases/trips.rs"]
+mod trips;
 
-use onceward_backend::sqlx::PgPool;
+use onceward_backend::sqlx::{PgPool, Postgres};
 use onceward_idempotency::PostgresStore;
 use testkit::postgres::Database;
 
@@ -24,3 +26,11 @@ async fn make() -> (PostgresStore, Database) {
 
 onceward_idempotency::conformance!(make);
 sql_cases!(crate::open);
+
+#[test]
+fn every_operation_costs_the_round_trips_of_the_readme() {
+    onceward_backend::conformance::block_on(async {
+        let database = testkit::postgres::database().await;
+        trips::every_operation::<Postgres>(database.url()).await;
+    });
+}

@@ -1,7 +1,10 @@
 //! The store contract on MariaDB.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test program")]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test program")]
 
-use onceward_backend::sqlx::MySqlPool;
+#[path = "cases/trips.rs"]
+mod trips;
+
+use onceward_backend::sqlx::{MySql, MySqlPool};
 use onceward_oauth_client::store::MySqlStore;
 use testkit::mysql::Database;
 
@@ -13,3 +16,11 @@ async fn make() -> (MySqlStore, Database) {
 }
 
 onceward_oauth_client::conformance!(make);
+
+#[test]
+fn every_method_is_one_round_trip() {
+    onceward_backend::conformance::block_on(async {
+        let database = testkit::mysql::database().await;
+        trips::every_method::<MySql>(database.url()).await;
+    });
+}

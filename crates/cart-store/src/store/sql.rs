@@ -37,7 +37,7 @@ pub type MySqlStore = SqlStore<sqlx::MySql>;
 /// Carts in the tables `cart_carts` and `cart_marks` of a database. Cheap to clone.
 ///
 /// Round trips: `get` 1, `apply`, `seal`, `tombstone` and `settle` 2 (and 2 more each time that another writer was first),
-/// `absorb` and `take` 6, `delete` 4.
+/// `absorb` and `take` 6, `delete` 5.
 pub struct SqlStore<D: Db> {
     pool: Pool<D>,
     sql: Arc<Sql<D>>,
