@@ -42,6 +42,7 @@ macro_rules! conformance {
             history_off_logs_failures_only
             a_paused_relay_never_deletes_a_newer_message
             a_settle_twice_counts_once
+            of_32_settles_of_one_batch_each_message_counts_once
             a_failed_row_is_in_the_log_and_is_sent_again
             a_failing_key_blocks_only_itself
             a_released_key_lets_the_next_pass

@@ -4,11 +4,13 @@
 #[path = "cases/sql.rs"]
 #[macro_use]
 mod cases;
+#[path = "cases/trips.rs"]
+mod trips;
 
 use std::sync::Arc;
 
 use onceward_backend::sqlx::{MySql, Pool};
-use onceward_reliable_mq::{Outbox, Store};
+use onceward_reliable_mq::{Outbox, Store, conformance::block_on};
 use testkit::mysql::Database;
 
 async fn outbox() -> (Outbox<MySql>, Database) {
@@ -26,3 +28,19 @@ async fn make() -> (Arc<dyn Store>, Database) {
 
 onceward_reliable_mq::conformance!(store: make);
 sql_cases!(outbox);
+
+#[test]
+fn every_operation_costs_the_round_trips_of_the_readme() {
+    block_on(async {
+        let database = testkit::mysql::database().await;
+        trips::every_operation::<MySql>(database.url()).await;
+    });
+}
+
+#[test]
+fn the_round_trips_of_a_relay_do_not_grow_with_its_batch() {
+    block_on(async {
+        let database = testkit::mysql::database().await;
+        trips::relay::<MySql>(database.url()).await;
+    });
+}

@@ -216,6 +216,24 @@ pub async fn a_settle_twice_counts_once<G>(make: impl AsyncFn() -> Made<G>) {
     assert_eq!(ok(store.attempts(&id).await).len(), 1, "logged once");
 }
 
+pub async fn of_32_settles_of_one_batch_each_message_counts_once<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let ids = ok(store.enqueue(&vec![keyed("k", ""); 50]).await);
+    let relay = Relay::of(&store).await;
+    let fetched = relay.fetch().await;
+    let lease = fetched[0].0.clone();
+    let batch: Vec<(Queued, Verdict)> = fetched.into_iter().map(|(_, queued)| (queued, Verdict::Sent)).collect();
+    let mut settles = JoinSet::new();
+    for _ in 0..32 {
+        let (store, batch, lease) = (Arc::clone(&store), batch.clone(), lease.clone());
+        settles.spawn(async move { ok(store.settle(&lease, History::Rows, &batch).await).done });
+    }
+    assert_eq!(settles.join_all().await.into_iter().sum::<usize>(), 50);
+    for id in ids {
+        assert_eq!(ok(store.attempts(&id).await).len(), 1, "logged once");
+    }
+}
+
 pub async fn a_delayed_message_waits_for_its_time<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
     let later = ok(Message::to("topic").key("k").delay(Duration::from_millis(150)).text("later"));

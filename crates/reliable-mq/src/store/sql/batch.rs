@@ -1,4 +1,4 @@
-//! The common case of a settle, many messages in one statement.
+//! The common case of a settle, many messages at once.
 
 use onceward_backend::{BackendError, Conn, Db, Dialect};
 
@@ -7,13 +7,31 @@ use crate::store::{History, Lease, Place, Queued, Settled, Verdict};
 
 /// Whether this message can be settled with others of its kind: sent at its first attempt.
 pub(super) fn is_plain<D: Db>((queued, verdict): &(Queued, Verdict)) -> bool {
-    // MariaDB has no statement that deletes and inserts what it deleted; SQLite has no round trips to save.
-    D::DIALECT == Dialect::Postgres && queued.place == Place::Hot && *verdict == Verdict::Sent
+    // SQLite has no round trips to save.
+    D::DIALECT != Dialect::Sqlite && queued.place == Place::Hot && *verdict == Verdict::Sent
+}
+
+/// Whether [`SqlStore::forget_all`] is one statement, which needs no transaction around it. MariaDB has none that deletes
+/// and inserts what it deleted.
+pub(super) fn is_one_statement<D: Db>(history: History) -> bool {
+    D::DIALECT == Dialect::Postgres || history == History::Off
+}
+
+/// The messages of a list that are still in the lane; the list comes first, so that its rows are looked up one by one.
+macro_rules! listed {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " from json_table(?, '$[*]' columns \
+             (id bigint path '$[0]', message_id varchar(255) character set ascii path '$[1]')) t \
+             straight_join mq_hot h on h.shard = ? and h.id = t.id and h.message_id = t.message_id collate ascii_bin ",
+            $after
+        )
+    };
 }
 
 impl<D: Db> SqlStore<D> {
-    /// Forgets the messages and logs each, in one statement; answers how many there were. The list travels as two texts,
-    /// whose separator is in no id.
+    /// Forgets the messages and logs each; answers how many there were.
     pub(super) async fn forget_all(
         &self,
         conn: &mut impl Conn<D>,
@@ -21,6 +39,10 @@ impl<D: Db> SqlStore<D> {
         history: History,
         sent: &[&Queued],
     ) -> Result<u64, BackendError> {
+        if D::DIALECT == Dialect::MySql {
+            return self.forget_listed(conn, lease, history, sent).await;
+        }
+        // The list travels as two texts, whose separator is in no id.
         let sequences: Vec<String> = sent.iter().map(|queued| queued.sequence.to_string()).collect();
         let ids: Vec<&str> = sent.iter().map(|queued| queued.envelope.id.as_str()).collect();
         let statement = match history {
@@ -40,6 +62,28 @@ impl<D: Db> SqlStore<D> {
         };
         let statement = self.sql.sql(statement).bind(sequences.join(" ").as_str()).bind(ids.join(" ").as_str());
         statement.bind(i64::from(lease.lane)).execute(conn).await
+    }
+
+    async fn forget_listed(
+        &self,
+        conn: &mut impl Conn<D>,
+        lease: &Lease,
+        history: History,
+        sent: &[&Queued],
+    ) -> Result<u64, BackendError> {
+        let list: Vec<_> = sent.iter().map(|queued| (queued.sequence, queued.envelope.id.as_str())).collect();
+        let list = serde_json::to_string(&list).map_err(|error| BackendError::corrupt(D::DIALECT.name(), error))?;
+        if history == History::Rows {
+            // Locks what it copies: of two relays that have published the same, one logs and deletes it.
+            let log = self.sql.sql(listed!(
+                "insert into mq_history (message_id, topic, status, attempt, error, at) \
+                 select h.message_id, h.topic, 'sent', 1, null, {now}",
+                "order by h.id for update"
+            ));
+            log.bind(list.as_str()).bind(i64::from(lease.lane)).execute(conn).await?;
+        }
+        let delete = self.sql.sql(listed!("delete h", ""));
+        delete.bind(list.as_str()).bind(i64::from(lease.lane)).execute(conn).await
     }
 }
 

@@ -9,7 +9,7 @@ use onceward_backend::{
 
 use super::{
     SqlStore,
-    batch::is_plain,
+    batch::{is_one_statement, is_plain},
     row::{attempts, envelope, limit, with_origin},
 };
 use crate::{
@@ -66,8 +66,7 @@ impl<D: Db> SqlStore<D> {
             return Ok(report);
         }
         let plain: Vec<&Queued> = settled.iter().filter(|one| is_plain::<D>(one)).map(|(queued, _)| queued).collect();
-        if plain.len() == settled.len() {
-            // One statement needs no transaction around it.
+        if plain.len() == settled.len() && is_one_statement::<D>(history) {
             let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
             let gone = self.forget_all(&mut conn, lease, history, &plain).await?;
             report.add(gone, plain.len());

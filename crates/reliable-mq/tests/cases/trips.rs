@@ -1,0 +1,109 @@
+//! What the README says that an operation costs on the wire.
+
+use std::{sync::Arc, time::Duration};
+
+use onceward_backend::{
+    Db, Dialect,
+    internal::{begin, commit},
+};
+use onceward_reliable_mq::{
+    Broker, History, Inbox, MemoryBroker, Message, MessageId, Outbox, Relay, RelayOptions, Subscription,
+    store::{Queued, Verdict},
+};
+use testkit::CountedPool;
+
+pub async fn every_operation<D: Db>(url: &str) {
+    let counted = CountedPool::<D>::connect(url).await;
+    let (outbox, inbox) = (Outbox::<D>::new(counted.pool().clone()), Inbox::<D>::new(counted.pool().clone()));
+    outbox.migrate().await.unwrap();
+    let store = outbox.store();
+    let mariadb = D::DIALECT == Dialect::MySql;
+    let message = Message::to("topic").key("k").text("text").unwrap();
+    // The first round prepares the statements.
+    for round in 0..2 {
+        let trips = |trips: u64, expected: u64, what: &str| {
+            assert!(round == 0 || trips == expected, "{what}: {trips} round trips, not {expected}");
+        };
+        // The caller's begin and commit are two.
+        let enqueue = async {
+            let mut tx = begin(counted.pool()).await.unwrap();
+            outbox.enqueue(&mut tx, &message).await.unwrap();
+            commit(tx).await.unwrap();
+        };
+        trips(counted.trips(enqueue).await.1, 2 + 1, "enqueue");
+        let first = async {
+            let mut tx = begin(counted.pool()).await.unwrap();
+            let id = MessageId::parse(format!("id-{round}")).unwrap();
+            assert!(inbox.first_tx(&mut tx, "consumer", &id).await.unwrap());
+            commit(tx).await.unwrap();
+        };
+        trips(counted.trips(first).await.1, 2 + 1, "first_tx");
+
+        let mut lanes = Vec::new();
+        for lane in 0..store.capabilities().lanes {
+            let (lease, taken) = counted.trips(store.lease(lane, "relay", Duration::from_secs(60))).await;
+            trips(taken, 1 + 4, "lease");
+            lanes.push(lease.unwrap().unwrap());
+        }
+        let renewed = counted.trips(store.renew(&lanes[0], Duration::from_secs(60))).await;
+        trips(renewed.1, 1, "renew");
+        trips(counted.trips(store.due(&lanes[0], 100)).await.1, 1, "due, nothing");
+        for history in [History::Rows, History::Off] {
+            store.enqueue(&vec![message.clone(); 100]).await.unwrap();
+            for lease in &lanes {
+                let (queued, fetched) = counted.trips(store.fetch(lease, 0, 500)).await;
+                trips(fetched, 1, "fetch");
+                let sent: Vec<(Queued, Verdict)> = queued.unwrap().into_iter().map(|q| (q, Verdict::Sent)).collect();
+                if sent.is_empty() {
+                    continue;
+                }
+                let (settled, cost) = counted.trips(store.settle(lease, history, &sent)).await;
+                let expected = if mariadb && history == History::Rows { 4 } else { 1 };
+                trips(cost, expected, &format!("settle of {} messages, {history:?}", sent.len()));
+                assert_eq!(settled.unwrap().done, sent.len());
+            }
+        }
+        store.enqueue(std::slice::from_ref(&message)).await.unwrap();
+        let refused = Verdict::Retry { after: Duration::ZERO, error: "on purpose".to_owned() };
+        for (lease, expected) in lanes.iter().flat_map(|lease| [(lease, 3 + 3), (lease, 3 + 2)]) {
+            let mut queued = store.fetch(lease, 0, 10).await.unwrap();
+            queued.extend(store.due(lease, 10).await.unwrap().ready);
+            let Some(queued) = queued.pop() else { continue };
+            let settle = counted.trips(store.settle(lease, History::Rows, &[(queued, refused.clone())])).await;
+            trips(settle.1, expected, "settle of a refused message");
+        }
+        for lease in &lanes {
+            let due = store.due(lease, 10).await.unwrap().ready;
+            let sent: Vec<(Queued, Verdict)> = due.into_iter().map(|queued| (queued, Verdict::Sent)).collect();
+            store.settle(lease, History::Off, &sent).await.unwrap();
+        }
+        assert!(store.counts().await.unwrap().is_empty());
+    }
+}
+
+pub async fn relay<D: Db>(url: &str) {
+    for history in [History::Rows, History::Off] {
+        let counted = CountedPool::<D>::connect(url).await;
+        let outbox = Outbox::<D>::new(counted.pool().clone());
+        outbox.migrate().await.unwrap();
+        let broker = Arc::new(MemoryBroker::new());
+        broker.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
+        // So long that no lease is renewed meanwhile.
+        let options = RelayOptions::default().with_lease(Duration::from_secs(3600)).with_history(history);
+        let options = options.with_allow_volatile(true).with_owner("relay");
+        let relay = Relay::new(outbox.store(), broker, options).unwrap();
+        let message = Message::to("topic").text("text").unwrap();
+        let mut trips = Vec::new();
+        // The first two rounds take the leases and prepare the statements.
+        for messages in [200, 200, 100, 1000] {
+            outbox.store().enqueue(&vec![message.clone(); messages]).await.unwrap();
+            let (step, cost) = counted.trips(relay.step()).await;
+            assert_eq!(step.unwrap().sent, messages);
+            trips.push(cost);
+        }
+        let settle = if D::DIALECT == Dialect::MySql && history == History::Rows { 4 } else { 1 };
+        // Per lane: what is due, what is new, settle.
+        assert_eq!(trips[2..], [8 * (2 + settle); 2], "{history:?}");
+        assert!(outbox.store().counts().await.unwrap().is_empty());
+    }
+}
