@@ -1,6 +1,6 @@
 //! What the catalogue says about a table, and whether changes of it can be undone for certain.
 
-use super::image::Kind;
+use super::image::{Kind, Step};
 use super::plan::Write;
 use crate::DtxError;
 
@@ -72,6 +72,12 @@ impl Table {
     pub(crate) fn position(&self, column: &str) -> Option<usize> {
         let exact = self.columns.iter().position(|own| own == column);
         exact.or_else(|| self.columns.iter().position(|own| own.eq_ignore_ascii_case(column)))
+    }
+
+    /// A step on the table, without a change yet.
+    pub(crate) fn step(&self, kind: Kind) -> Step {
+        let (table, columns, key) = (self.name.clone(), self.columns.clone(), self.key.clone());
+        Step { kind, table, columns, key, changes: Vec::new() }
     }
 
     /// Refuses a write that would change rows which the images do not show.

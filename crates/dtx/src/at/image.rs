@@ -3,6 +3,7 @@
 //! Values keep the driver's own representation behind a kind that each database defines for itself (0 is null
 //! everywhere), so nothing is lost by a detour through text.
 
+mod bytes;
 mod codec;
 pub(crate) mod record;
 

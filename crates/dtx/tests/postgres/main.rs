@@ -12,6 +12,8 @@ mod bank;
 mod conflict;
 #[path = "../cases/crash.rs"]
 mod crash;
+#[path = "../cases/executor.rs"]
+mod executor;
 #[path = "../cases/global.rs"]
 mod global;
 #[path = "../cases/held.rs"]
@@ -26,7 +28,6 @@ mod world;
 mod deferred;
 mod differential;
 mod disk;
-mod executor;
 mod hazards;
 mod refused;
 mod store;

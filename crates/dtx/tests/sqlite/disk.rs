@@ -8,10 +8,18 @@ use sqlx::{Sqlite, SqlitePool};
 use tempfile::TempDir;
 
 pub(crate) type Db = Sqlite;
+pub(crate) use sqlx::SqliteExecutor as DbExecutor;
 
 /// The table of accounts, whose ids may be left to the database.
 pub(crate) const ACCOUNT: &str =
     "create table account (id integer primary key, owner text not null, balance integer not null)";
+
+/// A change that no first poll sees the end of.
+pub(crate) const SLOW: &str = "update account set balance = (with recursive n (i) as \
+    (select 1 union all select i + 1 from n where i < $1) select max(i) from n)";
+
+/// A statement after which the transaction is no more.
+pub(crate) const ENDS: &str = "rollback";
 
 /// A statement that spoils an undo record.
 pub(crate) const DAMAGE: &str = "update undo_log set rollback_info = x'0102030405060708090a'";

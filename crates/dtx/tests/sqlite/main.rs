@@ -12,6 +12,8 @@ mod bank;
 mod conflict;
 #[path = "../cases/crash.rs"]
 mod crash;
+#[path = "../cases/executor.rs"]
+mod executor;
 #[path = "../cases/global.rs"]
 mod global;
 #[path = "../cases/held.rs"]
@@ -25,5 +27,4 @@ mod world;
 
 mod differential;
 mod disk;
-mod executor;
 mod refused;

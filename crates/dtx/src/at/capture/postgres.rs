@@ -72,13 +72,7 @@ impl AtDb for Postgres {
             let added = args.add(xid).and_then(|()| args.add(branch_id)).and_then(|()| args.add(context));
             added.and_then(|()| args.add(&prepared.head[..])).map_err(sqlx::Error::Encode)?;
         }
-        let mut step = Step {
-            kind: write.kind,
-            table: table.name.clone(),
-            columns: table.columns.clone(),
-            key: table.key.clone(),
-            changes: Vec::new(),
-        };
+        let mut step = table.step(write.kind);
         let mut answer = Vec::new();
         let mut results = conn.fetch_many(call.with_text(text));
         while let Some(result) = results.try_next().await.map_err(|error| text::explained(error, table))? {

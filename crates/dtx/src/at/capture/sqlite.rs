@@ -78,13 +78,7 @@ impl AtDb for Sqlite {
         room: Room,
         _: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error> {
-        let mut step = Step {
-            kind: write.kind,
-            table: table.name.clone(),
-            columns: table.columns.clone(),
-            key: table.key.clone(),
-            changes: Vec::new(),
-        };
+        let mut step = table.step(write.kind);
         let mut before = HashMap::new();
         if let Some(text) = &prepared.before {
             let mut rows = conn.fetch(call.with_text(text));

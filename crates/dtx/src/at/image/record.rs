@@ -3,10 +3,10 @@
 //! Behind a head of ours, rows follow to the end: length and bytes before, length and bytes after, with the length -1 for
 //! none. A row is what PostgreSQL's `record_send` makes: the number of columns, then type, length and bytes of each.
 
-use super::codec::Input;
+use super::bytes::Input;
 use super::{Cell, Change, Row, Step};
 #[cfg(feature = "postgres")]
-use super::{Kind, codec};
+use super::{Kind, bytes};
 use crate::DtxError;
 
 /// The version byte of such records.
@@ -16,7 +16,7 @@ pub(super) const VERSION: u8 = 2;
 #[cfg(feature = "postgres")]
 pub(crate) fn head(kind: Kind, table: &str, columns: &[String], key: &[usize]) -> Vec<u8> {
     let mut out = vec![VERSION];
-    codec::head(&mut out, kind, table, columns, key);
+    bytes::head(&mut out, kind, table, columns, key);
     out
 }
 
