@@ -152,6 +152,9 @@ impl<D: AtDb> At<D> {
         }
         MIGRATIONS.run(&pool).await?;
         let undo_pool = D::undo_pool(&pool);
+        if D::home(&mut *undo_pool.acquire().await?).await? != home {
+            return Err(problem("its connections do not all mean one database and schema"));
+        }
         let log = Log::new();
         let mut trial = onceward_backend::internal::begin(&pool).await?;
         let keyed = log.is_keyed(&mut trial).await;

@@ -145,7 +145,11 @@ impl DtxError {
         // be granted again. SQLite's 1 is any statement that does not fit the schema.
         let misfit = |code: &str| code == "1" || code.starts_with("22") || (code.starts_with("42") && code != "42501");
         let refused = |error: &BackendError| {
-            let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+            use sqlx::Error as E;
+            let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<E>());
+            if let Some(E::Encode(_) | E::Decode(_) | E::ColumnDecode { .. } | E::TypeNotFound { .. }) = source {
+                return true;
+            }
             let answer = source.and_then(sqlx::Error::as_database_error);
             answer.is_some_and(|answer| {
                 !matches!(answer.kind(), ErrorKind::Other) || answer.code().is_some_and(|code| misfit(&code))

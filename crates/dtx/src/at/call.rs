@@ -37,6 +37,13 @@ impl<D: Db> Call<D> {
         Ok(Self { sql: query.sql(), args, statement, persistent })
     }
 
+    /// The same with arguments, if only none: a text without any may travel by a protocol that takes several statements at
+    /// once and answers in texts.
+    pub(crate) fn bound(mut self) -> Self {
+        self.args.get_or_insert_default();
+        self
+    }
+
     /// A statement of ours.
     pub(crate) fn own(sql: SqlStr, args: D::Arguments) -> Self {
         Self { sql, args: Some(args), statement: None, persistent: true }

@@ -94,14 +94,14 @@ pub trait AtDb: Db + sealed::Sealed {
     #[doc(hidden)]
     fn fits(table: &Table, step: &Step) -> bool;
 
-    /// The row of a key as it is now, locked where the database locks rows.
+    /// The rows of these keys as they are now, locked where the database locks rows.
     #[doc(hidden)]
     async fn current(
         conn: &mut Self::Connection,
         table: &Table,
         step: &Step,
-        key: &[Cell],
-    ) -> Result<Option<Row>, DtxError>;
+        keys: &[&[Cell]],
+    ) -> Result<Vec<Row>, DtxError>;
 
     /// Takes changes of one step back, from the last to the first. False if a row was not there.
     #[doc(hidden)]

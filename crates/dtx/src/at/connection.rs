@@ -153,7 +153,7 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
         // Taken apart here and not in the future, which must not hold `E`.
         let call = Call::take(query);
         async move {
-            let call = call.map_err(Error::Encode)?;
+            let call = call.map_err(Error::Encode)?.bound();
             let planned = self.planned(call.sql.as_str()).await?;
             match &*planned {
                 Planned::Read => {
@@ -177,7 +177,7 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
     {
         let call = Call::take(query);
         async move {
-            let call = call.map_err(Error::Encode)?;
+            let call = call.map_err(Error::Encode)?.bound();
             let planned = self.planned(call.sql.as_str()).await?;
             match &*planned {
                 Planned::Read => {
@@ -197,7 +197,12 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
     where
         'c: 'e,
     {
-        D::executor(&mut self.tx).prepare_with(sql, parameters)
+        async move {
+            self.state.check()?;
+            let prepared = D::executor(&mut self.tx).prepare_with(sql, parameters).await;
+            prepared.inspect_err(|_| self.state.failed = true)
+        }
+        .boxed()
     }
 
     #[doc(hidden)]
@@ -205,7 +210,12 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
     where
         'c: 'e,
     {
-        D::executor(&mut self.tx).describe(sql)
+        async move {
+            self.state.check()?;
+            let described = D::executor(&mut self.tx).describe(sql).await;
+            described.inspect_err(|_| self.state.failed = true)
+        }
+        .boxed()
     }
 }
 

@@ -59,6 +59,8 @@ impl Change {
 pub(crate) struct Step {
     pub(crate) kind: Kind,
     pub(crate) table: String,
+    /// The number of the relation, which a table that was made anew under its name does not have; 0 where there is none.
+    pub(crate) relation: u32,
     pub(crate) columns: Vec<String>,
     /// Positions of the primary key among the columns.
     pub(crate) key: Vec<usize>,

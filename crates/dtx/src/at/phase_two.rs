@@ -1,5 +1,7 @@
 //! Phase two: forget the undo of a branch, or apply it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use onceward_backend::internal::{begin, commit};
 use sqlx::Transaction;
@@ -153,17 +155,19 @@ impl<D: AtDb> At<D> {
             Ok(tables) => tables,
             Err(reason) => return Ok(Taken::Not(reason)),
         };
-        let mut skipped = std::collections::BTreeSet::new();
-        for (id, net) in nets(&images) {
-            let (Some(step), Some(table)) = (images.steps.get(net.step), tables.get(net.step)) else { continue };
-            let current = D::current(tx, table, step, &id.1).await?;
-            match judge(&net, current.as_ref()) {
-                Verdict::Ours => {}
-                Verdict::Undone => {
-                    skipped.insert(id);
-                }
-                Verdict::Dirty => {
-                    return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1))));
+        let nets = nets(&images);
+        let mut skipped = BTreeSet::new();
+        for (at, (step, table)) in images.steps.iter().zip(&tables).enumerate() {
+            // Each row by the step that touched it first.
+            let own: Vec<_> = nets.iter().filter(|(_, net)| net.step == at).collect();
+            let keys: Vec<_> = own.iter().map(|((_, key), _)| key.as_slice()).collect();
+            let rows = D::current(tx, table, step, &keys).await?;
+            let rows: BTreeMap<_, _> = rows.iter().map(|row| (step.key_of(row), row)).collect();
+            for (id, net) in own {
+                match judge(net, rows.get(&id.1).copied()) {
+                    Verdict::Ours => {}
+                    Verdict::Undone => drop(skipped.insert(id.clone())),
+                    Verdict::Dirty => return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1)))),
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use onceward_backend::Dialect;
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, FromTable, Ident, Insert, ObjectName, OnConflictAction, OnInsert, SelectItem,
+    Assignment, AssignmentTarget, Delete, FromTable, Insert, ObjectName, OnConflictAction, OnInsert, SelectItem,
     Statement, TableFactor, TableObject, TableWithJoins, Update,
 };
 use sqlparser::keywords::Keyword;
@@ -187,10 +187,10 @@ fn update_of(dialect: Dialect, update: &Update) -> Result<Shape, DtxError> {
     let mut set = Vec::new();
     for Assignment { target, .. } in &update.assignments {
         match target {
-            AssignmentTarget::ColumnName(name) => set.push(last(dialect, name)?),
+            AssignmentTarget::ColumnName(name) => set.push(column(dialect, name)?),
             AssignmentTarget::Tuple(names) => {
                 for name in names {
-                    set.push(last(dialect, name)?);
+                    set.push(column(dialect, name)?);
                 }
             }
         }
@@ -214,7 +214,10 @@ fn delete_of(dialect: Dialect, delete: &Delete) -> Result<Shape, DtxError> {
 fn one_table(dialect: Dialect, table: &TableWithJoins) -> Result<(String, String, String), DtxError> {
     match &table.relation {
         TableFactor::Table { name, alias, args: None, with_hints, version: None, partitions, sample: None, .. }
-            if table.joins.is_empty() && with_hints.is_empty() && partitions.is_empty() =>
+            if table.joins.is_empty()
+                && with_hints.is_empty()
+                && partitions.is_empty()
+                && alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) =>
         {
             let row = alias.as_ref().map_or_else(|| row_name(name), |alias| Ok(alias.name.to_string()))?;
             let alias = alias.as_ref().map(|alias| format!(" as {}", alias.name)).unwrap_or_default();
@@ -239,18 +242,16 @@ fn table_name(dialect: Dialect, name: &ObjectName) -> Result<String, DtxError> {
 
 /// How a statement without an alias names the row of its table.
 fn row_name(name: &ObjectName) -> Result<String, DtxError> {
-    Ok(ident(name)?.to_string())
+    let ident = name.0.last().and_then(|part| part.as_ident());
+    Ok(ident.ok_or_else(|| refused(format!("the name {name}"), "write a plain name"))?.to_string())
 }
 
-fn last(dialect: Dialect, name: &ObjectName) -> Result<String, DtxError> {
-    let ident = ident(name)?;
+/// The column that SET names; what follows it is a field within.
+fn column(dialect: Dialect, name: &ObjectName) -> Result<String, DtxError> {
+    let ident = name.0.first().and_then(|part| part.as_ident());
+    let ident = ident.ok_or_else(|| refused(format!("SET {name}"), "name a column"))?;
     let folds = dialect == Dialect::Postgres && ident.quote_style.is_none();
     Ok(if folds { ident.value.to_lowercase() } else { ident.value.clone() })
-}
-
-fn ident(name: &ObjectName) -> Result<&Ident, DtxError> {
-    let ident = name.0.last().and_then(|part| part.as_ident());
-    ident.ok_or_else(|| refused(format!("the name {name}"), "write a plain name"))
 }
 
 fn refused(part: impl Into<String>, instead: &str) -> DtxError {

@@ -93,6 +93,7 @@ mod tests {
         Step {
             kind,
             table: "t".to_owned(),
+            relation: 0,
             columns: ["id", "a", "b"].map(str::to_owned).to_vec(),
             key: vec![0],
             changes: vec![Change { before: before.map(row), after: after.map(row) }],

@@ -147,6 +147,19 @@ async fn a_failed_statement_makes_the_branch_rollback_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_preparation_counts_as_a_failed_statement() {
+    let world = World::new().await;
+    let answer = one(&world, async |mut tx| {
+        tx.execute("update account set balance = 0").await?;
+        assert!(tx.prepare("select nothing from nowhere".into_sql_str()).await.is_err());
+        Ok(())
+    })
+    .await;
+    assert!(matches!(answer, Err(DtxError::RollbackOnly(_))), "swallowed, and still not committed: {answer:?}");
+    assert_eq!(world.balances().await, [100, 100, 100]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_was_dropped_half_way_poisons_the_branch() {
     let world = World::new().await;
     let answer = one(&world, async |mut tx| {

@@ -88,7 +88,6 @@ async fn all_of_them_are_undone_exactly() {
         ("extra_float_digits", "-15"),
         ("intervalstyle", "iso_8601"),
         ("bytea_output", "escape"),
-        ("standard_conforming_strings", "off"),
         ("xmloption", "document"),
     ];
     let options: PgConnectOptions = url.parse().unwrap();

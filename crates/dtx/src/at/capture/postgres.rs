@@ -4,14 +4,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
-use onceward_backend::BackendError;
-use sqlx::postgres::{PgArguments, PgPoolOptions, PgRow};
+use onceward_backend::{BackendError, ErrorClass};
+use sqlx::postgres::PgRow;
 use sqlx::{Arguments, Either, Executor, PgConnection, PgPool, Postgres, Row as _};
 
 use super::{AtDb, Captured, Covered, NewUndo, Room};
 use crate::DtxError;
-use crate::at::call::{Call, safe};
-use crate::at::catalog::{Collation, Table};
+use crate::at::call::Call;
+use crate::at::catalog::{Collation, Column, Table};
 use crate::at::image::{Cell, Change, Kind, Row, Step, record};
 use crate::at::key::Part;
 use crate::at::plan::Write;
@@ -33,10 +33,16 @@ impl AtDb for Postgres {
     type Prepared = Prepared;
 
     async fn home(conn: &mut PgConnection) -> Result<Option<String>, BackendError> {
-        let text = "select (select system_identifier from pg_control_system())::text || '/' || \
+        let text = "select current_setting('standard_conforming_strings'), (select system_identifier from pg_control_system())::text || '/' || \
                     (select oid from pg_database where datname = current_database())::text || '/' || \
                     coalesce(current_schema()::text, '')";
-        Ok(Some(conn.fetch_one(text).await?.try_get(0)?))
+        let row = conn.fetch_one(text).await?;
+        if row.try_get::<String, _>(0)? != "on" {
+            // A text would end elsewhere than it seems to.
+            let off = "standard_conforming_strings is off: switch it on for this pool";
+            return Err(BackendError::new("postgres", ErrorClass::Refused, off));
+        }
+        Ok(Some(row.try_get(1)?))
     }
 
     async fn schema(_: &mut PgConnection) -> Result<i64, DtxError> {
@@ -65,9 +71,9 @@ impl AtDb for Postgres {
         room: Room,
         undo: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error> {
-        let text = if undo.is_some() { &prepared.with_undo } else { &prepared.alone };
-        // Without arguments the driver would use the simple protocol, whose rows are texts.
         let args = call.args.get_or_insert_default();
+        let undo = undo.filter(|_| args.len() + text::OWN_ARGUMENTS <= usize::from(u16::MAX));
+        let text = if undo.is_some() { &prepared.with_undo } else { &prepared.alone };
         if let Some(NewUndo { xid, branch_id, context }) = undo {
             let added = args.add(xid).and_then(|()| args.add(branch_id)).and_then(|()| args.add(context));
             added.and_then(|()| args.add(&prepared.head[..])).map_err(sqlx::Error::Encode)?;
@@ -97,7 +103,7 @@ impl AtDb for Postgres {
     }
 
     fn part(table: &Table, at: usize, cell: &Cell) -> Part {
-        cell::part(table.server.bases.get(at).copied().unwrap_or_default(), cell)
+        cell::part(table.server.column(at).base, cell)
     }
 
     fn fold(table: &Table, at: usize, cell: &Cell, _: Collation) -> Part {
@@ -114,18 +120,15 @@ impl AtDb for Postgres {
     }
 
     fn fits(table: &Table, step: &Step) -> bool {
-        let same =
-            |row: &Row| row.iter().zip(&table.server.types).all(|(cell, &kind)| cell.is_null() || cell.kind == kind);
         let images = step.changes.iter().flat_map(|change| [&change.before, &change.after]);
-        table.columns == step.columns && table.key == step.key && images.flatten().all(same)
+        table.server.relation == step.relation
+            && table.columns == step.columns
+            && table.key == step.key
+            && images.flatten().all(|row| is_row_of(table, row))
     }
 
-    async fn current(conn: &mut PgConnection, table: &Table, _: &Step, key: &[Cell]) -> Result<Option<Row>, DtxError> {
-        let mut args = PgArguments::default();
-        let by_key = undo::condition(&mut args, table, key)?;
-        let text = format!("select {} from {} t where {by_key} for update", text::record("t"), table.name);
-        let row = conn.fetch_optional(Call::own(safe(text), args)).await?;
-        row.map(|row| record::row(row.try_get::<&[u8], _>(0)?)).transpose()
+    async fn current(conn: &mut PgConnection, table: &Table, _: &Step, keys: &[&[Cell]]) -> Result<Vec<Row>, DtxError> {
+        undo::current(conn, table, keys).await
     }
 
     async fn take_back(
@@ -136,14 +139,23 @@ impl AtDb for Postgres {
     ) -> Result<bool, DtxError> {
         match step.kind {
             Kind::Insert => undo::delete(conn, table, step, changes).await,
-            Kind::Delete => undo::insert(conn, table, changes).await,
-            Kind::Update => undo::update(conn, table, step, changes).await,
+            Kind::Delete => undo::copy(conn, table, changes).await,
+            Kind::Update => undo::update(conn, table, changes).await,
         }
     }
 
     fn undo_pool(users: &PgPool) -> PgPool {
-        PgPoolOptions::new().max_connections(2).connect_lazy_with((*users.connect_options()).clone())
+        // With what the user's pool does to a new connection: it may set where tables are found, and as whom.
+        let options = users.options().clone().min_connections(0).max_connections(2);
+        options.connect_lazy_with((*users.connect_options()).clone())
     }
+}
+
+/// True if the number and types of a row's columns are those of the table.
+fn is_row_of(table: &Table, row: &Row) -> bool {
+    let columns = &table.server.columns;
+    let same = |(cell, column): (&Cell, &Column)| cell.is_null() || cell.kind == column.kind;
+    row.len() == columns.len() && row.iter().zip(columns).all(same)
 }
 
 /// The images of a changed row, which stand behind the user's columns.
@@ -158,9 +170,7 @@ fn change(row: &PgRow, table: &Table) -> Result<Change, DtxError> {
     let image = |at| -> Result<Option<Row>, DtxError> {
         let Some(bytes) = row.try_get::<Option<&[u8]>, _>(at)? else { return Ok(None) };
         let row = record::row(bytes)?;
-        let planned = row.len() == table.columns.len()
-            && row.iter().zip(&table.server.types).all(|(cell, &kind)| cell.is_null() || cell.kind == kind);
-        if planned { Ok(Some(row)) } else { Err(DtxError::Moved { table: table.name.clone() }) }
+        if is_row_of(table, &row) { Ok(Some(row)) } else { Err(DtxError::Moved { table: table.name.clone() }) }
     };
     Ok(Change { before: image(at + 1)?, after: image(at + 2)? })
 }

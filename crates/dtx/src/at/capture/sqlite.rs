@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use onceward_backend::BackendError;
-use sqlx::sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Either, Executor, Row as _, SqlStr, Sqlite, SqliteConnection, SqlitePool};
 
 use super::{AtDb, Captured, Covered, NewUndo, Room};
@@ -115,9 +115,7 @@ impl AtDb for Sqlite {
             }
             let after = match write.kind {
                 Kind::Delete => None,
-                Kind::Insert | Kind::Update => {
-                    Some(Self::current(conn, table, &step, &key).await?.ok_or_else(differs)?)
-                }
+                Kind::Insert | Kind::Update => Some(current(conn, &step, &key).await?.ok_or_else(differs)?),
             };
             step.changes.push(Change { before, after });
         }
@@ -154,14 +152,13 @@ impl AtDb for Sqlite {
         conn: &mut SqliteConnection,
         _: &Table,
         step: &Step,
-        key: &[Cell],
-    ) -> Result<Option<Row>, DtxError> {
-        let mut args = SqliteArguments::default();
-        let by_key = condition(&mut args, step, key)?;
-        let table = quoted(&step.table);
-        let text = format!("select {} from main.{table} where {by_key}", pairs(step.columns.iter()));
-        let row = conn.fetch_optional(Call::own(safe(text), args)).await?;
-        row.map(|row| image(&row, 0, step.columns.len())).transpose()
+        keys: &[&[Cell]],
+    ) -> Result<Vec<Row>, DtxError> {
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in keys {
+            rows.extend(current(conn, step, key).await?);
+        }
+        Ok(rows)
     }
 
     async fn take_back(
@@ -179,8 +176,18 @@ impl AtDb for Sqlite {
     }
 
     fn undo_pool(users: &SqlitePool) -> SqlitePool {
-        SqlitePoolOptions::new().max_connections(2).connect_lazy_with((*users.connect_options()).clone())
+        let options = users.options().clone().min_connections(0).max_connections(2);
+        options.connect_lazy_with((*users.connect_options()).clone())
     }
+}
+
+async fn current(conn: &mut SqliteConnection, step: &Step, key: &[Cell]) -> Result<Option<Row>, DtxError> {
+    let mut args = SqliteArguments::default();
+    let by_key = condition(&mut args, step, key)?;
+    let table = quoted(&step.table);
+    let text = format!("select {} from main.{table} where {by_key}", pairs(step.columns.iter()));
+    let row = conn.fetch_optional(Call::own(safe(text), args)).await?;
+    row.map(|row| image(&row, 0, step.columns.len())).transpose()
 }
 
 async fn take_back(conn: &mut SqliteConnection, step: &Step, change: &Change) -> Result<bool, DtxError> {

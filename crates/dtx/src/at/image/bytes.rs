@@ -6,17 +6,18 @@ use crate::DtxError;
 const TOO_LARGE: DtxError = DtxError::Corrupt("a length is too large");
 
 /// What a step begins with.
-pub(super) fn head(out: &mut Vec<u8>, kind: Kind, table: &str, columns: &[String], key: &[usize]) {
-    out.push(match kind {
+pub(super) fn head(out: &mut Vec<u8>, step: &Step) {
+    out.push(match step.kind {
         Kind::Insert => 1,
         Kind::Update => 2,
         Kind::Delete => 3,
     });
-    bytes(out, table.as_bytes());
-    count(out, columns.len());
-    columns.iter().for_each(|column| bytes(out, column.as_bytes()));
-    count(out, key.len());
-    key.iter().for_each(|&at| count(out, at));
+    bytes(out, step.table.as_bytes());
+    out.extend_from_slice(&step.relation.to_be_bytes());
+    count(out, step.columns.len());
+    step.columns.iter().for_each(|column| bytes(out, column.as_bytes()));
+    count(out, step.key.len());
+    step.key.iter().for_each(|&at| count(out, at));
 }
 
 /// Seven bits a byte, the lowest first.
@@ -115,12 +116,13 @@ impl<'a> Input<'a> {
             _ => return Err(DtxError::Corrupt("unknown kind of step")),
         };
         let table = self.text()?;
+        let relation = self.number()?.cast_unsigned();
         let columns: Vec<_> = (0..self.count()?).map(|_| self.text()).collect::<Result<_, _>>()?;
         let key: Vec<_> = (0..self.count()?).map(|_| self.count()).collect::<Result<_, _>>()?;
         if key.is_empty() || key.iter().any(|&at| at >= columns.len()) {
             return Err(DtxError::Corrupt("a key outside of the columns"));
         }
-        Ok(Step { kind, table, columns, key, changes: Vec::new() })
+        Ok(Step { kind, table, relation, columns, key, changes: Vec::new() })
     }
 
     pub(super) fn step(&mut self) -> Result<Step, DtxError> {

@@ -14,7 +14,7 @@ pub(crate) fn encode(images: &Images) -> Vec<u8> {
     let mut out = vec![VERSION];
     count(&mut out, images.steps.len());
     for step in &images.steps {
-        head(&mut out, step.kind, &step.table, &step.columns, &step.key);
+        head(&mut out, step);
         count(&mut out, step.changes.len());
         for change in &step.changes {
             image(&mut out, change.before.as_ref());

@@ -3,10 +3,10 @@
 //! Behind a head of ours, rows follow to the end: length and bytes before, length and bytes after, with the length -1 for
 //! none. A row is what PostgreSQL's `record_send` makes: the number of columns, then type, length and bytes of each.
 
+#[cfg(feature = "postgres")]
+use super::bytes;
 use super::bytes::Input;
 use super::{Cell, Change, Row, Step};
-#[cfg(feature = "postgres")]
-use super::{Kind, bytes};
 use crate::DtxError;
 
 /// The version byte of such records.
@@ -14,9 +14,9 @@ pub(super) const VERSION: u8 = 2;
 
 /// What an undo record of one step begins with.
 #[cfg(feature = "postgres")]
-pub(crate) fn head(kind: Kind, table: &str, columns: &[String], key: &[usize]) -> Vec<u8> {
+pub(crate) fn head(step: &Step) -> Vec<u8> {
     let mut out = vec![VERSION];
-    bytes::head(&mut out, kind, table, columns, key);
+    bytes::head(&mut out, step);
     out
 }
 

@@ -17,6 +17,7 @@ fn step() -> impl Strategy<Value = Step> {
         (prop::collection::vec(change, 0..6), 0..width).prop_map(move |(changes, key)| Step {
             kind: [Kind::Insert, Kind::Update, Kind::Delete][usize::from(kind)],
             table: table.clone(),
+            relation: u32::from(kind) << 30,
             columns: (0..width).map(|at| format!("c{at}")).collect(),
             key: vec![key],
             changes,

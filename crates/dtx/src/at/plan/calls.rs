@@ -28,7 +28,11 @@ struct Found {
 
 impl Found {
     fn call(&mut self, name: &ObjectName) {
-        self.calls.extend(name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase()));
+        let ident = name.0.last().and_then(|part| part.as_ident());
+        self.calls.extend(ident.map(|ident| match ident.quote_style {
+            Some(_) => ident.value.clone(),
+            None => ident.value.to_lowercase(),
+        }));
     }
 }
 
@@ -69,7 +73,7 @@ pub(super) fn repeatable(statement: &Statement) -> Result<(), DtxError> {
     };
     let mut found = Found::default();
     let _ = filter.map(|filter| filter.visit(&mut found));
-    match found.calls.iter().find(|name| ["random", "randomblob"].contains(&name.as_str())) {
+    match found.calls.iter().find(|name| ["random", "randomblob"].contains(&name.to_lowercase().as_str())) {
         Some(name) => Err(refused(format!("{name}() in WHERE"), "read the keys first and name them in the statement")),
         None => Ok(()),
     }

@@ -32,6 +32,12 @@ impl<'a> Scan<'a> {
         let mut depth = 0_usize;
         let mut tokens = Vec::with_capacity(spanned.len());
         for spanned in spanned {
+            if let Token::CustomBinaryOperator(operator) = &spanned.token
+                && (operator.contains("--") || operator.contains("/*"))
+            {
+                // Where the database sees a comment.
+                return Err(refused(format!("the operator {operator}"), "put a space before the comment"));
+            }
             if spanned.token == Token::RParen {
                 depth = depth.saturating_sub(1);
             }
@@ -121,11 +127,18 @@ impl<'a> Scan<'a> {
         Ok(list)
     }
 
-    /// Where a keyword stands on the outermost level.
+    /// Where a keyword stands on the outermost level, and is no name behind AS or a point.
     pub(super) fn keyword(&self, keyword: Keyword) -> impl Iterator<Item = usize> {
-        self.tokens.iter().filter_map(move |(token, offset, depth)| match token {
-            Token::Word(word) if word.keyword == keyword && word.quote_style.is_none() && *depth == 0 => Some(*offset),
-            _ => None,
+        let mut named = false;
+        let solid = self.tokens.iter().filter(|(token, ..)| !matches!(token, Token::Whitespace(_)));
+        solid.filter_map(move |(token, offset, depth)| {
+            let word = match token {
+                Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+                _ => None,
+            };
+            let found = (word == Some(keyword) && *depth == 0 && !named).then_some(*offset);
+            named = *token == Token::Period || word == Some(Keyword::AS);
+            found
         })
     }
 

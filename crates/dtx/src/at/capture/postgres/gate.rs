@@ -7,41 +7,63 @@ use super::cell::KEYS;
 use super::text::PREFIX;
 use crate::DtxError;
 use crate::at::call::{Call, safe};
-use crate::at::catalog::{Collation, Incoming, Server, Table, Unique};
+use crate::at::catalog::{Collation, Column, Incoming, Server, Table, Unique};
+use crate::at::image::Kind;
+
+mod calls;
+
+pub(super) use calls::check as calls;
 
 /// Tables of this workspace's own bookkeeping.
 const OWN: [&str; 3] = ["undo_log", "dtx_", "onceward_"];
-/// Functions of the server itself that change something other than the answer.
-const CHANGING: [&str; 5] =
-    ["set_config", "setval", "pg_advisory_unlock_all", "pg_cancel_backend", "pg_terminate_backend"];
 
 const RELATION: &str = "select c.oid::bigint, quote_ident(n.nspname) || '.' || quote_ident(c.relname), n.nspname::text, \
     c.relname::text, c.relkind::text, c.relpersistence::text, row_security_active(c.oid), \
     exists (select from pg_rewrite r where r.ev_class = c.oid), \
     exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent)), \
+    n.nspname <> current_schema() and to_regclass(quote_ident(n.nspname) || '.undo_log') is not null, \
     (select g.tgname::text from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal limit 1), \
     (select k.conname::text from pg_constraint k where k.conrelid = c.oid and k.contype = 'x' limit 1), \
-    exists (select from pg_constraint k where c.oid in (k.conrelid, k.confrelid) and k.condeferrable) \
+    (select p.proname::text from pg_depend d join pg_proc p on p.oid = d.refobjid and p.provolatile = 'v' \
+        join pg_language l on l.oid = p.prolang and l.lanname not in ('c', 'internal') \
+        where d.refclassid = 'pg_proc'::regclass and (d.classid, d.objid) in \
+            (select 'pg_attrdef'::regclass, a.oid from pg_attrdef a where a.adrelid = c.oid \
+             union all select 'pg_constraint'::regclass, k.oid from pg_constraint k where k.conrelid = c.oid) limit 1), \
+    exists (select from pg_constraint k where c.oid in (k.conrelid, k.confrelid) and k.condeferrable), \
+    has_table_privilege(c.oid, 'INSERT'), has_table_privilege(c.oid, 'UPDATE'), has_table_privilege(c.oid, 'DELETE') \
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass($1)";
 
 const COLUMNS: &str = "select a.attnum::bigint, a.attname::text, a.atttypid::bigint, \
-    (case when t.typtype = 'd' then t.typbasetype else a.atttypid end)::bigint, a.attgenerated <> '', t.typtype::text, \
-    coalesce(e.typtype::text, ''), coalesce(o.collisdeterministic, true) \
-    from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_type e on e.oid = t.typelem \
-    left join pg_collation o on o.oid = a.attcollation \
+    (case when t.typtype = 'd' then t.typbasetype else a.atttypid end)::bigint, a.attgenerated <> '', \
+    a.attidentity = 'a', t.typtype::text, coalesce(o.collisdeterministic, true) \
+    from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_collation o on o.oid = a.attcollation \
     where a.attrelid = $1::bigint::oid and a.attnum > 0 and not a.attisdropped order by a.attnum";
+
+/// A type that the driver cannot bind or the server cannot send, anywhere within the columns' types.
+const UNBOUND: &str = "with recursive reached (type) as ( \
+        select a.atttypid from pg_attribute a where a.attrelid = $1::bigint::oid and a.attnum > 0 and not a.attisdropped \
+        union select w.type from reached r join pg_type t on t.oid = r.type cross join lateral ( \
+            select t.typbasetype where t.typtype = 'd' union all select t.typelem where t.typelem <> 0 \
+            union all select f.atttypid from pg_attribute f \
+                where f.attrelid = t.typrelid and t.typtype = 'c' and f.attnum > 0 and not f.attisdropped) w (type)) \
+    select t.typname::text from reached r join pg_type t on t.oid = r.type \
+    where t.typtype = 'm' or t.typsend = 0 limit 1";
 
 const INDEXES: &str = "select c.relname::text, i.indisprimary, i.indimmediate, \
     coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false), \
-    (i.indkey::int2[])[0:i.indnkeyatts - 1]::bigint[] \
+    (i.indkey::int2[])[0:i.indnkeyatts - 1]::bigint[], \
+    not exists (select from unnest(i.indcollation::oid[]) o (id) join pg_collation l on l.oid = o.id \
+        where not l.collisdeterministic) \
+    and not exists (select from unnest(i.indclass::oid[]) o (id) join pg_opclass p on p.oid = o.id \
+        where not p.opcdefault and p.opcname not like '%pattern_ops') \
     from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = $1::bigint::oid and i.indisunique \
     order by c.relname";
 
 const INCOMING: &str = "select c.conrelid::regclass::text, c.confdeltype::text, c.confupdtype::text, c.confkey::bigint[] \
     from pg_constraint c where c.confrelid = $1::bigint::oid and c.contype = 'f' order by c.oid";
 
-/// A column with its place in the catalogue.
-struct Column {
+/// Where a column stands in the catalogue.
+struct Place {
     number: i64,
     /// True if equal values of it can be told by their bytes.
     keyed: bool,
@@ -54,9 +76,13 @@ pub(super) async fn table(conn: &mut PgConnection, asked: &str) -> Result<Table,
     };
     let (mut table, relation) = relation(&row)?;
     let by_relation = |text: &'static str| call(text, |args| args.add(relation));
-    let columns = columns(&mut table, conn.fetch_all(by_relation(COLUMNS)?).await?)?;
+    let places = columns(&mut table, conn.fetch_all(by_relation(COLUMNS)?).await?)?;
+    if let Some(row) = conn.fetch_optional(by_relation(UNBOUND)?).await? {
+        let part = format!("{}, in which there is the type {}", table.name, row.try_get::<String, _>(0)?);
+        return Err(DtxError::refused(part, "it has no binary form, or the driver cannot bind it: use another"));
+    }
     for row in conn.fetch_all(by_relation(INDEXES)?).await? {
-        index(&mut table, &columns, &row)?;
+        index(&mut table, &places, &row)?;
     }
     if table.key.is_empty() {
         return Err(DtxError::refused(format!("{}, which has no primary key", table.name), "give it one"));
@@ -65,7 +91,7 @@ pub(super) async fn table(conn: &mut PgConnection, asked: &str) -> Result<Table,
         let (child, on_delete, on_update): (String, String, String) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let numbers: Vec<i64> = row.try_get(3)?;
-        let names = numbers.iter().filter_map(|number| table.columns.get(position(&columns, *number)?).cloned());
+        let names = numbers.iter().filter_map(|number| table.columns.get(position(&places, *number)?).cloned());
         let changes = |action: &str| !matches!(action, "a" | "r");
         let (on_delete, on_update) = (changes(&on_delete), changes(&on_update));
         let columns = names.collect();
@@ -81,66 +107,69 @@ fn relation(row: &PgRow) -> Result<(Table, i64), DtxError> {
     if OWN.iter().any(|own| bare == *own || (own.ends_with('_') && bare.starts_with(own))) {
         return Err(DtxError::refused(format!("the bookkeeping table {name}"), "leave it alone"));
     }
-    let refusals: [(bool, &str, &str); 6] = [
+    let refusals: [(bool, &str, &str); 7] = [
         (persistence == "t", "which is temporary", "use a table that all connections see"),
         (kind == "p", "which is partitioned", "change a partition by its name"),
         (kind != "r", "which is no ordinary table", "change the tables behind it"),
         (row.try_get(6)?, "whose policies hide rows from this role", "use a role that bypasses row-level security"),
         (row.try_get(7)?, "which has rules", "do in the branch what the rule does"),
         (row.try_get(8)?, "which inherits, or is inherited from", "use tables without inheritance"),
+        (row.try_get(9)?, "whose schema is another resource's", "change it in a branch of that resource"),
     ];
     if let Some((_, why, instead)) = refusals.iter().find(|(refused, ..)| *refused) {
         return Err(DtxError::refused(format!("{name}, {why}"), *instead));
     }
-    if let Some(trigger) = row.try_get::<Option<String>, _>(9)? {
-        let part = format!("{name}, whose trigger {trigger} may change other rows");
-        return Err(DtxError::refused(part, "do in the branch what the trigger does"));
-    }
-    if let Some(constraint) = row.try_get::<Option<String>, _>(10)? {
-        let part = format!("{name}, whose constraint {constraint} excludes by more than equality");
-        return Err(DtxError::refused(part, "use a unique constraint"));
+    let named: [(usize, &str, &str, &str); 3] = [
+        (10, "trigger", "may change other rows", "do in the branch what the trigger does"),
+        (11, "constraint", "excludes by more than equality", "use a unique constraint"),
+        (12, "function", "in a default or check may change something", "give the value in the statement"),
+    ];
+    for (at, what, why, instead) in named {
+        if let Some(found) = row.try_get::<Option<String>, _>(at)? {
+            return Err(DtxError::refused(format!("{name}, whose {what} {found} {why}"), instead));
+        }
     }
     let number = u32::try_from(relation).map_err(|_| DtxError::Corrupt("the number of a relation"))?;
-    let server = Server { relation: number, deferrable: row.try_get(11)?, ..Server::default() };
+    let mut denied = Vec::new();
+    for (at, kind) in [(14, Kind::Insert), (15, Kind::Update), (16, Kind::Delete)] {
+        if !row.try_get::<bool, _>(at)? {
+            denied.push(kind);
+        }
+    }
+    let server = Server { relation: number, deferrable: row.try_get(13)?, denied, ..Server::default() };
     // By the bare name where that is enough: it is what resource managers of other languages lock by.
     let locked_as = if schema == "public" { bare } else { format!("{schema}.{bare}") };
     Ok((Table { name, locked_as, server, ..Table::default() }, relation))
 }
 
-fn columns(table: &mut Table, rows: Vec<PgRow>) -> Result<Vec<Column>, DtxError> {
-    let mut columns = Vec::with_capacity(rows.len());
+fn columns(table: &mut Table, rows: Vec<PgRow>) -> Result<Vec<Place>, DtxError> {
+    let mut places = Vec::with_capacity(rows.len());
     for row in rows {
         let (number, column): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-        let (kind, element): (String, String) = (row.try_get(5)?, row.try_get(6)?);
-        if kind == "m" || element == "m" {
-            let part = format!("{}, whose column {column} holds multiranges", table.name);
-            return Err(DtxError::refused(part, "the driver cannot bind them: store ranges in rows of their own"));
-        }
         if column.starts_with(PREFIX) {
             let part = format!("{}, whose column {column} has a name of this crate", table.name);
             return Err(DtxError::refused(part, "name it otherwise"));
         }
         let (declared, base): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
-        let [declared, base] = [declared, base].map(|number| u32::try_from(number).unwrap_or_default());
-        let keyed = (kind == "e" || KEYS.contains(&base)) && row.try_get(7)?;
+        let [kind, base] = [declared, base].map(|number| u32::try_from(number).unwrap_or_default());
+        let (generated, identity) = (row.try_get(4)?, row.try_get(5)?);
+        let keyed = (row.try_get::<String, _>(6)? == "e" || KEYS.contains(&base)) && row.try_get(7)?;
         table.columns.push(column);
-        table.server.types.push(declared);
-        table.server.bases.push(base);
-        table.server.generated.push(row.try_get(4)?);
-        columns.push(Column { number, keyed });
+        table.server.columns.push(Column { kind, base, generated, identity });
+        places.push(Place { number, keyed });
     }
-    Ok(columns)
+    Ok(places)
 }
 
-fn index(table: &mut Table, columns: &[Column], row: &PgRow) -> Result<(), DtxError> {
+fn index(table: &mut Table, places: &[Place], row: &PgRow) -> Result<(), DtxError> {
     let (name, primary, immediate): (String, bool, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let numbers: Vec<i64> = row.try_get(4)?;
+    let (numbers, plain): (Vec<i64>, bool) = (row.try_get(4)?, row.try_get(5)?);
     // An expression has the number 0. A partial index is taken for a whole one: that locks more than it has to.
-    let places: Option<Vec<_>> = numbers
+    let columns: Option<Vec<_>> = numbers
         .iter()
-        .map(|number| position(columns, *number).filter(|at| columns.get(*at).is_some_and(|column| column.keyed)))
+        .map(|number| position(places, *number).filter(|at| places.get(*at).is_some_and(|place| place.keyed)))
         .collect();
-    let Some(places) = places else {
+    let Some(columns) = columns.filter(|_| plain) else {
         let part = format!("{}, whose unique index {name} compares by more than bytes", table.name);
         let instead = "make it unique on plain columns of integers, texts, uuids, dates or numerics";
         return Err(DtxError::refused(part, instead));
@@ -154,35 +183,17 @@ fn index(table: &mut Table, columns: &[Column], row: &PgRow) -> Result<(), DtxEr
         return Err(DtxError::refused(part, "declare it NULLS DISTINCT"));
     }
     match primary {
-        true => table.key = places,
+        true => table.key = columns,
         false => {
-            let columns = places.into_iter().map(|at| (at, Collation::Binary)).collect();
+            let columns = columns.into_iter().map(|at| (at, Collation::Binary)).collect();
             table.uniques.push(Unique { name, columns });
         }
     }
     Ok(())
 }
 
-fn position(columns: &[Column], number: i64) -> Option<usize> {
-    columns.iter().position(|column| column.number == number)
-}
-
-/// Refuses functions that may change something by themselves, as their volatility says.
-pub(super) async fn calls(conn: &mut PgConnection, calls: &[String]) -> Result<(), DtxError> {
-    if calls.is_empty() {
-        return Ok(());
-    }
-    let refused = |name: &str| {
-        let part = format!("{name}(), which may change something by itself");
-        DtxError::refused(part, "call it outside of the branch, or declare it STABLE if it only reads")
-    };
-    if let Some(name) = calls.iter().find(|name| CHANGING.contains(&name.as_str()) || name.starts_with("lo_")) {
-        return Err(refused(name));
-    }
-    let text = "select p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
-                where p.proname = any($1::text[]) and p.provolatile = 'v' and n.nspname <> 'pg_catalog' limit 1";
-    let found = conn.fetch_optional(call(text, |args| args.add(calls))?).await?;
-    found.map_or(Ok(()), |row| Err(refused(row.try_get(0)?)))
+fn position(places: &[Place], number: i64) -> Option<usize> {
+    places.iter().position(|place| place.number == number)
 }
 
 fn call(

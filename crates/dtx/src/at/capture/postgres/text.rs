@@ -16,6 +16,8 @@ use crate::at::plan::Write;
 pub(super) const PRIVATE: usize = 3;
 /// What the names of ours begin with; the gate refuses columns that do.
 pub(super) const PREFIX: &str = "onceward_";
+/// How many arguments of ours stand behind the user's.
+pub(super) const OWN_ARGUMENTS: usize = 4;
 /// What the server says if a row was imaged and not changed.
 const MISSED: &str = "onceward: rows imaged and changed differ";
 const NOW: &str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
@@ -36,12 +38,12 @@ pub(super) fn prepare(table: &Table, write: &Write) -> Prepared {
         Kind::Update => format!("{}, {}", before(table, write), updated(table, write)),
         Kind::Delete => format!("{}, {}", before(table, write), deleted(table, write)),
     };
-    let checked = if write.kind == Kind::Insert { "" } else { CHECKED };
+    let checked = if write.kind == Kind::Insert { String::new() } else { checked() };
     let undo = undo(write.arguments);
     Prepared {
         with_undo: safe(format!("with {changed}, {undo} select * from onceward_changed{checked}")),
         alone: safe(format!("with {changed} select * from onceward_changed{checked}")),
-        head: record::head(write.kind, &table.name, &table.columns, &table.key),
+        head: record::head(&table.step(write.kind)),
     }
 }
 
@@ -107,9 +109,12 @@ fn deleted(table: &Table, write: &Write) -> String {
 }
 
 /// A condition without columns is evaluated once and first. A cast that fails is how plain SQL raises an error.
-const CHECKED: &str = " where (select case when b.n = c.n then true \
-    else ('onceward: rows imaged and changed differ: ' || b.n || ', ' || c.n)::boolean end \
-    from (select count(*) as n from onceward_before) b, (select count(*) as n from onceward_changed) c)";
+fn checked() -> String {
+    format!(
+        " where (select case when b.n = c.n then true else ('{MISSED}: ' || b.n || ', ' || c.n)::boolean end \
+         from (select count(*) as n from onceward_before) b, (select count(*) as n from onceward_changed) c)"
+    )
+}
 
 fn undo(arguments: usize) -> String {
     let [xid, branch, context, head] = [1, 2, 3, 4].map(|n| format!("${}", arguments + n));
