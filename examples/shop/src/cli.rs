@@ -47,10 +47,10 @@ pub struct ServeArgs {
     /// Where mini-qq listens [default: the next port, or a free one with --listen …:0]
     #[arg(long, value_name = "ADDR")]
     pub mini_qq_listen: Option<SocketAddr>,
-    /// Folder of everything the shop keeps
+    /// Folder of everything the shop keeps; on servers, of its keys and of mini-qq's identities
     #[arg(long, default_value = "target/shop", value_name = "DIR")]
     pub data: PathBuf,
-    /// Start with an empty folder: removes the shop's own files from it
+    /// Start with an empty folder: removes the shop's own files from it, and nothing from a server
     #[arg(long)]
     pub fresh: bool,
     /// Seed of the catalogue; kept with the data [default: 1]

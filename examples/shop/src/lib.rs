@@ -33,6 +33,7 @@ pub mod users;
 pub mod verify;
 pub mod visit;
 pub mod wallet;
+pub mod workers;
 
 /// Microseconds since the epoch by this machine's clock: for what people read, never for a lease.
 pub fn now() -> i64 {

@@ -33,9 +33,11 @@ mod armed {
         if NAME.get().is_some_and(|armed| armed == name) && LEFT.fetch_sub(1, Ordering::SeqCst) == 1 {
             println!("mark {name}");
             let _ = std::io::stdout().flush();
-            loop {
+            let rest = || loop {
                 std::thread::park();
-            }
+            };
+            // The rest of the shop goes on: a worker thread that blocked by itself could take the sockets of all with it.
+            if tokio::runtime::Handle::try_current().is_ok() { tokio::task::block_in_place(rest) } else { rest() }
         }
     }
 }

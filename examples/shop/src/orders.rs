@@ -47,6 +47,8 @@ pub struct Order {
     pub total: i64,
     /// The token of the form that placed it; no two orders share one.
     pub order_token: String,
+    /// When, in microseconds since the epoch.
+    pub created_at: i64,
     /// The global transaction that made it.
     pub xid: String,
 }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +17,11 @@ use crate::app::{App, router};
 use crate::cli::ServeArgs;
 use crate::door::Door;
 use crate::folder::{Folder, Settings};
+use crate::home::{Home, Right};
 use crate::servers::Taken;
 use crate::session::Sessions;
-use crate::stores::Delivery;
+use crate::stores::{Delivery, Stores};
+use crate::workers;
 
 /// Whatever keeps the shop from serving.
 pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,11 +30,7 @@ pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 const DRAIN: Duration = Duration::from_secs(15);
 
 /// A shop that was killed a moment ago gets that long to be gone.
-const PREDECESSOR: Duration = Duration::from_secs(5);
-
-/// A worker is begun anew that often, and gets that long to come to an end. Longer than any of its steps takes.
-const TURN: Duration = Duration::from_secs(20);
-const END_OF_TURN: Duration = Duration::from_secs(10);
+const PREDECESSOR: Duration = Duration::from_secs(3);
 
 /// Answers that were given get that long to be read.
 const LAST_BYTES: Duration = Duration::from_secs(2);
@@ -46,7 +43,7 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let home = args.backends.home(&args.data, &args.name.namespace)?;
     // First no more requests, then, once those in flight are answered, no more workers.
     let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
-    // Before anything can be interrupted half way: from here on a signal is a wish.
+    // From here on a signal is a wish.
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let folder = Folder::open(&args.data)?;
     if args.fresh {
@@ -73,13 +70,12 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     });
     say(&format!("mini-qq listening on {qq_origin}"));
 
-    // Two that recover would take each other's work for a dead one's.
-    let right = home.claim(PREDECESSOR).await?;
-    let right = right.ok_or_else(|| Taken(args.name.namespace.to_string()))?;
-    let stores = home.open(&settings, args.order_token_ttl).await?;
-    let delivery = home.delivery(&stores).await?;
-    stores.seed().await?;
-    stores.recover().await?;
+    let (right, stores, delivery) = tokio::select! {
+        settled = settled(&home, &settings, args) => settled?,
+        // Whatever it was doing or waiting for, the next start does again.
+        _ = int.recv() => return Ok(()),
+        _ = term.recv() => return Ok(()),
+    };
 
     let oauth = OAuthClient::builder(settings.keys(), stores.logins.clone(), tasks.clone())
         .provider(
@@ -105,7 +101,7 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
         tasks: tasks.clone(),
         stores,
     });
-    spawn_workers(&app, &delivery, &stop);
+    workers::spawn(&app, &delivery, &stop);
 
     door.open(router(&app));
     say(&format!("shop listening on {shop_origin}"));
@@ -133,65 +129,16 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     taken.map_or(Ok(()), |taken| Err(taken.into()))
 }
 
-fn spawn_workers(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) {
-    let (relay, sender) = (delivery.relay.clone(), Arc::clone(&delivery.sender));
-    let (stores, dtx) = (app.stores.clone(), app.stores.dtx.clone());
-    let workers: [Pin<Box<dyn Future<Output = ()> + Send>>; 5] = [
-        Box::pin(in_turns("relay", stop.clone(), move |stop| {
-            let relay = relay.clone();
-            async move { relay.run(stop).await }
-        })),
-        Box::pin(in_turns("sender", stop.clone(), move |stop| {
-            let sender = Arc::clone(&sender);
-            async move { sender.run(stop).await }
-        })),
-        Box::pin(in_turns("coordinator", stop.clone(), move |stop| {
-            let dtx = dtx.clone();
-            async move { dtx.work(stop).await }
-        })),
-        Box::pin({
-            let stop = stop.clone();
-            async move { stores.sweep(stop).await }
-        }),
-        Box::pin(sweep_logins(Arc::clone(app), stop.clone())),
-    ];
-    for worker in workers {
-        app.tasks.spawn(worker);
-    }
-}
-
-/// Runs a worker until `stop`, in turns: it is asked to come to an end and begun again, and dropped if it does not. A
-/// statement has no time-out of its own, so on a wire that fell silent without a word it would wait until the system gives
-/// the wire up, a quarter of an hour later. A dropped worker is like a killed one: the next takes its work up.
-async fn in_turns<F: Future<Output = ()>>(
-    name: &'static str,
-    stop: CancellationToken,
-    worker: impl Fn(CancellationToken) -> F,
-) {
-    while !stop.is_cancelled() {
-        let turn = stop.child_token();
-        let mut running = std::pin::pin!(worker(turn.clone()));
-        if timeout(TURN, &mut running).await.is_ok() {
-            continue;
-        }
-        turn.cancel();
-        if timeout(END_OF_TURN, running).await.is_err() {
-            tracing::warn!(worker = name, "a worker hangs on a store and is begun anew");
-        }
-    }
-}
-
-/// Removes old logins and sessions, once a minute.
-async fn sweep_logins(app: Arc<App>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if let (Err(_), _) | (_, Err(_)) = (app.oauth.purge(1_000).await, app.stores.sessions.purge().await) {
-            tracing::warn!("old logins or sessions could not be removed");
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(Duration::from_secs(60)) => {}
-        }
-    }
+/// The right to serve, and the stores with everything decided that the last process left.
+async fn settled(home: &Home, settings: &Settings, args: &ServeArgs) -> Result<(Right, Stores, Delivery), ServeError> {
+    // Two that recover would take each other's work for a dead one's.
+    let right = home.claim(PREDECESSOR).await?;
+    let right = right.ok_or_else(|| Taken(args.name.namespace.to_string()))?;
+    let stores = home.open(settings, args.order_token_ttl).await?;
+    let delivery = home.delivery(&stores).await?;
+    stores.seed().await?;
+    stores.recover().await?;
+    Ok((right, stores, delivery))
 }
 
 fn mini_qq(folder: &Folder, settings: &Settings, shop: &str, origin: &str) -> Result<Server, mini_qq::Error> {

@@ -124,7 +124,7 @@ impl Servers {
         let options = RabbitMqOptions::default().with_prefix(format!("{namespace}."));
         let broker =
             RabbitMqBroker::new(amqp, options).map_err(|_| no_url("AMQP_URL", "amqp://user:password@host:5672/%2f"))?;
-        Ok(Self { redis: redis.to_owned(), postgres: postgres.options(SESSION), mysql, broker, namespace })
+        Ok(Self { redis: redis.to_owned(), postgres, mysql, broker, namespace })
     }
 
     /// What all names begin with.
@@ -175,7 +175,8 @@ impl Servers {
 
     /// A database of this shop on PostgreSQL.
     pub fn postgres(&self, part: &str) -> Pool<Postgres> {
-        let options = self.postgres.clone().database(&self.database(part)).application_name("onceward-shop");
+        let options = self.postgres.clone().database(&self.database(part));
+        let options = options.application_name("onceward-shop").options(SESSION);
         pool::<Postgres>(PgPoolOptions::new()).max_connections(6).connect_lazy_with(options)
     }
 

@@ -32,6 +32,8 @@ pub struct Visit {
     pub session: Session,
     /// True if the answer is for a program.
     pub json: bool,
+    /// True if it changes nothing.
+    reads: bool,
     /// Path and query of the request.
     pub path: String,
     /// Its headers.
@@ -42,7 +44,8 @@ impl Visit {
     fn new(session: Session, request: &Request) -> Self {
         let json = request.headers().get_all(header::ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(names_json));
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Self { session, json, path, headers: request.headers().clone() }
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        Self { session, json, reads, path, headers: request.headers().clone() }
     }
 
     /// The member who asks.
@@ -72,6 +75,11 @@ impl Visit {
         Ok(pages::respond(StatusCode::OK, &page(self.chrome(app, count))))
     }
 
+    /// A page to come back to: that of a form has its address, or is the cart's.
+    fn page(&self) -> &str {
+        if self.reads || self.path == "/checkout" { &self.path } else { "/cart" }
+    }
+
     fn chrome(&self, app: &App, cart_count: i64) -> Chrome {
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
         let search = if path == "/search" {
@@ -99,7 +107,7 @@ impl Visit {
         if let Some(instead) = problem.instead {
             let mut response = see_other(instead);
             if instead == "/login" {
-                let path: String = form_urlencoded::byte_serialize(self.path.as_bytes()).collect();
+                let path: String = form_urlencoded::byte_serialize(self.page().as_bytes()).collect();
                 let back = set_cookie(RETURN_COOKIE, &path, 600, app.sessions.secure());
                 append_cookie(&mut response, &back);
             }
@@ -169,7 +177,6 @@ impl FromRequest<Arc<App>> for Post {
 /// guest, sets the headers that every page has.
 pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut request = body::taken(request).await;
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let until = Instant::now() + REPLY;
     let found = timeout_at(until, app.sessions.find(request.headers())).await;
     let session = match found {
@@ -195,7 +202,7 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
 
     let sent = response.headers().get_all(header::SET_COOKIE);
     let own = sent.iter().any(|cookie| cookie.to_str().is_ok_and(|cookie| app.sessions.is_session_cookie(cookie)));
-    if reads && visit.session.renew && !own {
+    if visit.reads && visit.session.renew && !own {
         let cookie = app.sessions.set_cookie(&visit.session.cookie(&app.stores.keys));
         append_cookie(&mut response, &cookie);
     }

@@ -138,7 +138,7 @@ async fn start(place: &Place, listen: &str, qq: &str) -> Result<(Child, String, 
     command.args(["--listen", listen, "--mini-qq-listen", qq]);
     // Its log would drown the steps; RUST_LOG brings it back.
     #[allow(clippy::disallowed_methods, reason = "a program may read its environment")]
-    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into());
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "error,lapin=off".into());
     let mut child =
         command.env("RUST_LOG", log).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let out = child.stdout.take().ok_or("the shop has no output")?;

@@ -70,7 +70,7 @@ pub struct SqlOrders<D: AtDb> {
     tables: Tables<D>,
 }
 
-type Row = (String, String, String, i64, String, String);
+type Row = (String, String, String, i64, String, String, i64);
 
 impl<D: AtDb> SqlOrders<D> {
     /// The orders in this resource; `outbox` is in the same database.
@@ -81,8 +81,15 @@ impl<D: AtDb> SqlOrders<D> {
     async fn read(&self, query: &'static str, values: &[&str]) -> Result<Vec<Order>, BackendError> {
         let query = values.iter().fold(self.tables.sql(query), |query, value| query.bind(*value));
         let rows: Vec<Row> = query.fetch_all(&mut self.tables.conn().await?).await?;
-        let order =
-            |(id, user_id, status, total, order_token, xid)| Order { id, user_id, status, total, order_token, xid };
+        let order = |(id, user_id, status, total, order_token, xid, created_at)| Order {
+            id,
+            user_id,
+            status,
+            total,
+            order_token,
+            created_at,
+            xid,
+        };
         Ok(rows.into_iter().map(order).collect())
     }
 }
@@ -147,17 +154,17 @@ impl<D: AtDb> Orders for SqlOrders<D> {
     }
 
     async fn by_token(&self, token: TokenId) -> Result<Option<Order>, BackendError> {
-        let query = "select id, user_id, status, total, order_token, xid from orders where order_token = ?";
+        let query = "select id, user_id, status, total, order_token, xid, created_at from orders where order_token = ?";
         Ok(self.read(query, &[&token.to_string()]).await?.pop())
     }
 
     async fn by_id(&self, id: &str) -> Result<Option<Order>, BackendError> {
-        let query = "select id, user_id, status, total, order_token, xid from orders where id = ?";
+        let query = "select id, user_id, status, total, order_token, xid, created_at from orders where id = ?";
         Ok(self.read(query, &[id]).await?.pop())
     }
 
     async fn of_user(&self, user: &str) -> Result<Vec<Order>, BackendError> {
-        let query = "select id, user_id, status, total, order_token, xid from orders where user_id = ? \
+        let query = "select id, user_id, status, total, order_token, xid, created_at from orders where user_id = ? \
                      order by created_at desc, id desc";
         self.read(query, &[user]).await
     }
@@ -187,7 +194,7 @@ impl<D: AtDb> Orders for SqlOrders<D> {
     }
 
     async fn all(&self) -> Result<Vec<Order>, BackendError> {
-        self.read("select id, user_id, status, total, order_token, xid from orders", &[]).await
+        self.read("select id, user_id, status, total, order_token, xid, created_at from orders", &[]).await
     }
 
     async fn all_lines(&self) -> Result<Vec<(String, Bought)>, BackendError> {

@@ -13,9 +13,9 @@ use super::{ServerError, Servers, connect};
 /// Arbitrary; the lock is of the coordinator's database, and nothing else there takes one of this number.
 const LOCK: i64 = 0x5348_4f50;
 /// How often the holder looks whether its connection lives.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(1);
 /// How long one try to hold the lock may take.
-const TRY: Duration = Duration::from_secs(5);
+const TRY: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Another shop is the one of this namespace.

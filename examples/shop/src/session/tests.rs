@@ -7,10 +7,12 @@ use futures_util::future::join_all;
 use super::*;
 use crate::tables::Tables;
 
-async fn sql() -> Arc<dyn SessionStore> {
-    let pool = onceward_backend::sqlite::memory().await.unwrap();
+/// Sessions in a file that goes with the test.
+async fn sql() -> (tempfile::TempDir, Arc<dyn SessionStore>) {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = onceward_backend::sqlite::open(folder.path().join("web.db")).await.unwrap();
     TABLES.run(&pool).await.unwrap();
-    Arc::new(Tables::new(pool))
+    (folder, Arc::new(Tables::new(pool)))
 }
 
 fn sessions(store: Arc<dyn SessionStore>) -> Sessions {
@@ -41,13 +43,15 @@ async fn contract(store: Arc<dyn SessionStore>) {
     let news: Vec<_> = (0..32).map(|_| Session::begin(alice())).collect();
     let users: Vec<_> = (0..32).map(|n| format!("qq:user-{n}")).collect();
     let signed = guest.guest_id().signed(sessions.keys());
-    let switches: Vec<_> = news
-        .iter()
-        .zip(&users)
-        .map(|(new, user)| Switch { old: &guest, new, merge: Some(Merge { guest: &signed, user }) })
-        .collect();
-    let ended: Vec<_> = join_all(switches.iter().map(|switch| store.switch(switch))).await;
-    let ended: Vec<_> = ended.into_iter().map(Result::unwrap).collect();
+    let logins = news.iter().cloned().zip(users.iter().cloned()).map(|(new, user)| {
+        let (store, old, signed) = (Arc::clone(&store), guest.clone(), signed.clone());
+        #[allow(clippy::disallowed_methods, reason = "a race needs tasks")]
+        tokio::spawn(async move {
+            let merge = Some(Merge { guest: &signed, user: &user });
+            store.switch(&Switch { old: &old, new: &new, merge }).await.unwrap()
+        })
+    });
+    let ended: Vec<_> = join_all(logins).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(ended.iter().filter(|ended| **ended).count(), 1, "a session ends once");
     let first = ended.iter().position(|ended| *ended).unwrap();
     assert_eq!(store.merges().await.unwrap(), [(signed.clone(), users[first].clone())]);
@@ -59,8 +63,9 @@ async fn contract(store: Arc<dyn SessionStore>) {
 
     // A repeat whose answer was lost hears the same, whatever was merged meanwhile.
     store.merged(&signed).await.unwrap();
-    for (switch, ended) in switches.iter().zip(&ended) {
-        assert_eq!(store.switch(switch).await.unwrap(), *ended);
+    for ((new, user), ended) in news.iter().zip(&users).zip(&ended) {
+        let repeat = Switch { old: &guest, new, merge: Some(Merge { guest: &signed, user }) };
+        assert_eq!(store.switch(&repeat).await.unwrap(), *ended);
     }
     assert_eq!(store.merges().await.unwrap(), []);
 
@@ -92,13 +97,14 @@ async fn contract(store: Arc<dyn SessionStore>) {
     assert_eq!(ids.len(), news.len());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_sql_database_keeps_the_contract() {
-    contract(sql().await).await;
+    let (_folder, store) = sql().await;
+    contract(store).await;
 }
 
 #[cfg(feature = "test-redis")]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn redis_keeps_the_contract() {
     let prefix = testkit::redis::prefix();
     let redis = onceward_backend::Redis::connect(prefix.url()).await.unwrap().with_prefix(prefix.as_str());
@@ -107,7 +113,8 @@ async fn redis_keeps_the_contract() {
 
 #[tokio::test]
 async fn other_cookies_do_not_hide_ours() {
-    let sessions = sessions(sql().await);
+    let (_folder, store) = sql().await;
+    let sessions = sessions(store);
     let ours = format!("shop_session={}", Session::guest().cookie(sessions.keys()));
     for around in [format!("n=\u{fc}; {ours}"), format!("shop_session=bad; {ours}"), format!("{ours}; \u{ff}")] {
         let mut headers = HeaderMap::new();
@@ -122,7 +129,8 @@ async fn other_cookies_do_not_hide_ours() {
 
 #[tokio::test]
 async fn a_guest_cannot_name_itself_a_member() {
-    let sessions = sessions(sql().await);
+    let (_folder, store) = sql().await;
+    let sessions = sessions(store);
     let guest = Session::guest();
     let mut forged = URL_SAFE_NO_PAD.decode(guest.cookie(sessions.keys())).unwrap();
     forged[1] = 1;

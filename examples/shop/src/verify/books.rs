@@ -34,7 +34,8 @@ impl Books {
         Ok(Self { users, orders, lines, stock, moves, wallets, ledger, sent })
     }
 
-    pub(super) fn check(&self, catalog: &Catalog) -> Vec<Invariant> {
+    /// An order that was placed after `on_its_way` need not be notified yet.
+    pub(super) fn check(&self, catalog: &Catalog, on_its_way: i64) -> Vec<Invariant> {
         vec![
             self.stock(catalog),
             self.wallets(),
@@ -42,7 +43,7 @@ impl Books {
             self.debits(),
             self.moves(),
             self.tokens(),
-            self.notifications(),
+            self.notifications(on_its_way),
         ]
     }
 
@@ -155,11 +156,12 @@ impl Books {
         invariant("one-order-per-token", wrong, format!("{} tokens", seen.len()))
     }
 
-    fn notifications(&self) -> Invariant {
+    fn notifications(&self, on_its_way: i64) -> Invariant {
         let live = self.live();
-        let counts = live.keys().filter_map(|id| {
+        let counts = live.iter().filter_map(|(id, order)| {
             let sent = self.sent.get(*id).copied().unwrap_or(0);
-            (sent != 1).then(|| format!("order {id} was notified {sent} times"))
+            let fine = sent == 1 || (sent == 0 && order.created_at > on_its_way);
+            (!fine).then(|| format!("order {id} was notified {sent} times"))
         });
         let orphans = self.sent.keys().filter(|id| !live.contains_key(id.as_str()));
         let wrong = counts.chain(orphans.map(|id| format!("a notification of {id} has no order"))).collect();
@@ -198,6 +200,7 @@ mod tests {
                 status: "confirmed".into(),
                 total,
                 order_token: "t1".into(),
+                created_at: 7,
                 xid: "x1".into(),
             }],
             lines: vec![(order_id.clone(), Bought { sku: sku.clone(), quantity: 2, price: product.price })],
@@ -210,10 +213,25 @@ mod tests {
     }
 
     #[test]
+    fn a_young_order_need_not_be_notified_yet_but_never_twice() {
+        let catalog = Catalog::seeded(1);
+        let mut books = sound(&catalog);
+        let holds = |books: &Books, on_its_way| books.notifications(on_its_way).ok;
+        books.sent.clear();
+        assert!(holds(&books, 6) && !holds(&books, 7));
+        books.sent.insert("o1".into(), 2);
+        assert!(!holds(&books, 6));
+    }
+
+    #[test]
     fn sound_books_pass_and_every_false_entry_is_found() {
         let catalog = Catalog::seeded(1);
         let books = sound(&catalog);
-        assert!(books.check(&catalog).iter().all(|invariant| invariant.ok), "{:?}", books.check(&catalog));
+        assert!(
+            books.check(&catalog, i64::MAX).iter().all(|invariant| invariant.ok),
+            "{:?}",
+            books.check(&catalog, i64::MAX)
+        );
         let sku = &catalog.products()[0].sku;
         let other = Order { id: "o2".into(), ..books.orders[0].clone() };
         type Falsify<'a> = Box<dyn Fn(&mut Books) + 'a>;
@@ -242,7 +260,7 @@ mod tests {
         for (name, falsify) in cases {
             let mut falsified = books.clone();
             falsify(&mut falsified);
-            let found = falsified.check(&catalog);
+            let found = falsified.check(&catalog, i64::MAX);
             assert!(found.iter().any(|invariant| invariant.name == name && !invariant.ok), "{name}: {found:?}");
         }
     }

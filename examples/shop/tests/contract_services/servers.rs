@@ -148,6 +148,63 @@ async fn readiness_names_what_is_down_and_what_is_silent() {
     }
 }
 
+#[tokio::test]
+async fn silent_servers_are_told_within_10_s_and_the_shop_goes_on_after_them() {
+    let (shop, proxies) = behind_proxies().await;
+    let member = shop.member("alice").await;
+    member.put(&plenty(0).0, 1).await;
+    let order = member.buy(&member.confirm().await).await;
+    member.notified(&order).await;
+    for silent in [&proxies[..1], &proxies[1..], &proxies[..]] {
+        member.put(&plenty(0).0, 1).await;
+        let confirm = member.confirm().await;
+        for proxy in silent {
+            proxy.settle(Mode::Stall).await;
+        }
+        let form = ["csrf", "order_token"].map(|field| (field, confirm[field].as_str().unwrap()));
+        let pages = ["/", "/cart", "/orders", "/wallet", "/account", &order].map(|path| member.html("GET", path));
+        let asked = Instant::now();
+        let submit = member.html("POST", "/checkout").form(&form);
+        let answers = join_all(pages.into_iter().chain([submit]).map(reply)).await;
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+        let told = answers.iter().filter(|answer| answer.status != 200);
+        for answer in told.clone() {
+            answer.page(503);
+            assert_ne!(answer.header("retry-after"), "");
+        }
+        assert!(told.count() >= 3, "{answers:?}");
+        for proxy in silent {
+            proxy.settle(Mode::Pass).await;
+        }
+        // The form that was not answered can be sent again, and is one order.
+        let sent = testkit::eventually(SOON, async || {
+            let answer = reply(member.json("POST", "/checkout").form(&form)).await;
+            if answer.status == 303 { Ok(answer.location().to_owned()) } else { Err(answer.text) }
+        })
+        .await;
+        assert_eq!(member.buy(&confirm).await, sent);
+        member.notified(&sent).await;
+        assert_eq!(member.lines().await, []);
+    }
+    assert_eq!(member.orders().await.len(), 4);
+    holds(&shop.verify().await);
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_a_silent_server_can_be_stopped() {
+    let proxy = Proxy::in_front_of(&testkit::url("POSTGRES_URL")).await;
+    let mut urls = NAMES.map(testkit::url);
+    urls[1] = proxy.url().to_owned();
+    proxy.settle(Mode::Stall).await;
+    let place = Place::at(urls);
+    let launch = place.launch().args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(place.path());
+    let mut child = launch.start();
+    child.wait_for_line(|line| line.starts_with("mini-qq listening on "), READY).await;
+    let asked = Instant::now();
+    assert_eq!(child.terminate(SOON).await, Exit::Code(0));
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+}
+
 /// The session that holds the claim on a namespace.
 async fn holder(place: &Place) -> Option<i32> {
     let options: sqlx::postgres::PgConnectOptions = testkit::url("POSTGRES_URL").parse().unwrap();
