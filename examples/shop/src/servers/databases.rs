@@ -1,5 +1,6 @@
 //! The databases of a shop: made when they are missing, found, removed.
 
+use futures_util::future::try_join_all;
 use onceward_backend::redis::{self, cmd};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, query_scalar, raw_sql};
 
@@ -17,26 +18,31 @@ impl Servers {
     /// # Errors
     /// If a server cannot be reached or does not allow it.
     pub async fn create(&self) -> Result<(), ServerError> {
-        let told = |error| ServerError::silent("POSTGRES_URL", error);
+        tokio::try_join!(self.create_postgres(), self.create_mysql())?;
+        Ok(())
+    }
+
+    async fn create_postgres(&self) -> Result<(), ServerError> {
         let mut postgres: PgConnection = connect("POSTGRES_URL", &self.postgres).await?;
-        for name in self.missing_postgres(&mut postgres).await? {
+        let missing = self.missing_postgres(&mut postgres).await?;
+        let making = missing.iter().map(async |name| {
             // Nobody ever connects to template0, so creating cannot meet "is being accessed by other users".
             let create = format!("create database {name} template template0 encoding 'UTF8'");
-            match raw_sql(AssertSqlSafe(create)).execute(&mut postgres).await {
-                Err(sqlx::Error::Database(answer)) if is_there(&*answer) => {}
-                Err(error) => return Err(told(error)),
-                Ok(_) => {}
+            match self.run_postgres(create).await {
+                Err(sqlx::Error::Database(answer)) if is_there(&*answer) => Ok(()),
+                made => made,
             }
-        }
-        let _ = postgres.close().await;
+        });
+        try_join_all(making).await.map(drop).map_err(|error| ServerError::silent("POSTGRES_URL", error))
+    }
 
-        let told = |error| ServerError::silent("MYSQL_URL", error);
+    async fn create_mysql(&self) -> Result<(), ServerError> {
         let mut mysql: MySqlConnection = connect("MYSQL_URL", &self.mysql).await?;
         if self.misses_mysql(&mut mysql).await? {
             let create = format!("create database if not exists {} character set utf8mb4", self.database(NOTIFY));
-            raw_sql(AssertSqlSafe(create)).execute(&mut mysql).await.map_err(told)?;
+            let made = raw_sql(AssertSqlSafe(create)).execute(&mut mysql).await;
+            made.map_err(|error| ServerError::silent("MYSQL_URL", error))?;
         }
-        let _ = mysql.close().await;
         Ok(())
     }
 
@@ -64,19 +70,34 @@ impl Servers {
     /// # Errors
     /// If a server cannot be reached or does not allow it.
     pub async fn remove(&self) -> Result<(), ServerError> {
-        let told = |error| ServerError::silent("POSTGRES_URL", error);
-        let mut postgres: PgConnection = connect("POSTGRES_URL", &self.postgres).await?;
-        for part in PARTS {
-            let drop_it = format!("drop database if exists {} with (force)", self.database(part));
-            raw_sql(AssertSqlSafe(drop_it)).execute(&mut postgres).await.map_err(told)?;
-        }
-        let told = |error| ServerError::silent("MYSQL_URL", error);
+        tokio::try_join!(self.remove_postgres(), self.remove_mysql(), self.forget(), self.remove_queue())?;
+        Ok(())
+    }
+
+    /// All at once: each waits for a checkpoint, and one serves them all.
+    async fn remove_postgres(&self) -> Result<(), ServerError> {
+        let removing = PARTS
+            .map(|part| self.run_postgres(format!("drop database if exists {} with (force)", self.database(part))));
+        try_join_all(removing).await.map(drop).map_err(|error| ServerError::silent("POSTGRES_URL", error))
+    }
+
+    async fn remove_mysql(&self) -> Result<(), ServerError> {
         let mut mysql: MySqlConnection = connect("MYSQL_URL", &self.mysql).await?;
-        let drop_it = format!("drop database if exists {}", self.database(NOTIFY));
-        raw_sql(AssertSqlSafe(drop_it)).execute(&mut mysql).await.map_err(told)?;
-        self.forget().await?;
+        let remove = format!("drop database if exists {}", self.database(NOTIFY));
+        let removed = raw_sql(AssertSqlSafe(remove)).execute(&mut mysql).await;
+        removed.map(drop).map_err(|error| ServerError::silent("MYSQL_URL", error))
+    }
+
+    async fn remove_queue(&self) -> Result<(), ServerError> {
         let removed = self.broker().remove(QUEUE).await;
         removed.map_err(|error| ServerError::unusable("AMQP_URL", crate::problem::chain(&error)))
+    }
+
+    /// Runs one statement on a connection of its own.
+    async fn run_postgres(&self, statement: String) -> Result<(), sqlx::Error> {
+        let mut postgres = PgConnection::connect_with(&self.postgres).await?;
+        raw_sql(AssertSqlSafe(statement)).execute(&mut postgres).await?;
+        postgres.close().await
     }
 
     /// Removes the keys in Redis, as a `FLUSHALL` would that spares the neighbours.
