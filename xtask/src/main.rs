@@ -37,7 +37,7 @@ type Result<T, E = String> = std::result::Result<T, E>;
 const AFTER: &str = "\
 Services: each is taken from its URL variable (REDIS_URL POSTGRES_URL MYSQL_URL AMQP_URL NATS_URL) when that is set,
 unless it is what `env` printed for one that runs here; else the distribution's server is started on a loopback port of
-its own, with its data under target/services/.
+its own, with its data under target/services/. A RabbitMQ of yours needs its management plugin, at AMQP_ADMIN_URL.
 
 Environment:
   ONCEWARD_PORT_BASE     first port of the services (default 26300)
