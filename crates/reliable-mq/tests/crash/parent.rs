@@ -67,8 +67,10 @@ impl<D: Place> Fixture<D> {
     /// Runs a successor until everything is handled, then checks that each order was handled once.
     async fn finish(&self) {
         let mut successor = self.start("", 0);
-        // Sooner than any lease: the successor has the name of the dead process.
-        testkit::eventually(SOON, async || {
+        // Sooner than any lease: the successor has the name of the dead process. It handles a hundred messages a second at
+        // the least.
+        let queued = child::broker(self.folder(), "parent").await.depth("notify").await.unwrap().open();
+        testkit::eventually(SOON + Duration::from_millis(10 * queued), async || {
             let open = child::broker(self.folder(), "parent").await.depth("notify").await.unwrap().open();
             let waiting = self.count("select (select count(*) from mq_hot) + (select count(*) from mq_delayed)").await;
             if open == 0 && waiting == 0 { Ok(()) } else { Err(format!("{open} queued, {waiting} waiting")) }
