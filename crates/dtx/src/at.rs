@@ -2,14 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use onceward_backend::{Db, Migrations};
+use onceward_backend::Migrations;
 use sqlx::{Pool, Transaction};
 
 use crate::DtxError;
 use crate::coordinator::Coordinator;
-use crate::participant::BranchParticipant;
 use crate::tm::Dtx;
 
 mod branch;
@@ -22,14 +20,18 @@ mod image;
 mod key;
 mod locks;
 mod log;
+mod options;
 mod phase_two;
 mod plan;
 mod plans;
+mod savepoint;
 mod undo;
 
 pub use branch::AtTransaction;
 pub use capture::AtDb;
 pub use connection::AtConnection;
+pub use options::{AtOptions, TableOptions};
+pub use savepoint::AtSavepoint;
 
 use log::Log;
 use plans::Plans;
@@ -59,72 +61,6 @@ impl<D: AtDb> Clone for At<D> {
 impl<D: AtDb> fmt::Debug for At<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("At").field("resource_id", &self.0.resource_id).finish_non_exhaustive()
-    }
-}
-
-/// Settings of an [`At`].
-#[non_exhaustive]
-pub struct AtOptions<D: Db> {
-    /// How long a branch tries again while its rows are locked. It never goes on past the deadline of its transaction.
-    pub lock_timeout: Duration,
-    /// The most rows that one branch may change.
-    pub max_rows: usize,
-    /// The most bytes that the images of one branch may take.
-    pub max_bytes: usize,
-    /// Who hears how branches end.
-    pub participants: Vec<Arc<dyn BranchParticipant<D>>>,
-}
-
-impl<D: Db> Default for AtOptions<D> {
-    /// 10 s, 10,000 rows, 16 MiB, nobody.
-    fn default() -> Self {
-        Self {
-            lock_timeout: Duration::from_secs(10),
-            max_rows: 10_000,
-            max_bytes: 16 * 1024 * 1024,
-            participants: Vec::new(),
-        }
-    }
-}
-
-impl<D: Db> fmt::Debug for AtOptions<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AtOptions")
-            .field("lock_timeout", &self.lock_timeout)
-            .field("max_rows", &self.max_rows)
-            .field("max_bytes", &self.max_bytes)
-            .field("participants", &self.participants)
-            .finish()
-    }
-}
-
-impl<D: Db> AtOptions<D> {
-    /// Sets how long a branch tries again while its rows are locked.
-    #[must_use]
-    pub const fn with_lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
-        self
-    }
-
-    /// Sets the most rows that one branch may change.
-    #[must_use]
-    pub const fn with_max_rows(mut self, rows: usize) -> Self {
-        self.max_rows = rows;
-        self
-    }
-
-    /// Sets the most bytes that the images of one branch may take.
-    #[must_use]
-    pub const fn with_max_bytes(mut self, bytes: usize) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
-    /// Adds somebody who hears how branches end.
-    #[must_use]
-    pub fn with_participant(mut self, participant: Arc<dyn BranchParticipant<D>>) -> Self {
-        self.participants.push(participant);
-        self
     }
 }
 

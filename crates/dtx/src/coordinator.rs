@@ -54,11 +54,11 @@ pub trait Coordinator: Debug + Send + Sync + 'static {
     /// Says that a branch that may have been registered was rolled back for certain.
     async fn phase_one_failed(&self, xid: &str, branch_id: i64) -> Result<(), DtxError>;
 
-    /// Tries rows without taking them.
+    /// Tries rows without taking them, for a transaction if there is one.
     ///
     /// # Errors
-    /// [`DtxError::LockConflict`] if any is held.
-    async fn check_locks(&self, locks: &[LockKey]) -> Result<(), DtxError>;
+    /// [`DtxError::LockConflict`] if another transaction holds any.
+    async fn check_locks(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<(), DtxError>;
 
     /// Returns when the lock may be free, at the latest after `at_most`.
     async fn lock_freed(&self, lock: &LockKey, at_most: Duration);

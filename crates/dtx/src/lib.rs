@@ -20,7 +20,7 @@ mod tm;
 
 pub use async_trait::async_trait;
 #[cfg(feature = "sql")]
-pub use at::{At, AtConnection, AtDb, AtOptions, AtTransaction};
+pub use at::{At, AtConnection, AtDb, AtOptions, AtSavepoint, AtTransaction, TableOptions};
 pub use context::Global;
 pub use coordinator::rm::{self, ParkedInfo, UndoInfo};
 pub use coordinator::{BranchInfo, Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo};

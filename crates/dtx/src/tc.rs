@@ -148,8 +148,8 @@ impl Coordinator for Tc {
         Ok(())
     }
 
-    async fn check_locks(&self, locks: &[LockKey]) -> Result<(), DtxError> {
-        self.0.store.held(locks).await?.map_or(Ok(()), |held| Err(conflict(held)))
+    async fn check_locks(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<(), DtxError> {
+        self.0.store.held(xid, locks).await?.map_or(Ok(()), |held| Err(conflict(held)))
     }
 
     async fn lock_freed(&self, lock: &LockKey, at_most: Duration) {

@@ -1,5 +1,6 @@
 //! Branches: a closure or a guard around a captured local transaction.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -208,8 +209,18 @@ impl<D: AtDb> At<D> {
             Some(global) => Role::Branch { xid: global.xid().to_owned(), branch_id: branch_id(), hold: None },
             None => Role::Local,
         };
-        let (at, steps, state) = (self.clone(), Vec::new(), State::default());
-        Ok(AtConnection { tx, at, role, steps, bytes: 0, written: None, state })
+        Ok(AtConnection {
+            tx,
+            at: self.clone(),
+            role,
+            steps: Vec::new(),
+            bytes: 0,
+            written: None,
+            read: BTreeSet::new(),
+            state: State::default(),
+            depth: 0,
+            dropped: None,
+        })
     }
 }
 

@@ -1,17 +1,19 @@
 //! What each database does in its own way: reading the catalogue, taking images, and applying them backwards.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use onceward_backend::{BackendError, Db};
-use sqlx::{Either, Pool};
+use sqlx::{Either, Pool, SqlStr};
 
-use super::call::Call;
+use super::call::{Call, safe};
 use super::catalog::{Collation, Table};
 use super::image::{Cell, Change, Row, Step};
 use super::key::Part;
-use super::plan::Write;
+use super::options::TableOptions;
+use super::plan::{Lock, Write};
 use crate::DtxError;
 
 #[cfg(feature = "postgres")]
@@ -40,6 +42,10 @@ pub trait AtDb: Db + sealed::Sealed {
     #[doc(hidden)]
     type Prepared: Debug + Send + Sync + 'static;
 
+    /// True if an error may end the transaction, so that what follows commits by itself.
+    #[doc(hidden)]
+    const ENDS_BY_ITSELF: bool;
+
     /// What no two resources may share, because they would not see each other's locks; none if it cannot be a resource.
     #[doc(hidden)]
     async fn home(conn: &mut Self::Connection) -> Result<Option<String>, BackendError>;
@@ -57,7 +63,7 @@ pub trait AtDb: Db + sealed::Sealed {
     /// # Errors
     /// [`DtxError::Refused`] if no change of it could be undone for certain.
     #[doc(hidden)]
-    async fn table(conn: &mut Self::Connection, name: &str) -> Result<Table, DtxError>;
+    async fn table(conn: &mut Self::Connection, name: &str, options: &[TableOptions]) -> Result<Table, DtxError>;
 
     /// The texts that capture a write to a table.
     #[doc(hidden)]
@@ -73,6 +79,22 @@ pub trait AtDb: Db + sealed::Sealed {
         room: Room,
         undo: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error>;
+
+    /// The text of a query that answers the keys of the rows it locks behind the user's columns. Only where such queries are.
+    #[doc(hidden)]
+    fn locking(_: &Table, lock: &Lock) -> SqlStr {
+        safe(format!("{}{}", lock.head, lock.tail))
+    }
+
+    /// The key of a row that such a query answered.
+    #[doc(hidden)]
+    fn locked(table: &Table, _: &Self::Row) -> Result<Vec<Cell>, DtxError> {
+        Err(DtxError::Moved { table: table.name.clone() })
+    }
+
+    /// Fails if the transaction has failed or ended under a statement that ran past the capture.
+    #[doc(hidden)]
+    async fn probe(conn: &mut Self::Connection) -> Result<(), DtxError>;
 
     /// Has the database check now what it would check at the commit.
     #[doc(hidden)]
@@ -153,6 +175,8 @@ pub(crate) struct Captured<D: Db> {
     /// What the user is answered.
     pub(crate) answer: Vec<Either<D::QueryResult, D::Row>>,
     pub(crate) step: Step,
+    /// Values of unique keys that the server computed: which key, and the number.
+    pub(crate) computed: BTreeSet<(usize, i64)>,
     /// True if the statement has written the undo record.
     pub(crate) written: bool,
 }

@@ -1,6 +1,9 @@
 //! What the catalogue says about a table, and whether changes of it can be undone for certain.
 
+use std::collections::BTreeMap;
+
 use super::image::{Kind, Step};
+use super::options::TableOptions;
 use super::plan::Write;
 use crate::DtxError;
 
@@ -19,6 +22,8 @@ pub(crate) struct Table {
     pub(crate) uniques: Vec<Unique>,
     /// Foreign keys of other tables that point here.
     pub(crate) incoming: Vec<Incoming>,
+    /// What the user says of columns; those without a word are strict.
+    pub(crate) policies: BTreeMap<usize, Policy>,
     /// What only a server's catalogue says.
     pub(crate) server: Server,
 }
@@ -28,6 +33,10 @@ pub(crate) struct Table {
 pub(crate) struct Server {
     /// The number of the relation, which tells it from others of its name.
     pub(crate) relation: u32,
+    /// The numbers of its partitions.
+    pub(crate) partitions: Vec<u32>,
+    /// Unique keys whose values only the server can compare.
+    pub(crate) computed: Vec<Computed>,
     /// What is known of each column.
     pub(crate) columns: Vec<Column>,
     /// True if a constraint of it may be checked at the end only.
@@ -47,6 +56,36 @@ pub(crate) struct Column {
     pub(crate) generated: bool,
     /// True if only the server gives it values.
     pub(crate) identity: bool,
+}
+
+/// A unique key whose equal values may differ in bytes, or that has no column of its own: the server makes a number of it that
+/// is the same for equal values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Computed {
+    pub(crate) name: String,
+    /// The number, over the columns of one row by their bare names.
+    pub(crate) hash: String,
+    /// The condition under which a row has a value of the key, in the same way; empty if each has.
+    pub(crate) when: String,
+    /// The columns it is made of, as far as they are plain.
+    pub(crate) columns: Vec<usize>,
+}
+
+impl Computed {
+    /// The number, or null for a row that has no value of the key.
+    pub(crate) fn text(&self) -> String {
+        let Self { hash, when, .. } = self;
+        if when.is_empty() { hash.clone() } else { format!("case when {when} then {hash} end") }
+    }
+}
+
+/// How a column is compared and restored by undo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Not compared; restored where the table lets it be.
+    Volatile,
+    /// Compared; counted up instead of restored.
+    Monotonic,
 }
 
 impl Server {
@@ -92,10 +131,26 @@ impl Table {
         exact.or_else(|| self.columns.iter().position(|own| own.eq_ignore_ascii_case(column)))
     }
 
-    /// A step on the table, without a change yet.
-    pub(crate) fn step(&self, kind: Kind) -> Step {
+    /// The step that a write is, without a change yet.
+    pub(crate) fn step(&self, write: &Write) -> Step {
         let (table, columns, key) = (self.name.clone(), self.columns.clone(), self.key.clone());
-        Step { kind, table, relation: self.server.relation, columns, key, changes: Vec::new() }
+        let set = write.set.iter().filter_map(|column| self.position(column)).collect();
+        Step { kind: write.kind, table, relation: self.server.relation, columns, key, set, changes: Vec::new() }
+    }
+
+    /// Takes over what the user says of the table.
+    pub(crate) fn apply(&mut self, options: &[TableOptions]) -> Result<(), DtxError> {
+        let own: Vec<_> = TableOptions::of(options, &self.locked_as).collect();
+        let volatile = own.iter().flat_map(|table| &table.volatile).map(|column| (column, Policy::Volatile));
+        let monotonic = own.iter().flat_map(|table| &table.monotonic).map(|column| (column, Policy::Monotonic));
+        for (column, policy) in volatile.chain(monotonic) {
+            let at = self.position(column).filter(|at| !self.key.contains(at)).ok_or_else(|| {
+                let part = format!("{}, of which TableOptions names the column {column}", self.name);
+                DtxError::refused(part, "name stored columns that are no part of its primary key")
+            })?;
+            self.policies.insert(at, policy);
+        }
+        Ok(())
     }
 
     /// Refuses a write that would change rows which the images do not show.
@@ -174,6 +229,8 @@ mod tests {
             row: "t".to_owned(),
             assignments: String::new(),
             set: set.iter().map(|&column| column.to_owned()).collect(),
+            with: String::new(),
+            from: String::new(),
             filter: String::new(),
             body: String::new(),
             returning: None,

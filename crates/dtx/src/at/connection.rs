@@ -1,5 +1,6 @@
 //! The executor that captures what the statements of a branch change.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,10 +15,13 @@ use super::call::Call;
 use super::capture::{AtDb, Covered, NewUndo, Room};
 use super::catalog::Table;
 use super::image::Step;
+use super::locks::key_text;
 use super::log;
 use super::plans::Planned;
+use super::savepoint::Kept;
 use super::{At, AtOptions};
 use crate::DtxError;
+use crate::tc::lock::LockKey;
 
 /// A connection in the local transaction of a branch: a sqlx `Executor`, whose statements are captured so that they can be
 /// undone. `&mut *tx` of an [`AtTransaction`](crate::AtTransaction) is one.
@@ -29,7 +33,13 @@ pub struct AtConnection<D: AtDb> {
     pub(super) bytes: usize,
     /// The context of the undo record, if a statement has written one already.
     pub(super) written: Option<String>,
+    /// The rows that were read to be locked.
+    pub(super) read: BTreeSet<LockKey>,
     pub(super) state: State,
+    /// How many savepoints are open.
+    pub(super) depth: usize,
+    /// A savepoint that was dropped without an end: back to it before anything else.
+    pub(super) dropped: Option<Kept>,
 }
 
 /// A captured statement, and its table as it was planned for.
@@ -37,6 +47,8 @@ pub struct AtConnection<D: AtDb> {
 pub(super) struct Done {
     pub(super) step: Step,
     pub(super) table: Arc<Table>,
+    /// Values of unique keys that the server computed.
+    pub(super) computed: BTreeSet<(usize, i64)>,
 }
 
 /// Whose transaction it is.
@@ -55,7 +67,7 @@ pub(super) struct State {
     pub(super) in_flight: bool,
     /// The database answered an error.
     pub(super) failed: bool,
-    /// Statements ran past the capture, whose errors were not seen.
+    /// Statements ran past the capture since the last look, and their errors were not seen.
     pub(super) uncaptured: bool,
 }
 
@@ -119,7 +131,8 @@ impl<D: AtDb> AtConnection<D> {
             self.written = context;
         }
         if !captured.step.changes.is_empty() {
-            self.steps.push(Done { step: captured.step, table: Arc::clone(&covered.table) });
+            let (step, table, computed) = (captured.step, Arc::clone(&covered.table), captured.computed);
+            self.steps.push(Done { step, table, computed });
         }
         Ok(captured.answer)
     }
@@ -133,12 +146,56 @@ impl<D: AtDb> AtConnection<D> {
         error
     }
 
+    /// Looks whether statements past the capture have left the transaction whole.
+    pub(super) async fn probe(&mut self) -> Result<(), DtxError> {
+        if self.state.uncaptured {
+            // Nobody knows what a dropped look has seen.
+            self.state.in_flight = true;
+            let probed = D::probe(&mut self.tx).await;
+            self.state = State { in_flight: false, failed: probed.is_err(), uncaptured: false };
+            probed?;
+        }
+        Ok(())
+    }
+
     async fn planned(&mut self, text: &str) -> Result<Arc<Planned<D>>, DtxError> {
+        self.settle().await?;
         self.state.check()?;
-        let plans = Arc::clone(self.at.plans());
-        let planned = plans.get(&mut self.tx, text).await;
+        if D::ENDS_BY_ITSELF {
+            self.probe().await?;
+        }
+        let at = self.at.clone();
+        let planned = at.plans().get(&mut self.tx, text, &at.options().tables).await;
         // On some databases an error ends the transaction, whoever asked.
         planned.inspect_err(|error| self.state.failed |= matches!(error, DtxError::Backend(_)))
+    }
+}
+
+/// Notes the keys of rows that a query locks.
+struct Noting<'a, D: AtDb> {
+    at: &'a At<D>,
+    table: Arc<Table>,
+    read: &'a mut BTreeSet<LockKey>,
+    state: &'a mut State,
+}
+
+impl<D: AtDb> Noting<'_, D> {
+    fn note(&mut self, row: &D::Row) -> Result<(), DtxError> {
+        let table = &*self.table;
+        let key = key_text::<D>(table, &D::locked(table, row)?);
+        let (resource_id, table) = (self.at.resource_id().to_owned(), table.locked_as.clone());
+        self.read.insert(LockKey { resource_id, table, key });
+        let limit = self.at.options().max_rows;
+        if self.read.len() > limit { Err(DtxError::TooLarge { what: "rows", limit }) } else { Ok(()) }
+    }
+
+    /// Passes on what a query answers.
+    fn pass(&mut self, answer: Result<Answer<D>, Error>) -> Result<Answer<D>, Error> {
+        let noted = answer.and_then(|answer| match &answer {
+            Either::Right(row) => self.note(row).map(|()| answer).map_err(Error::from),
+            Either::Left(_) => Ok(answer),
+        });
+        noted.inspect_err(|_| self.state.failed = true)
     }
 }
 
@@ -159,6 +216,11 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
                 Planned::Read => {
                     let AtConnection { tx, state, .. } = self;
                     Ok(D::executor(tx).fetch_many(call).inspect_err(|_| state.failed = true).boxed())
+                }
+                Planned::Lock(table, text) => {
+                    let AtConnection { tx, at, read, state, .. } = self;
+                    let mut noting = Noting { at, table: Arc::clone(table), read, state };
+                    Ok(D::executor(tx).fetch_many(call.with_text(text)).map(move |row| noting.pass(row)).boxed())
                 }
                 Planned::Write(covered) => {
                     let answer = self.captured(covered, call).await?;
@@ -184,6 +246,14 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
                     let row = D::executor(&mut self.tx).fetch_optional(call).await;
                     row.inspect_err(|_| self.state.failed = true)
                 }
+                Planned::Lock(table, text) => {
+                    let AtConnection { tx, at, read, state, .. } = self;
+                    let mut noting = Noting { at, table: Arc::clone(table), read, state };
+                    let row = D::executor(tx).fetch_optional(call.with_text(text)).await.transpose();
+                    row.map(|row| noting.pass(row.map(Either::Right)))
+                        .transpose()
+                        .map(|row| row.and_then(Either::right))
+                }
                 Planned::Write(covered) => {
                     let answer = self.captured(covered, call).await?;
                     Ok(answer.into_iter().find_map(Either::right))
@@ -198,6 +268,7 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
         'c: 'e,
     {
         async move {
+            self.settle().await?;
             self.state.check()?;
             let prepared = D::executor(&mut self.tx).prepare_with(sql, parameters).await;
             prepared.inspect_err(|_| self.state.failed = true)
@@ -211,6 +282,7 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
         'c: 'e,
     {
         async move {
+            self.settle().await?;
             self.state.check()?;
             let described = D::executor(&mut self.tx).describe(sql).await;
             described.inspect_err(|_| self.state.failed = true)

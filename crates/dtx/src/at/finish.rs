@@ -27,16 +27,17 @@ impl<D: AtDb> AtConnection<D> {
         }
     }
 
+    async fn is_whole(&mut self) -> Result<(), DtxError> {
+        self.settle().await?;
+        self.state.check()?;
+        self.probe().await
+    }
+
     /// Commits the local transaction if its branch is accepted with all its locks, else rolls it back.
     pub(super) async fn finish(mut self, global: Option<&Global>) -> Result<(), DtxError> {
-        if let Err(error) = self.state.check() {
+        // A statement past the capture may have failed or ended the transaction, whose commit would not say so.
+        if let Err(error) = self.is_whole().await {
             return Err(self.give_up(error).await);
-        }
-        if self.state.uncaptured {
-            // An error of a statement past the capture may have ended the transaction, whose commit would not say so.
-            if let Err(error) = self.at.0.log.raw(&mut self.tx, "select 1").await {
-                return Err(self.give_up(error).await);
-            }
         }
         if matches!(self.role, Role::Branch { hold: Some(_), .. }) && self.at.options().participants.is_empty() {
             let resource = self.at.resource_id().to_owned();
@@ -51,17 +52,25 @@ impl<D: AtDb> AtConnection<D> {
             return Err(self.give_up(error).await);
         }
         match (&self.role, global) {
-            (Role::Local, _) => self.finish_local().await,
-            (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => Ok(commit(self.tx).await?),
+            (Role::Local, _) => self.finish_unregistered().await,
+            (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => self.finish_unregistered().await,
             (Role::Branch { xid, .. }, Some(global)) if global.xid() == xid => self.finish_branch(global).await,
             (Role::Branch { .. }, _) => Err(self.give_up(DtxError::NoTransaction).await),
         }
     }
 
-    async fn finish_local(self) -> Result<(), DtxError> {
-        let locks = locks::<D>(self.at.resource_id(), &self.steps);
+    /// What leaves nothing to undo: what it read and changed must not be another transaction's.
+    async fn finish_unregistered(mut self) -> Result<(), DtxError> {
+        let locks = locks::<D>(self.at.resource_id(), &self.steps, std::mem::take(&mut self.read));
+        if locks.is_empty() {
+            return Ok(commit(self.tx).await?);
+        }
         // The rows are locked in the database until the commit below, so no branch can take their locks in between.
-        match self.at.0.coordinator.check_locks(&locks).await {
+        let xid = match &self.role {
+            Role::Branch { xid, .. } => Some(xid.as_str()),
+            Role::Local => None,
+        };
+        match self.at.0.coordinator.check_locks(xid, &locks).await {
             Ok(()) => Ok(commit(self.tx).await?),
             Err(error) => Err(self.give_up(error).await),
         }
@@ -73,7 +82,7 @@ impl<D: AtDb> AtConnection<D> {
             xid: xid.clone(),
             branch_id: *branch_id,
             resource_id: self.at.resource_id().to_owned(),
-            locks: locks::<D>(self.at.resource_id(), &self.steps),
+            locks: locks::<D>(self.at.resource_id(), &self.steps, std::mem::take(&mut self.read)),
         };
         let context = log::context(hold.as_deref());
         let coordinator = std::sync::Arc::clone(&self.at.0.coordinator);

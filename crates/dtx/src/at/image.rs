@@ -49,6 +49,11 @@ impl Change {
         self.after.as_ref().or(self.before.as_ref())
     }
 
+    /// One column before and after, of a row that was there before and after.
+    pub(crate) fn cells(&self, at: usize) -> Option<(&Cell, &Cell)> {
+        Some((self.before.as_ref()?.get(at)?, self.after.as_ref()?.get(at)?))
+    }
+
     pub(crate) fn size(&self) -> usize {
         [&self.before, &self.after].into_iter().flatten().flatten().map(|cell| cell.bytes.len() + 8).sum()
     }
@@ -64,6 +69,8 @@ pub(crate) struct Step {
     pub(crate) columns: Vec<String>,
     /// Positions of the primary key among the columns.
     pub(crate) key: Vec<usize>,
+    /// Positions of the columns that the statement itself set, if it is an UPDATE: others followed by themselves.
+    pub(crate) set: Vec<usize>,
     /// In the order in which the database changed them.
     pub(crate) changes: Vec<Change>,
 }

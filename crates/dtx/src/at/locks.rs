@@ -9,14 +9,18 @@ use super::image::{Cell, Row};
 use super::key::{Part, hashed, text};
 use crate::tc::lock::LockKey;
 
-/// The primary key of every changed row, and every value of a unique key that appeared or disappeared: another
-/// transaction that took such a value would make the undo impossible.
-pub(super) fn locks<D: AtDb>(resource_id: &str, done: &[Done]) -> Vec<LockKey> {
-    let mut locks = BTreeSet::new();
+/// The rows that were `read` to be locked, the primary key of every changed row, and every value of a unique key that appeared
+/// or disappeared: another transaction that took such a value would make the undo impossible.
+pub(super) fn locks<D: AtDb>(resource_id: &str, done: &[Done], read: BTreeSet<LockKey>) -> Vec<LockKey> {
+    let mut locks = read;
     let mut add = |table: &str, key: String| {
         locks.insert(LockKey { resource_id: resource_id.to_owned(), table: table.to_owned(), key });
     };
-    for Done { step, table } in done {
+    for Done { step, table, computed } in done {
+        for (at, number) in computed {
+            let name = table.server.computed.get(*at).map_or("", |key| &key.name);
+            add(&table.locked_as, format!("{name}#{number:016x}"));
+        }
         for change in &step.changes {
             if let Some(row) = change.any() {
                 add(&table.locked_as, key_text::<D>(table, &step.key_of(row)));

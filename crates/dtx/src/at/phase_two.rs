@@ -164,7 +164,7 @@ impl<D: AtDb> At<D> {
             let rows = D::current(tx, table, step, &keys).await?;
             let rows: BTreeMap<_, _> = rows.iter().map(|row| (step.key_of(row), row)).collect();
             for (id, net) in own {
-                match judge(net, rows.get(&id.1).copied()) {
+                match judge(net, table, rows.get(&id.1).copied()) {
                     Verdict::Ours => {}
                     Verdict::Undone => drop(skipped.insert(id.clone())),
                     Verdict::Dirty => return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1)))),
@@ -195,7 +195,7 @@ impl<D: AtDb> At<D> {
             // Not a planned one: nothing may have changed since that is not known here.
             let table = match tables.iter().find(|table| table.name == step.table) {
                 Some(table) => table.clone(),
-                None => D::table(tx, &step.table).await?,
+                None => D::table(tx, &step.table, &self.options().tables).await?,
             };
             if !D::fits(&table, step) {
                 return Ok(Err(format!("table {} has other columns than when it was changed", step.table)));

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sqlx::SqlStr;
+
 use super::capture::{AtDb, Covered};
 use super::catalog::Table;
+use super::options::TableOptions;
 use super::plan::{Action, plan};
 use crate::DtxError;
 
@@ -16,6 +19,8 @@ const MOST: usize = 1_000;
 pub(crate) enum Planned<D: AtDb> {
     /// As it is.
     Read,
+    /// With the keys of the rows that it locks.
+    Lock(Arc<Table>, SqlStr),
     /// Captured.
     Write(Box<Covered<D>>),
 }
@@ -62,7 +67,12 @@ impl<D: AtDb> Plans<D> {
         *cache = Cache::of(cache.schema);
     }
 
-    pub(crate) async fn get(&self, conn: &mut D::Connection, text: &str) -> Result<Arc<Planned<D>>, DtxError> {
+    pub(crate) async fn get(
+        &self,
+        conn: &mut D::Connection,
+        text: &str,
+        options: &[TableOptions],
+    ) -> Result<Arc<Planned<D>>, DtxError> {
         if let Some(planned) = self.cache().plans.get(text) {
             return Ok(Arc::clone(planned));
         }
@@ -71,8 +81,13 @@ impl<D: AtDb> Plans<D> {
         D::check_calls(conn, &plan.calls).await?;
         let planned = Arc::new(match plan.action {
             Action::Read => Planned::Read,
+            Action::Lock(lock) => {
+                let table = self.table(conn, &lock.table, options).await?;
+                let text = D::locking(&table, &lock);
+                Planned::Lock(table, text)
+            }
             Action::Write(write) => {
-                let table = self.table(conn, &write.table).await?;
+                let table = self.table(conn, &write.table, options).await?;
                 table.admit(&write)?;
                 let prepared = D::prepare(&table, &write);
                 Planned::Write(Box::new(Covered { table, write: *write, prepared }))
@@ -88,12 +103,17 @@ impl<D: AtDb> Plans<D> {
         Ok(planned)
     }
 
-    async fn table(&self, conn: &mut D::Connection, name: &str) -> Result<Arc<Table>, DtxError> {
+    async fn table(
+        &self,
+        conn: &mut D::Connection,
+        name: &str,
+        options: &[TableOptions],
+    ) -> Result<Arc<Table>, DtxError> {
         if let Some(table) = self.cache().tables.get(name) {
             return Ok(Arc::clone(table));
         }
         let schema = self.cache().schema;
-        let table = Arc::new(D::table(conn, name).await?);
+        let table = Arc::new(D::table(conn, name, options).await?);
         let mut cache = self.cache();
         if cache.schema == schema {
             cache.tables.insert(name.to_owned(), Arc::clone(&table));

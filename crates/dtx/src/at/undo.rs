@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::image::{Cell, Images, Row, Step};
+use super::catalog::{Policy, Table};
+use super::image::{Cell, Images, Kind, Row, Step};
 
 /// A row by its table and key.
 pub(crate) type RowId = (String, Vec<Cell>);
@@ -37,7 +38,11 @@ pub(crate) fn nets(images: &Images) -> BTreeMap<RowId, Net> {
     for (at, step) in images.steps.iter().enumerate() {
         for change in &step.changes {
             let Some(image) = change.any() else { continue };
-            let touched = touched(change.before.as_ref(), change.after.as_ref());
+            let mut touched = touched(change.before.as_ref(), change.after.as_ref());
+            if step.kind == Kind::Update {
+                // What the statement did not set was set by the database, which may do so again.
+                touched.retain(|at| step.set.contains(at));
+            }
             let id = (step.table.clone(), step.key_of(image));
             let net = nets.entry(id).or_insert_with(|| Net {
                 first: change.before.clone(),
@@ -62,11 +67,12 @@ fn touched(before: Option<&Row>, after: Option<&Row>) -> BTreeSet<usize> {
     }
 }
 
-/// Compares a row as it is now with what the branch left and what it found.
-pub(crate) fn judge(net: &Net, current: Option<&Row>) -> Verdict {
+/// Compares a row of `table` as it is now with what the branch left and what it found.
+pub(crate) fn judge(net: &Net, table: &Table, current: Option<&Row>) -> Verdict {
+    let compared = |at: &&usize| table.policies.get(*at) != Some(&Policy::Volatile);
     let same = |image: Option<&Row>| match (image, current) {
         (None, None) => true,
-        (Some(image), Some(current)) => net.touched.iter().all(|&at| image.get(at) == current.get(at)),
+        (Some(image), Some(current)) => net.touched.iter().filter(compared).all(|&at| image.get(at) == current.get(at)),
         _ => false,
     };
     if same(net.last.as_ref()) {
@@ -96,6 +102,7 @@ mod tests {
             relation: 0,
             columns: ["id", "a", "b"].map(str::to_owned).to_vec(),
             key: vec![0],
+            set: vec![1, 2],
             changes: vec![Change { before: before.map(row), after: after.map(row) }],
         }
     }
@@ -115,33 +122,48 @@ mod tests {
         assert_eq!((net.first.clone(), net.last.clone()), (Some(row(&[1, 5, 5])), Some(row(&[1, 5, 5]))));
         assert_eq!(net.touched, BTreeSet::from([1]));
         // Changed there and back, and then by somebody else: not ours to overwrite.
-        assert_eq!(judge(&net, Some(&row(&[1, 9, 5]))), Verdict::Dirty);
+        assert_eq!(judge(&net, &Table::default(), Some(&row(&[1, 9, 5]))), Verdict::Dirty);
     }
 
     #[test]
     fn a_column_that_the_branch_left_alone_may_change() {
         let net = net(vec![step(Kind::Update, Some(&[1, 5, 5]), Some(&[1, 6, 5]))]);
-        assert_eq!(judge(&net, Some(&row(&[1, 6, 9]))), Verdict::Ours);
-        assert_eq!(judge(&net, Some(&row(&[1, 5, 9]))), Verdict::Undone);
-        assert_eq!(judge(&net, Some(&row(&[1, 7, 5]))), Verdict::Dirty);
-        assert_eq!(judge(&net, None), Verdict::Dirty);
+        assert_eq!(judge(&net, &Table::default(), Some(&row(&[1, 6, 9]))), Verdict::Ours);
+        assert_eq!(judge(&net, &Table::default(), Some(&row(&[1, 5, 9]))), Verdict::Undone);
+        assert_eq!(judge(&net, &Table::default(), Some(&row(&[1, 7, 5]))), Verdict::Dirty);
+        assert_eq!(judge(&net, &Table::default(), None), Verdict::Dirty);
+    }
+
+    #[test]
+    fn what_follows_by_itself_is_not_compared() {
+        let mut touch = step(Kind::Update, Some(&[1, 5, 5]), Some(&[1, 6, 7]));
+        touch.set = vec![1];
+        let touched = net(vec![touch]);
+        assert_eq!(judge(&touched, &Table::default(), Some(&row(&[1, 6, 9]))), Verdict::Ours);
+        let inserted = net(vec![step(Kind::Insert, None, Some(&[1, 2, 3]))]);
+        assert_eq!(judge(&inserted, &Table::default(), Some(&row(&[1, 2, 9]))), Verdict::Dirty);
+        let lax = Table { policies: [(2, Policy::Volatile)].into(), ..Table::default() };
+        assert_eq!(judge(&inserted, &lax, Some(&row(&[1, 2, 9]))), Verdict::Ours);
+        assert_eq!(judge(&inserted, &lax, Some(&row(&[1, 9, 3]))), Verdict::Dirty);
+        let counted = Table { policies: [(2, Policy::Monotonic)].into(), ..Table::default() };
+        assert_eq!(judge(&inserted, &counted, Some(&row(&[1, 2, 9]))), Verdict::Dirty);
     }
 
     #[test]
     fn rows_that_come_and_go() {
         let inserted = net(vec![step(Kind::Insert, None, Some(&[1, 2, 3]))]);
-        assert_eq!(judge(&inserted, Some(&row(&[1, 2, 3]))), Verdict::Ours);
-        assert_eq!(judge(&inserted, Some(&row(&[1, 2, 4]))), Verdict::Dirty);
-        assert_eq!(judge(&inserted, None), Verdict::Undone);
+        assert_eq!(judge(&inserted, &Table::default(), Some(&row(&[1, 2, 3]))), Verdict::Ours);
+        assert_eq!(judge(&inserted, &Table::default(), Some(&row(&[1, 2, 4]))), Verdict::Dirty);
+        assert_eq!(judge(&inserted, &Table::default(), None), Verdict::Undone);
         let deleted = net(vec![step(Kind::Delete, Some(&[1, 2, 3]), None)]);
-        assert_eq!(judge(&deleted, None), Verdict::Ours);
-        assert_eq!(judge(&deleted, Some(&row(&[1, 2, 3]))), Verdict::Undone);
-        assert_eq!(judge(&deleted, Some(&row(&[1, 2, 9]))), Verdict::Dirty);
+        assert_eq!(judge(&deleted, &Table::default(), None), Verdict::Ours);
+        assert_eq!(judge(&deleted, &Table::default(), Some(&row(&[1, 2, 3]))), Verdict::Undone);
+        assert_eq!(judge(&deleted, &Table::default(), Some(&row(&[1, 2, 9]))), Verdict::Dirty);
         let both = net(vec![step(Kind::Insert, None, Some(&[1, 2, 3])), step(Kind::Delete, Some(&[1, 2, 3]), None)]);
-        assert_eq!(judge(&both, None), Verdict::Ours);
+        assert_eq!(judge(&both, &Table::default(), None), Verdict::Ours);
         let replaced =
             net(vec![step(Kind::Delete, Some(&[1, 2, 3]), None), step(Kind::Insert, None, Some(&[1, 2, 4]))]);
-        assert_eq!(judge(&replaced, Some(&row(&[1, 2, 4]))), Verdict::Ours);
-        assert_eq!(judge(&replaced, Some(&row(&[1, 5, 4]))), Verdict::Dirty);
+        assert_eq!(judge(&replaced, &Table::default(), Some(&row(&[1, 2, 4]))), Verdict::Ours);
+        assert_eq!(judge(&replaced, &Table::default(), Some(&row(&[1, 5, 4]))), Verdict::Dirty);
     }
 }

@@ -117,8 +117,11 @@ pub async fn takes_all_locks_or_none(store: Store) {
     assert_eq!(conflict.lock, lock("b"));
     assert_eq!(held(&store).await, set(&[("x", "b", false)]));
     assert!(store.branches("y").await.unwrap().is_empty());
-    assert_eq!(store.held(&[lock("a"), lock("b")]).await.unwrap().unwrap().holder, "x");
-    assert!(store.held(&[lock("a"), lock("c")]).await.unwrap().is_none());
+    for xid in [None, Some("y")] {
+        assert_eq!(store.held(xid, &[lock("a"), lock("b")]).await.unwrap().unwrap().holder, "x");
+        assert!(store.held(xid, &[lock("a"), lock("c")]).await.unwrap().is_none());
+    }
+    assert!(store.held(Some("x"), &[lock("a"), lock("b")]).await.unwrap().is_none());
     assert_eq!(register(&store, "y", 1, &["a", "c"]).await, Registration::Registered);
 }
 

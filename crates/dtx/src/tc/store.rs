@@ -52,8 +52,8 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// All transactions that are not over, the oldest first.
     async fn unfinished(&self) -> Result<Vec<Due>, BackendError>;
 
-    /// The first of these rows that any transaction holds.
-    async fn held(&self, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError>;
+    /// The first of these rows that a transaction holds, another than `xid` if one is given.
+    async fn held(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError>;
 
     /// Where a transaction stands; none if it is not known.
     async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError>;

@@ -22,6 +22,10 @@ mod held;
 mod order;
 #[path = "../cases/parked.rs"]
 mod parked;
+#[path = "../cases/savepoint.rs"]
+mod savepoint;
+#[path = "../cases/touched.rs"]
+mod touched;
 #[path = "../cases/world.rs"]
 mod world;
 
@@ -30,6 +34,7 @@ mod differential;
 mod disk;
 mod hazards;
 mod refused;
+mod shapes;
 mod store;
 mod types;
 mod wire;

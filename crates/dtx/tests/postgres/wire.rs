@@ -40,8 +40,8 @@ impl Coordinator for Counting {
         self.0.phase_one_failed(xid, branch_id).await
     }
 
-    async fn check_locks(&self, locks: &[LockKey]) -> Result<(), DtxError> {
-        self.0.check_locks(locks).await
+    async fn check_locks(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<(), DtxError> {
+        self.0.check_locks(xid, locks).await
     }
 
     async fn lock_freed(&self, lock: &LockKey, at_most: Duration) {

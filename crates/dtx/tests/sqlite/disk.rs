@@ -14,6 +14,14 @@ pub(crate) use sqlx::SqliteExecutor as DbExecutor;
 pub(crate) const ACCOUNT: &str =
     "create table account (id integer primary key, owner text not null, balance integer not null)";
 
+/// A table with a trigger.
+pub(crate) const TOUCHED: [&str; 3] = [
+    "create table touched (id integer primary key, amount integer, version integer, seen integer)",
+    "insert into touched values (1, 1, 0, 0)",
+    "create trigger touch_it after update of amount, seen on touched \
+        begin update touched set version = version + 1 where id = new.id; end",
+];
+
 /// A change that no first poll sees the end of.
 pub(crate) const SLOW: &str = "update account set balance = (with recursive n (i) as \
     (select 1 union all select i + 1 from n where i < $1) select max(i) from n)";

@@ -22,6 +22,10 @@ mod held;
 mod order;
 #[path = "../cases/parked.rs"]
 mod parked;
+#[path = "../cases/savepoint.rs"]
+mod savepoint;
+#[path = "../cases/touched.rs"]
+mod touched;
 #[path = "../cases/world.rs"]
 mod world;
 

@@ -1,12 +1,13 @@
 //! PostgreSQL: the statement, its images and the undo record in one statement, so that nothing can come between them.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use onceward_backend::{BackendError, ErrorClass};
 use sqlx::postgres::PgRow;
-use sqlx::{Arguments, Either, Executor, PgConnection, PgPool, Postgres, Row as _};
+use sqlx::{Arguments, Either, Executor, PgConnection, PgPool, Postgres, Row as _, SqlStr};
 
 use super::{AtDb, Captured, Covered, NewUndo, Room};
 use crate::DtxError;
@@ -14,7 +15,8 @@ use crate::at::call::Call;
 use crate::at::catalog::{Collation, Column, Table};
 use crate::at::image::{Cell, Change, Kind, Row, Step, record};
 use crate::at::key::Part;
-use crate::at::plan::Write;
+use crate::at::options::TableOptions;
+use crate::at::plan::{Lock, Write};
 
 mod cell;
 mod gate;
@@ -32,8 +34,11 @@ const CATALOGUE_LIFE: Duration = Duration::from_secs(5);
 impl AtDb for Postgres {
     type Prepared = Prepared;
 
+    const ENDS_BY_ITSELF: bool = false;
+
     async fn home(conn: &mut PgConnection) -> Result<Option<String>, BackendError> {
-        let text = "select current_setting('standard_conforming_strings'), (select system_identifier from pg_control_system())::text || '/' || \
+        let text = "select current_setting('standard_conforming_strings'), \
+                    (select system_identifier from pg_control_system())::text || '/' || \
                     (select oid from pg_database where datname = current_database())::text || '/' || \
                     coalesce(current_schema()::text, '')";
         let row = conn.fetch_one(text).await?;
@@ -56,8 +61,8 @@ impl AtDb for Postgres {
         gate::calls(conn, calls).await
     }
 
-    async fn table(conn: &mut PgConnection, name: &str) -> Result<Table, DtxError> {
-        gate::table(conn, name).await
+    async fn table(conn: &mut PgConnection, name: &str, options: &[TableOptions]) -> Result<Table, DtxError> {
+        gate::table(conn, name, options).await
     }
 
     fn prepare(table: &Table, write: &Write) -> Prepared {
@@ -78,14 +83,16 @@ impl AtDb for Postgres {
             let added = args.add(xid).and_then(|()| args.add(branch_id)).and_then(|()| args.add(context));
             added.and_then(|()| args.add(&prepared.head[..])).map_err(sqlx::Error::Encode)?;
         }
-        let mut step = table.step(write.kind);
+        let mut step = table.step(write);
+        let mut computed = BTreeSet::new();
         let mut answer = Vec::new();
         let mut results = conn.fetch_many(call.with_text(text));
         while let Some(result) = results.try_next().await.map_err(|error| text::explained(error, table))? {
             match result {
                 Either::Right(row) => {
                     room.for_one_more(step.changes.len())?;
-                    step.changes.push(change(&row, table)?);
+                    step.changes.push(change(&row, table, write.kind)?);
+                    computed.extend(keys(&row, table)?);
                     if write.returning.is_some() {
                         answer.push(Either::Right(row));
                     }
@@ -94,7 +101,23 @@ impl AtDb for Postgres {
             }
         }
         let written = undo.is_some() && !step.changes.is_empty();
-        Ok(Captured { answer, step, written })
+        Ok(Captured { answer, step, computed, written })
+    }
+
+    fn locking(table: &Table, lock: &Lock) -> SqlStr {
+        text::locking(table, lock)
+    }
+
+    fn locked(table: &Table, row: &PgRow) -> Result<Vec<Cell>, DtxError> {
+        let at = row.len().saturating_sub(text::PRIVATE_OF_LOCK);
+        is_of(row, at, table)?;
+        record::row(row.try_get(at + 1)?)
+    }
+
+    async fn probe(conn: &mut PgConnection) -> Result<(), DtxError> {
+        // Refused outside of a transaction, and in one that has failed.
+        conn.execute("savepoint onceward_probe; release savepoint onceward_probe").await?;
+        Ok(())
     }
 
     async fn check_deferred(conn: &mut PgConnection) -> Result<(), DtxError> {
@@ -158,19 +181,51 @@ fn is_row_of(table: &Table, row: &Row) -> bool {
     row.len() == columns.len() && row.iter().zip(columns).all(same)
 }
 
-/// The images of a changed row, which stand behind the user's columns.
-fn change(row: &PgRow, table: &Table) -> Result<Change, DtxError> {
-    let at = row.len().saturating_sub(text::PRIVATE);
+/// Refuses a row of another relation, by the number at `at`.
+fn is_of(row: &PgRow, at: usize, table: &Table) -> Result<(), DtxError> {
     let relation: i64 = row.try_get(at)?;
-    if relation != i64::from(table.server.relation) {
-        let part = format!("a row of another table than {}", table.name);
-        let instead = "name the table with its schema, and let all connections of a pool have one search_path";
-        return Err(DtxError::refused(part, instead));
+    let server = &table.server;
+    if server.partitions.iter().chain([&server.relation]).any(|own| i64::from(*own) == relation) {
+        return Ok(());
     }
+    if !server.partitions.is_empty() {
+        // A partition that has come since the catalogue was read.
+        return Err(DtxError::Moved { table: table.name.clone() });
+    }
+    let part = format!("a row of another table than {}", table.name);
+    let instead = "name the table with its schema, and let all connections of a pool have one search_path";
+    Err(DtxError::refused(part, instead))
+}
+
+/// The images of a changed row, which stand behind the user's columns.
+fn change(row: &PgRow, table: &Table, kind: Kind) -> Result<Change, DtxError> {
+    let at = row.len().saturating_sub(text::private(table));
+    is_of(row, at, table)?;
     let image = |at| -> Result<Option<Row>, DtxError> {
         let Some(bytes) = row.try_get::<Option<&[u8]>, _>(at)? else { return Ok(None) };
         let row = record::row(bytes)?;
         if is_row_of(table, &row) { Ok(Some(row)) } else { Err(DtxError::Moved { table: table.name.clone() }) }
     };
-    Ok(Change { before: image(at + 1)?, after: image(at + 2)? })
+    let change = Change { before: image(at + 1)?, after: image(at + 2)? };
+    if kind == Kind::Update
+        && table.key.iter().any(|&at| change.cells(at).is_none_or(|(before, after)| before != after))
+    {
+        let part = format!("a trigger of {} that changes its primary key", table.name);
+        return Err(DtxError::refused(part, "let it leave the key alone"));
+    }
+    Ok(change)
+}
+
+/// The values of unique keys that appeared or disappeared with a row, as the server computed them.
+fn keys(row: &PgRow, table: &Table) -> Result<Vec<(usize, i64)>, DtxError> {
+    let count = table.server.computed.len();
+    let at = row.len().saturating_sub(2 * count);
+    let mut keys = Vec::new();
+    for n in 0..count {
+        let [before, after]: [Option<i64>; 2] = [row.try_get(at + n)?, row.try_get(at + count + n)?];
+        if before != after {
+            keys.extend([before, after].into_iter().flatten().map(|number| (n, number)));
+        }
+    }
+    Ok(keys)
 }

@@ -1,6 +1,6 @@
 //! SQLite: images around the statement, inside of `BEGIN IMMEDIATE`, which keeps every other writer away.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -10,9 +10,10 @@ use sqlx::{Either, Executor, Row as _, SqlStr, Sqlite, SqliteConnection, SqliteP
 
 use super::{AtDb, Captured, Covered, NewUndo, Room};
 use crate::at::call::{Call, safe};
-use crate::at::catalog::{Collation, Table};
+use crate::at::catalog::{Collation, Policy, Table};
 use crate::at::image::{Cell, Change, Kind, Row, Step};
 use crate::at::key::Part;
+use crate::at::options::TableOptions;
 use crate::at::plan::Write;
 use crate::{DtxError, place};
 
@@ -35,6 +36,8 @@ pub struct Prepared {
 impl AtDb for Sqlite {
     type Prepared = Prepared;
 
+    const ENDS_BY_ITSELF: bool = true;
+
     async fn home(conn: &mut SqliteConnection) -> Result<Option<String>, BackendError> {
         place::file::<Self>(conn).await
     }
@@ -56,15 +59,22 @@ impl AtDb for Sqlite {
         Ok(())
     }
 
-    async fn table(conn: &mut SqliteConnection, name: &str) -> Result<Table, DtxError> {
-        gate::table(conn, name).await
+    async fn table(conn: &mut SqliteConnection, name: &str, options: &[TableOptions]) -> Result<Table, DtxError> {
+        gate::table(conn, name, options).await
     }
 
     fn prepare(table: &Table, write: &Write) -> Prepared {
         let name = quoted(&table.name);
         let before = (write.kind != Kind::Insert).then(|| {
-            let (alias, filter) = (&write.alias, &write.filter);
-            safe(format!("select {} from main.{name}{alias}{filter}", pairs(table.columns.iter())))
+            let Write { with, alias, from, filter, .. } = write;
+            let chosen = match (from.as_str(), filter.as_str()) {
+                ("", "") => String::new(),
+                ("", filter) => format!(" where {filter}"),
+                // A row that several others match is one row.
+                (from, "") => format!(" where exists (select 1 from {from})"),
+                (from, filter) => format!(" where exists (select 1 from {from} where {filter})"),
+            };
+            safe(format!("{with}select {} from main.{name}{alias}{chosen}", pairs(table.columns.iter())))
         });
         let keys = pairs(table.key.iter().map(|&at| &table.columns[at]));
         let users = write.returning.as_ref().map(|list| format!("{list}, ")).unwrap_or_default();
@@ -78,7 +88,7 @@ impl AtDb for Sqlite {
         room: Room,
         _: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error> {
-        let mut step = table.step(write.kind);
+        let mut step = table.step(write);
         let mut before = HashMap::new();
         if let Some(text) = &prepared.before {
             let mut rows = conn.fetch(call.with_text(text));
@@ -122,7 +132,16 @@ impl AtDb for Sqlite {
         if !before.is_empty() {
             return Err(differs().into());
         }
-        Ok(Captured { answer, step, written: false })
+        Ok(Captured { answer, step, computed: BTreeSet::new(), written: false })
+    }
+
+    async fn probe(conn: &mut SqliteConnection) -> Result<(), DtxError> {
+        // Possible only outside of a transaction; the one that it begins then is what the caller rolls back.
+        match conn.execute("begin").await {
+            Ok(_) => Err(DtxError::RollbackOnly("a statement past the capture ended its transaction")),
+            Err(sqlx::Error::Database(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn check_deferred(_: &mut SqliteConnection) -> Result<(), DtxError> {
@@ -163,12 +182,12 @@ impl AtDb for Sqlite {
 
     async fn take_back(
         conn: &mut SqliteConnection,
-        _: &Table,
+        table: &Table,
         step: &Step,
         changes: &[&Change],
     ) -> Result<bool, DtxError> {
         for change in changes.iter().rev() {
-            if !take_back(conn, step, change).await? {
+            if !take_back(conn, table, step, change).await? {
                 return Ok(false);
             }
         }
@@ -190,7 +209,12 @@ async fn current(conn: &mut SqliteConnection, step: &Step, key: &[Cell]) -> Resu
     row.map(|row| image(&row, 0, step.columns.len())).transpose()
 }
 
-async fn take_back(conn: &mut SqliteConnection, step: &Step, change: &Change) -> Result<bool, DtxError> {
+async fn take_back(
+    conn: &mut SqliteConnection,
+    Table { policies, .. }: &Table,
+    step: &Step,
+    change: &Change,
+) -> Result<bool, DtxError> {
     let mut args = SqliteArguments::default();
     let table = quoted(&step.table);
     let text = match (&change.before, &change.after) {
@@ -207,9 +231,18 @@ async fn take_back(conn: &mut SqliteConnection, step: &Step, change: &Change) ->
         }
         (Some(before), Some(after)) => {
             let mut sets = Vec::new();
-            for ((column, old), _) in step.columns.iter().zip(before).zip(after).filter(|((_, old), new)| old != new) {
-                sets.push(format!("{} = {}", quoted(column), holder(old)));
-                bind(&mut args, old)?;
+            for (at, (column, (old, new))) in step.columns.iter().zip(before.iter().zip(after)).enumerate() {
+                let column = quoted(column);
+                match policies.get(&at) {
+                    _ if old == new => {}
+                    Some(Policy::Monotonic) if cell::class(old) == "integer" => {
+                        sets.push(format!("{column} = {column} + 1"))
+                    }
+                    _ => {
+                        sets.push(format!("{column} = {}", holder(old)));
+                        bind(&mut args, old)?;
+                    }
+                }
             }
             if sets.is_empty() {
                 return Ok(true);

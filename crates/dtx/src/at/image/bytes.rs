@@ -16,8 +16,10 @@ pub(super) fn head(out: &mut Vec<u8>, step: &Step) {
     out.extend_from_slice(&step.relation.to_be_bytes());
     count(out, step.columns.len());
     step.columns.iter().for_each(|column| bytes(out, column.as_bytes()));
-    count(out, step.key.len());
-    step.key.iter().for_each(|&at| count(out, at));
+    for places in [&step.key, &step.set] {
+        count(out, places.len());
+        places.iter().for_each(|&at| count(out, at));
+    }
 }
 
 /// Seven bits a byte, the lowest first.
@@ -118,11 +120,20 @@ impl<'a> Input<'a> {
         let table = self.text()?;
         let relation = self.number()?.cast_unsigned();
         let columns: Vec<_> = (0..self.count()?).map(|_| self.text()).collect::<Result<_, _>>()?;
-        let key: Vec<_> = (0..self.count()?).map(|_| self.count()).collect::<Result<_, _>>()?;
-        if key.is_empty() || key.iter().any(|&at| at >= columns.len()) {
-            return Err(DtxError::Corrupt("a key outside of the columns"));
+        let [key, set] = [self.places(columns.len())?, self.places(columns.len())?];
+        if key.is_empty() {
+            return Err(DtxError::Corrupt("a table without a key"));
         }
-        Ok(Step { kind, table, relation, columns, key, changes: Vec::new() })
+        Ok(Step { kind, table, relation, columns, key, set, changes: Vec::new() })
+    }
+
+    /// Positions among so many columns.
+    fn places(&mut self, columns: usize) -> Result<Vec<usize>, DtxError> {
+        let places: Vec<_> = (0..self.count()?).map(|_| self.count()).collect::<Result<_, _>>()?;
+        match places.iter().any(|&at| at >= columns) {
+            true => Err(DtxError::Corrupt("a place outside of the columns")),
+            false => Ok(places),
+        }
     }
 
     pub(super) fn step(&mut self) -> Result<Step, DtxError> {

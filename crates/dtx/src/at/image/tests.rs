@@ -20,6 +20,7 @@ fn step() -> impl Strategy<Value = Step> {
             relation: u32::from(kind) << 30,
             columns: (0..width).map(|at| format!("c{at}")).collect(),
             key: vec![key],
+            set: (0..key).collect(),
             changes,
         })
     })

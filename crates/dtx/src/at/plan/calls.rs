@@ -8,13 +8,14 @@ use sqlparser::ast::{Expr, ObjectName, Select, Statement, TableFactor, Visit, Vi
 use super::refused;
 use crate::DtxError;
 
-/// The names of all functions that a statement calls. A change within a query, or a query that makes a table, is refused.
-pub(super) fn of(statement: &Statement) -> Result<Vec<String>, DtxError> {
+/// The names of all functions that a statement calls. A query that makes a table is refused, and so are changes within it
+/// beyond the one, if `within` is 1, that stands behind its WITH.
+pub(super) fn of(statement: &Statement, within: usize) -> Result<Vec<String>, DtxError> {
     let mut found = Found::default();
     if statement.visit(&mut found).is_break() {
         return Err(refused("SELECT … INTO, which makes a table", "create the table outside of global transactions"));
     }
-    if found.statements > 1 {
+    if found.statements > 1 + within {
         return Err(refused("a change inside of WITH", "write the change as a statement of its own"));
     }
     Ok(found.calls.into_iter().collect())
@@ -64,17 +65,25 @@ impl Visitor for Found {
     }
 }
 
-/// Refuses a condition that is evaluated twice and may answer differently.
-pub(super) fn repeatable(statement: &Statement) -> Result<(), DtxError> {
-    let filter = match statement {
-        Statement::Update(update) => update.selection.as_ref(),
-        Statement::Delete(delete) => delete.selection.as_ref(),
-        _ => None,
-    };
+/// Refuses what is evaluated twice and may answer differently: all but what `change` sets.
+pub(super) fn repeatable(statement: &Statement, change: &Statement) -> Result<(), DtxError> {
     let mut found = Found::default();
-    let _ = filter.map(|filter| filter.visit(&mut found));
+    if let Statement::Query(query) = statement {
+        let _ = query.with.visit(&mut found);
+    }
+    match change {
+        Statement::Update(update) => {
+            let _ = update.from.visit(&mut found);
+            let _ = update.selection.visit(&mut found);
+        }
+        Statement::Delete(delete) => drop(delete.selection.visit(&mut found)),
+        _ => {}
+    }
     match found.calls.iter().find(|name| ["random", "randomblob"].contains(&name.to_lowercase().as_str())) {
-        Some(name) => Err(refused(format!("{name}() in WHERE"), "read the keys first and name them in the statement")),
+        Some(name) => {
+            let part = format!("{name}() where rows are chosen");
+            Err(refused(part, "read the keys first and name them in the statement"))
+        }
         None => Ok(()),
     }
 }

@@ -5,8 +5,9 @@ use sqlparser::dialect::{self, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, Tokenizer};
 
-use super::refused;
+use super::{PREFIX, refused};
 use crate::DtxError;
+use crate::at::image::Kind;
 
 /// How a database reads statements.
 pub(super) fn grammar(dialect: Dialect) -> &'static dyn dialect::Dialect {
@@ -22,13 +23,36 @@ pub(super) struct Scan<'a> {
     text: &'a str,
     /// Token, offset of its first byte, depth in parentheses.
     tokens: Vec<(Token, usize, usize)>,
+    with: Option<With>,
+    /// Where the statement proper begins.
+    start: usize,
+}
+
+/// A part of the text, from its first byte to the first behind it.
+pub(super) type Part = (usize, usize);
+
+/// Where the list behind WITH begins.
+#[derive(Clone, Copy)]
+struct With {
+    list: usize,
+    recursive: bool,
+}
+
+/// Where the parts of a change lie.
+pub(super) struct Parts {
+    pub(super) assignments: Option<Part>,
+    pub(super) from: Option<Part>,
+    pub(super) filter: Option<Part>,
+    pub(super) returning: Option<Part>,
+    /// Where RETURNING begins, or the statement ends.
+    pub(super) end: usize,
 }
 
 impl<'a> Scan<'a> {
     pub(super) fn new(dialect: Dialect, text: &'a str) -> Result<Self, DtxError> {
         let unread = |_| refused("a text that is not SQL", "check quotes and comments");
         let spanned = Tokenizer::new(grammar(dialect), text).tokenize_with_location().map_err(unread)?;
-        let mut cursor = Cursor { rest: text.char_indices(), line: 1, column: 1, offset: 0 };
+        let mut cursor = Cursor::new(text);
         let mut depth = 0_usize;
         let mut tokens = Vec::with_capacity(spanned.len());
         for spanned in spanned {
@@ -47,7 +71,7 @@ impl<'a> Scan<'a> {
                 depth += 1;
             }
         }
-        Ok(Self { dialect, text, tokens })
+        Ok(Self { dialect, text, tokens, with: None, start: 0 })
     }
 
     /// The first word in capitals; empty if the text has none.
@@ -61,9 +85,32 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The statement up to there.
+    /// Lets the statement proper begin behind the parenthesis there, which ends its WITH.
+    pub(super) fn begin_behind(&mut self, parenthesis: Location, recursive: bool) -> Result<(), DtxError> {
+        let last = Cursor::new(self.text).seek(parenthesis, self.text.len());
+        let mut solid = self.tokens.iter().filter(|(token, ..)| !matches!(token, Token::Whitespace(_)));
+        let start = solid.find(|(_, offset, _)| *offset > last).map(|(_, offset, _)| *offset).ok_or_else(lost)?;
+        let word = if recursive { Keyword::RECURSIVE } else { Keyword::WITH };
+        let list = self.keyword(word).next().ok_or_else(lost)? + if recursive { "recursive" } else { "with" }.len();
+        self.with = Some(With { list, recursive });
+        self.start = start;
+        Ok(())
+    }
+
+    /// The statement proper up to there; on SQLite with its WITH.
     pub(super) fn body(&self, end: usize) -> Result<String, DtxError> {
-        Ok(self.text.get(..end).ok_or_else(lost)?.trim_end().to_owned())
+        let start = if self.dialect == Dialect::Sqlite { 0 } else { self.start };
+        Ok(self.text.get(start..end).ok_or_else(lost)?.trim_end().to_owned())
+    }
+
+    /// What a further query in front of the statement has to begin with: on SQLite nothing if there is no WITH.
+    pub(super) fn with(&self) -> Result<String, DtxError> {
+        let plain = self.dialect == Dialect::Sqlite;
+        let Some(With { list, recursive }) = self.with else {
+            return Ok(if plain { String::new() } else { "with ".to_owned() });
+        };
+        let (list, recursive) = (self.numbered((list, self.start))?, if recursive { "recursive" } else { "" });
+        Ok(format!("with {recursive}{list}{}", if plain { "" } else { ", " }))
     }
 
     fn end(&self) -> usize {
@@ -71,42 +118,61 @@ impl<'a> Scan<'a> {
         semicolon.map_or(self.text.len(), |(_, offset, _)| *offset)
     }
 
-    /// Where RETURNING begins, or the statement ends.
-    pub(super) fn end_of_body(&self, returning: bool) -> Result<usize, DtxError> {
-        if returning { self.keyword(Keyword::RETURNING).last().ok_or_else(lost) } else { Ok(self.end()) }
+    /// Where the parts of a change lie, of which these are there.
+    pub(super) fn parts(&self, kind: Kind, joined: bool, filtered: bool, returning: bool) -> Result<Parts, DtxError> {
+        let last = self.end();
+        let returning = returning.then(|| self.keyword(Keyword::RETURNING).last().ok_or_else(lost)).transpose()?;
+        let end = returning.unwrap_or(last);
+        let filter = filtered.then(|| self.keyword(Keyword::WHERE).next().ok_or_else(lost)).transpose()?;
+        let upto = filter.unwrap_or(end);
+        let word = if kind == Kind::Update { Keyword::FROM } else { Keyword::USING };
+        let from = joined.then(|| self.keyword(word).next().ok_or_else(lost)).transpose()?;
+        let set = match kind {
+            Kind::Update => Some(self.keyword(Keyword::SET).next().ok_or_else(lost)?),
+            Kind::Insert | Kind::Delete => None,
+        };
+        Ok(Parts {
+            assignments: set.map(|set| (set + "set".len(), from.unwrap_or(upto))),
+            from: from.map(|from| (from + if kind == Kind::Update { "from" } else { "using" }.len(), upto)),
+            filter: filter.map(|filter| (filter + "where".len(), end)),
+            returning: returning.map(|returning| (returning + "returning".len(), last)),
+            end,
+        })
     }
 
-    /// ` where …` of the outermost level, up to `end`.
-    pub(super) fn filter(&self, end: usize) -> Result<String, DtxError> {
-        let start = self.keyword(Keyword::WHERE).next().ok_or_else(lost)?;
-        let mut filter = String::from(" ");
-        let mut copied = start;
-        // What counts placeholders by their place must not count anew in a part of the statement.
-        let plain = if self.dialect == Dialect::Sqlite { self.placeholders()? } else { Vec::new() };
-        for (number, offset, length) in plain {
-            if offset >= start && offset < end {
-                filter.push_str(self.text.get(copied..offset).ok_or_else(lost)?);
-                filter.push_str(&format!("?{number}"));
-                copied = offset + length;
-            }
-        }
-        filter.push_str(self.text.get(copied..end).ok_or_else(lost)?);
+    /// The query before its FROM, and from there on.
+    pub(super) fn around_from(&self) -> Result<(String, String), DtxError> {
+        let from = self.keyword(Keyword::FROM).next().ok_or_else(lost)?;
+        Ok((self.written((0, from))?, self.written((from, self.end()))?))
+    }
+
+    /// A part as it is written.
+    pub(super) fn written(&self, (start, end): Part) -> Result<String, DtxError> {
         // A comment to the end of the line would swallow what is put behind.
-        filter.push('\n');
-        Ok(filter)
-    }
-
-    /// What stands between SET and WHERE, or `end`.
-    pub(super) fn assignments(&self, filtered: bool, end: usize) -> Result<String, DtxError> {
-        let start = self.keyword(Keyword::SET).next().ok_or_else(lost)? + "set".len();
-        let end = if filtered { self.keyword(Keyword::WHERE).next().ok_or_else(lost)? } else { end };
         Ok(format!("{}\n", self.text.get(start..end).ok_or_else(lost)?))
     }
 
-    /// The list behind RETURNING. A bare `*` means the row that is changed, also where other rows are at hand.
-    pub(super) fn returning(&self, row: &str) -> Result<String, DtxError> {
-        let mut copied = self.end_of_body(true)? + "returning".len();
-        let end = self.end();
+    /// A part whose placeholders say their numbers: what counts them by their place must not count anew.
+    pub(super) fn numbered(&self, (start, end): Part) -> Result<String, DtxError> {
+        if self.dialect != Dialect::Sqlite {
+            return self.written((start, end));
+        }
+        let mut part = String::new();
+        let mut copied = start;
+        for (number, offset, length) in self.placeholders()? {
+            if offset >= start && offset < end {
+                part.push_str(self.text.get(copied..offset).ok_or_else(lost)?);
+                part.push_str(&format!("?{number}"));
+                copied = offset + length;
+            }
+        }
+        part.push_str(&self.written((copied, end))?);
+        Ok(part)
+    }
+
+    /// The list behind RETURNING. A bare `*` means `row`, if one is given, also where other rows are at hand.
+    pub(super) fn returning(&self, (start, end): Part, row: Option<&String>) -> Result<String, DtxError> {
+        let mut copied = start;
         let mut list = String::new();
         let mut before = None;
         for (token, offset, depth) in &self.tokens {
@@ -114,7 +180,7 @@ impl<'a> Scan<'a> {
                 continue;
             }
             let bare = *token == Token::Mul && *depth == 0 && matches!(before, None | Some(Token::Comma));
-            if bare && self.dialect == Dialect::Postgres {
+            if let (Some(row), true) = (row, bare && self.dialect == Dialect::Postgres) {
                 list.push_str(self.text.get(copied..*offset).ok_or_else(lost)?);
                 list.push_str(row);
                 list.push_str(".*");
@@ -122,12 +188,27 @@ impl<'a> Scan<'a> {
             }
             before = Some(token.clone());
         }
-        list.push_str(self.text.get(copied..end).ok_or_else(lost)?);
-        list.push('\n');
+        list.push_str(&self.written((copied, end))?);
         Ok(list)
     }
 
-    /// Where a keyword stands on the outermost level, and is no name behind AS or a point.
+    /// Refuses names that would be taken for those which stand around a captured statement. Of `table` the catalogue knows more.
+    pub(super) fn names_of_ours(&self, table: &str) -> Result<(), DtxError> {
+        let ours = |word: &&str| {
+            let begins = word.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX));
+            begins && *word != table && self.dialect == Dialect::Postgres
+        };
+        let words = self.tokens.iter().filter_map(|(token, ..)| match token {
+            Token::Word(word) => Some(word.value.as_str()),
+            _ => None,
+        });
+        match { words }.find(ours) {
+            Some(name) => Err(refused(format!("the name {name}"), "names that begin with onceward_ are this crate's")),
+            None => Ok(()),
+        }
+    }
+
+    /// Where a keyword stands on the outermost level, and is no name behind AS or a point, nor part of IS DISTINCT FROM.
     pub(super) fn keyword(&self, keyword: Keyword) -> impl Iterator<Item = usize> {
         let mut named = false;
         let solid = self.tokens.iter().filter(|(token, ..)| !matches!(token, Token::Whitespace(_)));
@@ -136,9 +217,11 @@ impl<'a> Scan<'a> {
                 Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
                 _ => None,
             };
-            let found = (word == Some(keyword) && *depth == 0 && !named).then_some(*offset);
-            named = *token == Token::Period || word == Some(Keyword::AS);
-            found
+            let found = word == Some(keyword) && *depth == 0 && !named && *offset >= self.start;
+            named = *token == Token::Period
+                || word == Some(Keyword::AS)
+                || (word == Some(Keyword::DISTINCT) && keyword == Keyword::FROM);
+            found.then_some(*offset)
         })
     }
 
@@ -195,7 +278,11 @@ struct Cursor<'a> {
     offset: usize,
 }
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { rest: text.char_indices(), line: 1, column: 1, offset: 0 }
+    }
+
     fn seek(&mut self, to: Location, end: usize) -> usize {
         while (self.line, self.column) < (to.line, to.column) {
             let Some((offset, c)) = self.rest.next() else { return end };

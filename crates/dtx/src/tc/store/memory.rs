@@ -226,8 +226,8 @@ impl TcStore for MemoryStore {
         Ok(open.into_iter().map(|(xid, global)| global.due(xid)).collect())
     }
 
-    async fn held(&self, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError> {
-        Ok(self.state().conflict(None, locks))
+    async fn held(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError> {
+        Ok(self.state().conflict(xid, locks))
     }
 
     async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError> {

@@ -238,10 +238,10 @@ impl<D: Db> TcStore for SqlStore<D> {
         .await
     }
 
-    async fn held(&self, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError> {
+    async fn held(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError> {
         let mut conn = self.pool.acquire().await?;
         for lock in locks {
-            if let Some(conflict) = self.holder(&mut conn, lock).await? {
+            if let Some(conflict) = self.holder(&mut conn, lock).await?.filter(|held| Some(&*held.holder) != xid) {
                 return Ok(Some(conflict));
             }
         }

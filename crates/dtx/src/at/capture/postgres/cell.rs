@@ -31,6 +31,8 @@ pub(super) const KEYS: [u32; 17] = [
     UUID,
     OID,
 ];
+/// Types that a version is counted in.
+pub(super) const COUNTED: [u32; 3] = [INT2, INT4, INT8];
 const BOOL: u32 = 16;
 const BYTEA: u32 = 17;
 const CHAR: u32 = 18;

@@ -8,14 +8,18 @@ use sqlx::SqlStr;
 
 use crate::DtxError;
 use crate::at::call::safe;
-use crate::at::catalog::Table;
+use crate::at::catalog::{Computed, Table};
 use crate::at::image::{Kind, record};
-use crate::at::plan::Write;
+use crate::at::plan::{Lock, Write};
 
-/// How many columns of ours stand behind the user's: the relation, the image before, the image after.
-pub(super) const PRIVATE: usize = 3;
-/// What the names of ours begin with; the gate refuses columns that do.
-pub(super) const PREFIX: &str = "onceward_";
+/// How many columns of ours stand behind the user's: the relation, the image before, the image after; behind these, each key
+/// that the server computes before and after.
+pub(super) fn private(table: &Table) -> usize {
+    3 + 2 * table.server.computed.len()
+}
+
+/// How many columns of ours stand behind those of a query that locks: the relation, the key.
+pub(super) const PRIVATE_OF_LOCK: usize = 2;
 /// How many arguments of ours stand behind the user's.
 pub(super) const OWN_ARGUMENTS: usize = 4;
 /// What the server says if a row was imaged and not changed.
@@ -33,18 +37,27 @@ pub struct Prepared {
 }
 
 pub(super) fn prepare(table: &Table, write: &Write) -> Prepared {
+    let (with, undo) = (&write.with, undo(write.arguments));
     let changed = match write.kind {
-        Kind::Insert => inserted(write),
+        Kind::Insert => inserted(table, write),
         Kind::Update => format!("{}, {}", before(table, write), updated(table, write)),
         Kind::Delete => format!("{}, {}", before(table, write), deleted(table, write)),
     };
     let checked = if write.kind == Kind::Insert { String::new() } else { checked() };
-    let undo = undo(write.arguments);
     Prepared {
-        with_undo: safe(format!("with {changed}, {undo} select * from onceward_changed{checked}")),
-        alone: safe(format!("with {changed} select * from onceward_changed{checked}")),
-        head: record::head(&table.step(write.kind)),
+        with_undo: safe(format!("{with}{changed}, {undo} select * from onceward_changed{checked}")),
+        alone: safe(format!("{with}{changed} select * from onceward_changed{checked}")),
+        head: record::head(&table.step(write)),
     }
+}
+
+/// A query with the relation and the key of each row behind the user's columns.
+pub(super) fn locking(table: &Table, Lock { row, head, tail, bare, .. }: &Lock) -> SqlStr {
+    let keys: Vec<_> = keys(table).map(|(_, key)| format!("{row}.{key}")).collect();
+    let (comma, keys) = (if *bare { "" } else { ", " }, keys.join(", "));
+    safe(format!(
+        "{head}{comma}{row}.tableoid::bigint as onceward_table, record_send(row({keys})) as onceward_key {tail}"
+    ))
 }
 
 /// A whole row with the types of its columns, in the server's binary form.
@@ -61,51 +74,83 @@ fn keys<'a>(table: &'a Table) -> impl Iterator<Item = (usize, String)> + 'a {
     table.key.iter().enumerate().map(|(n, &at)| (n, table.columns.get(at).map(|name| quoted(name)).unwrap_or_default()))
 }
 
+/// The keys of a row that the server computes, with names that begin like that.
+fn computed(table: &Table, row: &str, name: &str) -> String {
+    let one = |(n, key): (usize, &Computed)| {
+        format!(", (select {} from (select {row}.*) onceward_row) as onceward_{name}{n}", key.text())
+    };
+    table.server.computed.iter().enumerate().map(one).collect()
+}
+
 fn before(table: &Table, write: &Write) -> String {
-    let Write { table: name, alias, row, filter, .. } = write;
-    let keys: String = keys(table).map(|(n, key)| format!("{row}.{key} as {PREFIX}k{n}, ")).collect();
+    let Write { table: name, alias, row, from, filter, .. } = write;
+    let keys: String = keys(table).map(|(n, key)| format!("{row}.{key} as onceward_k{n}, ")).collect();
     let unique = |column: &String| {
         let at = table.position(column);
-        table.uniques.iter().any(|unique| unique.columns.iter().any(|(other, _)| Some(*other) == at))
+        let plain = table.uniques.iter().any(|unique| unique.columns.iter().any(|(other, _)| Some(*other) == at));
+        plain || table.server.computed.iter().any(|key| key.columns.iter().any(|other| Some(*other) == at))
     };
     // The stronger lock only where the change needs it: it would block whoever inserts a row that refers to this one.
     let lock = if write.kind == Kind::Delete || write.set.iter().any(unique) { "update" } else { "no key update" };
-    let image = record(row);
+    let (image, computed) = (record(row), computed(table, row, "w"));
+    let chosen = match (from.as_str(), filter.as_str()) {
+        ("", "") => String::new(),
+        ("", filter) => format!(" where {filter}"),
+        // A row that several others match is one row.
+        (from, "") => format!(" where exists (select from {from})"),
+        (from, filter) => format!(" where exists (select from {from} where {filter})"),
+    };
     format!(
-        "onceward_before as materialized (select {keys}{image} as onceward_old \
-         from {name}{alias}{filter} for {lock} of {row})"
+        "onceward_before as materialized (select {keys}{image} as onceward_was{computed} \
+         from {name}{alias}{chosen} for {lock} of {row})"
     )
 }
 
-/// The condition that joins the row with its image.
-fn joined(table: &Table, row: &str) -> String {
-    let pairs: Vec<_> = keys(table).map(|(n, key)| format!("{row}.{key} = {PREFIX}k{n}")).collect();
-    pairs.join(" and ")
+/// The other tables of a change and the condition that joins its row with them and with its image.
+fn joined(table: &Table, Write { row, from, filter, .. }: &Write) -> (String, String) {
+    let pairs: Vec<_> = keys(table).map(|(n, key)| format!("{row}.{key} = onceward_k{n}")).collect();
+    let pairs = pairs.join(" and ");
+    match (from.as_str(), filter.as_str()) {
+        ("", _) => ("onceward_before".to_owned(), pairs),
+        (from, "") => (format!("{from}, onceward_before"), pairs),
+        (from, filter) => (format!("{from}, onceward_before"), format!("{pairs} and ({filter})")),
+    }
 }
 
-fn returning(write: &Write, old: &str, new: &str) -> String {
-    let users = write.returning.as_ref().map(|list| format!("{list}, ")).unwrap_or_default();
-    let row = &write.row;
-    format!("returning {users}{row}.tableoid::bigint as onceward_table, {old} as onceward_old, {new} as onceward_new")
+/// What a change answers: the user's list, the relation, the images, the keys.
+fn returning(table: &Table, write: &Write) -> String {
+    let Write { kind, row, returning, .. } = write;
+    let users = returning.as_ref().map(|list| format!("{list}, ")).unwrap_or_default();
+    let (old, was) = match kind {
+        Kind::Insert => ("null::bytea", "null::bigint"),
+        Kind::Update | Kind::Delete => ("onceward_before.onceward_was", "onceward_before.onceward_w"),
+    };
+    let new = if *kind == Kind::Delete { "null::bytea".to_owned() } else { record(row) };
+    let was = |n| if *kind == Kind::Insert { was.to_owned() } else { format!("{was}{n}") };
+    let before: String = (0..table.server.computed.len()).map(|n| format!(", {} as onceward_o{n}", was(n))).collect();
+    let after = match kind {
+        Kind::Delete => (0..table.server.computed.len()).map(|n| format!(", null::bigint as onceward_n{n}")).collect(),
+        Kind::Insert | Kind::Update => computed(table, row, "n"),
+    };
+    format!(
+        "returning {users}{row}.tableoid::bigint as onceward_table, {old} as onceward_old, {new} as onceward_new{before}{after}"
+    )
 }
 
-fn inserted(write: &Write) -> String {
-    let returning = returning(write, "null::bytea", &record(&write.row));
-    format!("onceward_changed as ({}\n{returning})", write.body)
+fn inserted(table: &Table, write: &Write) -> String {
+    format!("onceward_changed as ({}\n{})", write.body, returning(table, write))
 }
 
 fn updated(table: &Table, write: &Write) -> String {
-    let Write { table: name, alias, row, assignments, .. } = write;
-    let (joined, returning) = (joined(table, row), returning(write, "onceward_before.onceward_old", &record(row)));
-    format!(
-        "onceward_changed as (update {name}{alias} set {assignments} from onceward_before where {joined} {returning})"
-    )
+    let Write { table: name, alias, assignments, .. } = write;
+    let ((from, joined), returning) = (joined(table, write), returning(table, write));
+    format!("onceward_changed as (update {name}{alias} set {assignments} from {from} where {joined} {returning})")
 }
 
 fn deleted(table: &Table, write: &Write) -> String {
-    let Write { table: name, alias, row, .. } = write;
-    let (joined, returning) = (joined(table, row), returning(write, "onceward_before.onceward_old", "null::bytea"));
-    format!("onceward_changed as (delete from {name}{alias} using onceward_before where {joined} {returning})")
+    let Write { table: name, alias, .. } = write;
+    let ((using, joined), returning) = (joined(table, write), returning(table, write));
+    format!("onceward_changed as (delete from {name}{alias} using {using} where {joined} {returning})")
 }
 
 /// A condition without columns is evaluated once and first. A cast that fails is how plain SQL raises an error.

@@ -9,7 +9,7 @@ use super::raw;
 use super::text::{quoted, record as whole};
 use crate::DtxError;
 use crate::at::call::{Call, safe};
-use crate::at::catalog::Table;
+use crate::at::catalog::{Policy, Table};
 use crate::at::image::{Cell, Change, Row, Step, record};
 
 /// The protocol counts arguments in two bytes.
@@ -115,9 +115,16 @@ async fn together(conn: &mut PgConnection, table: &Table, changes: &[&Change]) -
     let columns: Vec<_> = table.key.iter().chain(&set).map(|&at| (at, column(table, at))).collect();
     let (keys, values) = columns.split_at(table.key.len());
     let joined: Vec<_> = keys.iter().map(|(at, name)| format!("t.{name} = v.c{at}")).collect();
-    let sets = values.iter().map(|(at, name)| match mixed {
-        true => format!("{name} = case when v.f{at} then v.c{at} else t.{name} end"),
-        false => format!("{name} = v.c{at}"),
+    let sets = values.iter().map(|(at, name)| {
+        let value = match table.policies.get(at) {
+            Some(Policy::Monotonic) => format!("t.{name} + 1"),
+            _ => format!("v.c{at}"),
+        };
+        if mixed {
+            format!("{name} = case when v.f{at} then {value} else t.{name} end")
+        } else {
+            format!("{name} = {value}")
+        }
     });
     let mut names: Vec<_> = columns.iter().map(|(at, _)| format!("c{at}")).collect();
     if mixed {

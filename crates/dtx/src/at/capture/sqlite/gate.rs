@@ -7,11 +7,16 @@ use sqlx::{Executor, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 use crate::DtxError;
 use crate::at::call::{Call, safe};
 use crate::at::catalog::{Collation, Incoming, Table, Unique};
+use crate::at::options::TableOptions;
 
 /// Tables of this workspace's own bookkeeping.
 const OWN: [&str; 4] = ["undo_log", "dtx_", "onceward_", "sqlite_"];
 
-pub(super) async fn table(conn: &mut SqliteConnection, asked: &str) -> Result<Table, DtxError> {
+pub(super) async fn table(
+    conn: &mut SqliteConnection,
+    asked: &str,
+    options: &[TableOptions],
+) -> Result<Table, DtxError> {
     let lower = asked.to_lowercase();
     if OWN.iter().any(|own| lower == *own || (own.ends_with('_') && lower.starts_with(own))) {
         return Err(DtxError::refused(format!("the bookkeeping table {asked}"), "leave it alone"));
@@ -36,14 +41,18 @@ pub(super) async fn table(conn: &mut SqliteConnection, asked: &str) -> Result<Ta
     }
     let text = "select name from main.sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase \
                 union all select name from temp.sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase";
-    if let Some(trigger) = rows(conn, text, &name).await?.first() {
+    for trigger in rows(conn, text, &name).await? {
         let trigger: String = trigger.try_get(0)?;
-        let part = format!("{name}, whose trigger {trigger} may change other rows");
-        return Err(DtxError::refused(part, "do in the branch what the trigger does"));
+        if !TableOptions::of(options, &name).any(|table| table.trusted.contains(&trigger)) {
+            let part = format!("{name}, whose trigger {trigger} may change other rows");
+            let instead = "do in the branch what the trigger does, or see TableOptions::with_trusted_trigger";
+            return Err(DtxError::refused(part, instead));
+        }
     }
     let mut table = columns(conn, name).await?;
     table.uniques = uniques(conn, &table).await?;
     table.incoming = incoming(conn, &table).await?;
+    table.apply(options)?;
     Ok(table)
 }
 

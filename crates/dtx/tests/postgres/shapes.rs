@@ -1,0 +1,197 @@
+//! Partitions, unique keys that the server computes, and rows that are read to be locked.
+
+use onceward_dtx::{At, AtTransaction, DtxError, Options};
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, Postgres, Row};
+
+use crate::world::{World, add};
+
+type Tx = AtTransaction<Postgres>;
+
+async fn world(text: &'static str) -> World {
+    let world = World::new().await;
+    world.at[0].pool().execute(text).await.unwrap();
+    world
+}
+
+/// Runs statements in a branch of a transaction that is rolled back.
+async fn undone(world: &World, texts: &[&'static str]) {
+    let work = async |mut tx: Tx| {
+        for &text in texts {
+            tx.execute(text).await.inspect_err(|_| println!("{text}"))?;
+        }
+        Ok::<_, DtxError>(())
+    };
+    let answer = world
+        .dtx
+        .run(Options::new("undone"), async |_| {
+            world.at[0].branch(work).await?;
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?} {:?}", world.dtx.parked().await);
+}
+
+async fn rows(world: &World, text: &'static str) -> Vec<String> {
+    sqlx::query_scalar(text).fetch_all(world.at[0].pool()).await.unwrap()
+}
+
+const SPLIT: &str = "
+    create table part (place text, id bigint, gone integer, n integer, primary key (id, place)) partition by list (place);
+    create table part_a partition of part for values in ('a');
+    create table part_b (n integer, id bigint not null, spare integer, place text not null, gone integer);
+    alter table part_b drop column spare;
+    alter table part attach partition part_b for values in ('b');
+    alter table part drop column gone;
+    insert into part values ('a', 1, 1), ('b', 1, 2), ('b', 2, 3)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_partitions_go_back_to_where_they_were() {
+    let world = world(SPLIT).await;
+    let all = "select tableoid::regclass::text || row(part.*)::text from part order by 1";
+    let start = rows(&world, all).await;
+    undone(
+        &world,
+        &[
+            "update part set n = n + 10",
+            "insert into part values ('a', 7, 7), ('b', 7, 7) returning *",
+            "delete from part where place = 'b' and id < 7 returning id",
+            "update part set n = 0 from part as other where other.id = part.id and part.place = 'a'",
+        ],
+    )
+    .await;
+    assert_eq!(rows(&world, all).await, start);
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_came_since_is_met_by_a_retry() {
+    let world = world(SPLIT).await;
+    undone(&world, &["insert into part values ('a', 7, 7)"]).await;
+    world.at[0].pool().execute("create table part_c partition of part for values in ('c')").await.unwrap();
+    let insert = async |mut tx: Tx| {
+        tx.execute("insert into part values ('c', 1, 1)").await?;
+        Ok::<_, DtxError>(())
+    };
+    let run = || world.dtx.run(Options::new("new"), async |_| world.at[0].branch(insert).await);
+    match run().await {
+        // The catalogue was read anew in between.
+        Ok(()) => {}
+        Err(DtxError::Moved { .. }) => run().await.unwrap(),
+        Err(other) => panic!("{other:?}"),
+    }
+    world.dtx.recover().await.unwrap();
+    world.quiet().await;
+}
+
+/// Runs one statement in a branch of a transaction of its own, whoever asks.
+async fn apart(world: &World, text: &'static str) -> Result<Vec<PgRow>, DtxError> {
+    let (dtx, at) = (world.dtx.clone(), world.at[0].clone());
+    let run = async move { dtx.run(Options::new("apart"), async |_| one(&at, text).await).await };
+    tokio::spawn(run).await.unwrap()
+}
+
+async fn one(at: &At<Postgres>, text: &'static str) -> Result<Vec<PgRow>, DtxError> {
+    let mut tx = at.begin().await?;
+    let rows = tx.fetch_all(text).await?;
+    tx.commit().await?;
+    Ok(rows)
+}
+
+/// Deletes or changes `text` in a transaction that is still open while another one runs `other`.
+async fn meets(world: &World, text: &'static str, other: &'static str) -> Option<String> {
+    let mut met = None;
+    let answer = world
+        .dtx
+        .run(Options::new("holder"), async |_| {
+            one(&world.at[0], text).await?;
+            match apart(world, other).await {
+                Ok(_) => {}
+                Err(DtxError::LockConflict { key, .. }) => met = Some(key),
+                Err(unexpected) => panic!("{other}: {unexpected:?}"),
+            }
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    world.dtx.recover().await.unwrap();
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{text}: {answer:?} {:?}", world.dtx.parked().await);
+    met
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_a_unique_index_takes_for_equal_have_one_lock() {
+    let world = world(
+        "create table mail (id integer primary key, address text, live boolean not null default true, n numeric, f float8);
+         create unique index mail_address on mail (lower(address)) where live;
+         create unique index mail_n on mail (n, f) nulls not distinct;
+         insert into mail values (1, 'Ann@x', true, 1.0, 0), (2, 'Bob@x', true, 2, 2), (3, 'ANN@x', false, 3, 3)",
+    )
+    .await;
+    let table = [
+        ("delete from mail where id = 1", "insert into mail values (9, 'ANN@X', true, 9, 9)", "mail_address#"),
+        (
+            "update mail set address = 'c' where id = 1",
+            "insert into mail values (9, 'aNN@x', true, 9, 9)",
+            "mail_address#",
+        ),
+        ("update mail set live = false where id = 1", "update mail set live = true where id = 3", "mail_address#"),
+        ("delete from mail where id = 1", "insert into mail values (9, 'x', true, 1.00, '-0')", "mail_n#"),
+        ("update mail set n = null, f = null where id = 1", "select 1", ""),
+        ("delete from mail where id = 3", "insert into mail values (9, 'ann@x', false, 9, 9)", ""),
+        ("update mail set address = 'ANN@X' where id = 1", "insert into mail values (9, 'x', true, 9, 9)", ""),
+    ];
+    for (text, other, key) in table {
+        let met = meets(&world, text, other).await;
+        match key {
+            "" => assert_eq!(met, None, "{text}; {other}"),
+            key => assert!(met.as_ref().is_some_and(|met| met.starts_with(key)), "{text}; {other}: {met:?}"),
+        }
+        world.at[0].pool().execute("delete from mail where id = 9; update mail set live = id < 3").await.unwrap();
+    }
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_read_for_update_are_not_another_transactions() {
+    let world = World::new().await;
+    const READ: &str = "select balance, owner from account where id = 1 for update";
+    let read = |rows: Vec<PgRow>| -> (i64, String) { (rows[0].get(0), rows[0].get("owner")) };
+    let mut met = None;
+    world
+        .dtx
+        .run(Options::new("writer"), async |_| {
+            add(&world.at[0], 1).await?;
+            assert_eq!(read(one(&world.at[0], READ).await?), (101, "ann".to_owned()), "its own row");
+            met = Some(apart(&world, READ).await.map(drop));
+            Ok::<_, DtxError>(())
+        })
+        .await
+        .unwrap();
+    assert!(matches!(met, Some(Err(DtxError::LockConflict { .. }))), "{met:?}");
+    assert_eq!(read(apart(&world, READ).await.unwrap()).0, 101, "decided meanwhile");
+    world.dtx.recover().await.unwrap();
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_read_for_update_stay_as_they_were_read_until_the_decision() {
+    let world = World::new().await;
+    world
+        .dtx
+        .run(Options::new("reader"), async |_| {
+            let work = async |mut tx: Tx| {
+                let rows = tx.fetch_all("select id from account order by id for update").await?;
+                assert_eq!(rows.len(), 2);
+                tx.execute("update account set balance = 5 where id = 2").await?;
+                Ok::<_, DtxError>(())
+            };
+            world.at[0].branch(work).await?;
+            let writer = apart(&world, "update account set balance = 1 where id = 1").await;
+            assert!(matches!(writer, Err(DtxError::LockConflict { .. })), "{writer:?}");
+            Ok::<_, DtxError>(())
+        })
+        .await
+        .unwrap();
+    world.dtx.recover().await.unwrap();
+    world.quiet().await;
+}
