@@ -215,6 +215,39 @@ async fn what_runs_past_the_capture_is_not_undone_and_its_failure_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_commits_by_itself_behind_a_statement_that_ended_the_transaction() {
+    let world = World::new().await;
+    for _ in 0..2 {
+        let ended = one(&world, async |mut tx| {
+            tx.execute("update account set balance = 2 where id = 1").await?;
+            let _ = sqlx::query(ENDS).execute(tx.uncaptured()).await;
+            let next = tx.execute("update account set balance = 3 where id = 2").await;
+            assert!(next.is_err(), "{next:?}");
+            Ok(())
+        })
+        .await;
+        assert!(ended.is_err(), "{ended:?}");
+        assert_eq!((world.balance(0, 1).await, world.balance(0, 2).await), (Some(100), Some(100)));
+    }
+    // Its connection is whole when it comes out of the pool again.
+    let connections = world.at[0].pool().options().get_max_connections();
+    for balance in 0..i64::from(connections) {
+        add(&world, balance).await;
+    }
+    world.dtx.recover().await.unwrap();
+    world.quiet().await;
+}
+
+async fn add(world: &World, balance: i64) {
+    let set = async |mut tx: Tx| {
+        sqlx::query("update account set balance = $1 where id = 1").bind(balance).execute(&mut *tx).await?;
+        Ok(())
+    };
+    one(world, set).await.unwrap();
+    assert_eq!(world.balance(0, 1).await, Some(balance));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_branch_that_is_too_large_is_refused_and_rolled_back() {
     let world =
         World::open(World::new().await.disk, || AtOptions::default().with_max_rows(3).with_max_bytes(400)).await;
