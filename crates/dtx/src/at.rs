@@ -20,6 +20,8 @@ mod image;
 mod key;
 mod locks;
 mod log;
+#[cfg(test)]
+mod mutate;
 mod options;
 mod phase_two;
 mod plan;

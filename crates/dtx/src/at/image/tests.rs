@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::DtxError;
 
+mod mutated;
+
 fn cell() -> impl Strategy<Value = Cell> {
     prop_oneof![
         Just(Cell::NULL),

@@ -9,6 +9,9 @@ use super::{PREFIX, refused};
 use crate::DtxError;
 use crate::at::image::Kind;
 
+/// Each operator or keyword may nest what follows one deeper, and who walks the parsed statement needs stack for that.
+const MOST_LINKS: usize = 4_000;
+
 /// How a database reads statements.
 pub(super) fn grammar(dialect: Dialect) -> &'static dyn dialect::Dialect {
     match dialect {
@@ -53,6 +56,10 @@ impl<'a> Scan<'a> {
         let unread = |_| refused("a text that is not SQL", "check quotes and comments");
         let spanned = Tokenizer::new(grammar(dialect), text).tokenize_with_location().map_err(unread)?;
         let mut cursor = Cursor::new(text);
+        if spanned.iter().filter(|spanned| is_link(&spanned.token)).count() > MOST_LINKS {
+            let part = format!("a text of more than {MOST_LINKS} operators and keywords");
+            return Err(refused(part, "split it, or bind lists as arrays"));
+        }
         let mut depth = 0_usize;
         let mut tokens = Vec::with_capacity(spanned.len());
         for spanned in spanned {
@@ -259,6 +266,22 @@ impl<'a> Scan<'a> {
             return Err(refused("placeholders with and without numbers together", "number all of them or none"));
         }
         Ok(found)
+    }
+}
+
+/// True for all but what a long list consists of.
+fn is_link(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => {
+            let leaf = [Keyword::NoKeyword, Keyword::NULL, Keyword::TRUE, Keyword::FALSE, Keyword::DEFAULT];
+            !leaf.contains(&word.keyword)
+        }
+        Token::Comma | Token::LParen | Token::RParen | Token::Period | Token::Whitespace(_) => false,
+        Token::Number(..) | Token::Placeholder(_) | Token::SingleQuotedString(_) | Token::DollarQuotedString(_) => {
+            false
+        }
+        Token::EscapedStringLiteral(_) | Token::HexStringLiteral(_) | Token::UnicodeStringLiteral(_) => false,
+        _ => true,
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 
+mod mutated;
 mod statements;
 
 fn written_on(dialect: Dialect, text: &str) -> Write {
@@ -144,4 +145,34 @@ fn no_text_makes_it_panic() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn what_would_nest_too_deep_is_refused_and_long_lists_are_not() {
+    let chain = |start: &str, link: &str, end: &str| format!("{start}{}{end}", link.repeat(100_000));
+    for text in [
+        chain("select 1", "+1", ""),
+        chain("select a", "[1]", ""),
+        chain("select a", "->'b'", ""),
+        chain("select 1", "::int", ""),
+        chain("update t set a = 1 where a = 1", " or a = 1", ""),
+        chain("select ", "not ", "1"),
+        chain("select ", "- ", "1"),
+        chain("select 1", " union select 1", ""),
+        chain("select 1 from a", " join a on true", ""),
+        chain("select ", "(", ""),
+        chain("select ", "case when 1 then ", ""),
+        chain("select ", "f(", ""),
+        chain("with x as ", "(", ""),
+    ] {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            assert!(matches!(plan(dialect, &text), Err(DtxError::Refused { .. })), "{}", &text[..40]);
+        }
+    }
+    for text in [
+        chain("insert into t values (1, 'x', null, true, default)", ", (1, 'x', null, true, default)", ""),
+        chain("delete from t where id in ($1", ", $1", ")"),
+    ] {
+        assert!(plan(Dialect::Postgres, &text).is_ok(), "{}", &text[..40]);
+    }
 }

@@ -8,7 +8,7 @@ use super::*;
 type Planned = &'static str;
 
 /// A statement, and what it is on SQLite and on PostgreSQL.
-const STATEMENTS: [(&str, Planned, Planned); 171] = [
+pub(super) const STATEMENTS: [(&str, Planned, Planned); 171] = [
     ("insert into t (a) values (1)", "insert", "insert"),
     ("insert into t values (1, 2), (3, 4)", "insert", "insert"),
     ("INSERT INTO t DEFAULT VALUES", "insert", "insert"),
