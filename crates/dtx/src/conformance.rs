@@ -30,6 +30,7 @@ macro_rules! conformance {
             a_parked_branch_keeps_its_own_locks,
             takes_no_branch_after_the_decision_or_the_deadline,
             branches_come_in_the_order_of_registration,
+            many_commits_end_at_once,
             what_is_due_is_found_and_put_off,
             forgets_old_outcomes_but_nothing_open_or_parked,
             thirty_two_registrations_of_one_row_have_one_winner,

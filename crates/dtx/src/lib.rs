@@ -12,6 +12,8 @@ pub mod context;
 mod coordinator;
 mod error;
 #[cfg(feature = "sql")]
+mod list;
+#[cfg(feature = "sql")]
 mod participant;
 #[cfg(feature = "sql")]
 mod place;

@@ -19,6 +19,7 @@ pub mod lock;
 mod recovery;
 pub mod state;
 pub mod store;
+mod together;
 
 use lock::{LockKey, Waiters};
 use state::{Decision, GlobalStatus, Reason};

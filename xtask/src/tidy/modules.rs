@@ -41,6 +41,7 @@ const RANKS: [(Rank, &[&str]); 5] = [
             "identity",
             "image",
             "key",
+            "list",
             "lock",
             "log",
             "merge",

@@ -7,6 +7,8 @@ use onceward_backend::{Conn, Db};
 
 use crate::DtxError;
 
+mod batch;
+
 /// What stands in `context`: who wrote the row, and the hold of the branch. Pairs, as other resource managers write them.
 const OURS: &str = "serializer=onceward";
 const NORMAL: i64 = 0;

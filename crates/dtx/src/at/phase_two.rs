@@ -56,6 +56,10 @@ impl<D: AtDb> Resource for At<D> {
         Ok(())
     }
 
+    async fn commit_together(&self, branches: &[(&str, i64)]) -> Result<BTreeSet<(String, i64)>, DtxError> {
+        self.0.log.remove_all_plain(&mut self.0.undo_pool.acquire().await?, branches).await
+    }
+
     async fn rollback(&self, xid: &str, branch_id: i64) -> Result<Undone, DtxError> {
         let (log, name) = (&self.0.log, (xid, branch_id));
         loop {

@@ -190,6 +190,46 @@ pub async fn branches_come_in_the_order_of_registration(store: Store) {
     assert_eq!(order, [5, 3, 9, 1]);
 }
 
+pub async fn many_commits_end_at_once(store: Store) {
+    let names: Vec<_> =
+        (0..40).map(|n| format!("x{n}")).chain(["a b", "a/\"b\\", "empty"].map(str::to_owned)).collect();
+    for (at, xid) in (0..).zip(&names) {
+        begin(&store, xid).await;
+        if xid != "empty" {
+            register(&store, xid, 2 * at, &[xid]).await;
+            register(&store, xid, 1, &[]).await;
+        }
+    }
+    let (open, undone) = ("x0", "x1");
+    for xid in names.iter().filter(|xid| *xid != open) {
+        decide(&store, xid, if xid == undone { ROLLBACK } else { Decision::Commit }).await;
+    }
+    let mut asked: Vec<&str> = names.iter().map(String::as_str).collect();
+    asked.push("not known");
+    let branches = store.branches_of(&asked).await.unwrap();
+    assert_eq!(branches.len(), asked.len());
+    for (at, xid) in asked.iter().enumerate() {
+        assert_eq!(branches[at], store.branches(xid).await.unwrap(), "{xid}");
+    }
+    assert_eq!(branches[5].iter().map(|branch| branch.branch_id).collect::<Vec<_>>(), [10, 1]);
+    store.end_committed(&asked).await.unwrap();
+    store.end_committed(&[]).await.unwrap();
+    for xid in &names {
+        let status = store.find(xid).await.unwrap().unwrap().status;
+        let expected = match xid.as_str() {
+            "x0" => GlobalStatus::Active,
+            "x1" => GlobalStatus::RollingBack,
+            _ => GlobalStatus::Committed,
+        };
+        assert_eq!(status, expected, "{xid}");
+        let left = store.branches(xid).await.unwrap();
+        let registered = left.iter().all(|branch| branch.status == BranchStatus::Registered);
+        assert!(registered && left.is_empty() == status.is_over(), "{xid}: {left:?}");
+    }
+    assert_eq!(held(&store).await, set(&[("x0", "x0", false), ("x1", "x1", false)]));
+    assert_eq!(store.due(100).await.unwrap().len(), 1);
+}
+
 pub async fn what_is_due_is_found_and_put_off(store: Store) {
     begin(&store, "open").await;
     store.begin("late", "a name", Duration::ZERO).await.unwrap();

@@ -1,6 +1,6 @@
 //! The resources of this process, which are asked for the second phase of their branches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -22,6 +22,13 @@ pub trait Resource: Debug + Send + Sync + 'static {
 
     /// Makes a branch final. Asked again until it answers `Ok`; a branch that is final already is `Ok`.
     async fn commit(&self, xid: &str, branch_id: i64) -> Result<(), DtxError>;
+
+    /// Makes final those of several branches that it can end together, and answers which; the others are asked one by one.
+    /// An error may hide that some are final.
+    async fn commit_together(&self, branches: &[(&str, i64)]) -> Result<BTreeSet<(String, i64)>, DtxError> {
+        let _ = branches;
+        Ok(BTreeSet::new())
+    }
 
     /// Takes a branch back, whether or not its first phase committed, and makes sure that it cannot commit later. Asked
     /// again until it answers `Ok`.

@@ -1,8 +1,7 @@
 //! The second phase, driven by the caller, by the worker and after a restart.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -14,12 +13,16 @@ use super::Tc;
 use super::state::{BranchStatus, Decision, GlobalStatus, Reason};
 use super::store::Due;
 use crate::DtxError;
-use crate::coordinator::rm::Undone;
+use crate::coordinator::rm::{Resource, Undone};
 use crate::coordinator::{BranchInfo, Recovered};
 
-/// Transactions that the worker takes at once, and those it drives side by side.
-const BATCH: i64 = 64;
-const ABREAST: usize = 8;
+/// Transactions that the worker takes at once; those of them that are not committed together; and those driven side by side.
+const BATCH: i64 = 1_000;
+const OTHERS: usize = 64;
+pub(super) const ABREAST: usize = 8;
+/// How long decisions gather before the worker takes them: nobody waits for a second phase of a commit, and one statement
+/// for many is cheaper for everyone.
+const GATHER: Duration = Duration::from_millis(10);
 /// How often outcomes are looked through for old ones.
 const PURGE: Duration = Duration::from_secs(60);
 
@@ -46,12 +49,22 @@ impl Tc {
                 Ok(end) => ends.push((branch.branch_id, end)),
                 Err(error) => {
                     waiting.insert(branch.resource_id.clone());
-                    metrics::counter!("onceward_dtx_phase_two_retries_total").increment(1);
-                    tracing::warn!(xid, resource = branch.resource_id, %error, "second phase put off");
+                    put_off(xid, &branch.resource_id, &error);
                 }
             }
         }
-        let Some(decided) = self.0.store.settle(xid, &ends).await? else { return Ok(status) };
+        self.settle(xid, status, tries, &ends).await
+    }
+
+    /// Notes what became of branches, and when to ask again if that was not all.
+    pub(super) async fn settle(
+        &self,
+        xid: &str,
+        status: GlobalStatus,
+        tries: u32,
+        ends: &[(i64, BranchStatus)],
+    ) -> Result<GlobalStatus, DtxError> {
+        let Some(decided) = self.0.store.settle(xid, ends).await? else { return Ok(status) };
         self.0.waiters.freed(&decided.freed);
         let status = decided.standing.status;
         if !status.is_over() {
@@ -64,17 +77,13 @@ impl Tc {
         Ok(status)
     }
 
-    async fn second_phase(
+    pub(super) async fn second_phase(
         &self,
         xid: &str,
         status: GlobalStatus,
         branch: &BranchInfo,
     ) -> Result<BranchStatus, DtxError> {
-        let resource =
-            self.0.rm.get().and_then(|rm| rm.get(&branch.resource_id)).ok_or_else(|| DtxError::Resource {
-                resource: branch.resource_id.clone(),
-                problem: "not registered in this process".to_owned(),
-            })?;
+        let resource = self.resource(&branch.resource_id)?;
         if status == GlobalStatus::Committing {
             resource.commit(xid, branch.branch_id).await?;
             return Ok(BranchStatus::Done);
@@ -82,6 +91,13 @@ impl Tc {
         Ok(match resource.rollback(xid, branch.branch_id).await? {
             Undone::Done => BranchStatus::Done,
             Undone::Parked => BranchStatus::Parked,
+        })
+    }
+
+    pub(super) fn resource(&self, id: &str) -> Result<Arc<dyn Resource>, DtxError> {
+        self.0.rm.get().and_then(|rm| rm.get(id)).ok_or_else(|| DtxError::Resource {
+            resource: id.to_owned(),
+            problem: "not registered in this process".to_owned(),
         })
     }
 
@@ -122,15 +138,31 @@ impl Tc {
             self.0.store.purge(self.0.options.retention).await?;
             *purged.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
+        tokio::time::sleep(GATHER).await;
         let due = self.0.store.due(BATCH).await?;
         let full = due.len() == usize::try_from(BATCH).unwrap_or_default();
-        stream::iter(due)
+        let (committing, mut others): (Vec<_>, Vec<_>) =
+            due.into_iter().partition(|due| due.status == GlobalStatus::Committing);
+        let more = full || others.len() > OTHERS;
+        others.truncate(OTHERS);
+        let (committed, ()) = tokio::join!(self.commit_together(committing), self.advance_all(others));
+        committed?;
+        Ok(if more { Progress::More } else { Progress::Idle })
+    }
+
+    async fn advance_all(&self, dues: Vec<Due>) {
+        stream::iter(dues)
             .for_each_concurrent(ABREAST, |due| async move {
                 if let Err(error) = self.advance(&due, Reason::Timeout).await {
                     tracing::warn!(xid = due.xid, %error, "second phase failed");
                 }
             })
             .await;
-        Ok(if full { Progress::More } else { Progress::Idle })
     }
+}
+
+/// Counts and logs a branch that is asked again later.
+pub(super) fn put_off(xid: &str, resource: &str, error: &DtxError) {
+    metrics::counter!("onceward_dtx_phase_two_retries_total").increment(1);
+    tracing::warn!(xid, resource, %error, "second phase put off");
 }

@@ -43,6 +43,23 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// all branches and locks but the parked ones.
     async fn settle(&self, xid: &str, ends: &[(i64, BranchStatus)]) -> Result<Option<Decided>, BackendError>;
 
+    /// The branches of several transactions, in the order asked for.
+    async fn branches_of(&self, xids: &[&str]) -> Result<Vec<Vec<BranchInfo>>, BackendError> {
+        let mut all = Vec::with_capacity(xids.len());
+        for xid in xids {
+            all.push(self.branches(xid).await?);
+        }
+        Ok(all)
+    }
+
+    /// Ends transactions whose commit was decided and whose branches all are final now.
+    async fn end_committed(&self, xids: &[&str]) -> Result<(), BackendError> {
+        for xid in xids {
+            end_one(self, xid).await?;
+        }
+        Ok(())
+    }
+
     /// Puts the second phase off and counts the attempt.
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError>;
 
@@ -66,6 +83,16 @@ pub trait TcStore: Debug + Send + Sync + 'static {
 
     /// Forgets outcomes older than that and answers how many.
     async fn purge(&self, older: Duration) -> Result<u64, BackendError>;
+}
+
+async fn end_one<S: TcStore + ?Sized>(store: &S, xid: &str) -> Result<(), BackendError> {
+    if store.find(xid).await?.is_none_or(|standing| standing.status != GlobalStatus::Committing) {
+        return Ok(());
+    }
+    let branches = store.branches(xid).await?;
+    let ends: Vec<_> = branches.iter().map(|branch| (branch.branch_id, BranchStatus::Done)).collect();
+    store.settle(xid, &ends).await?;
+    Ok(())
 }
 
 /// What became of a registration.

@@ -24,6 +24,8 @@ mod order;
 mod parked;
 #[path = "../cases/savepoint.rs"]
 mod savepoint;
+#[path = "../cases/together.rs"]
+mod together;
 #[path = "../cases/touched.rs"]
 mod touched;
 #[path = "../cases/world.rs"]

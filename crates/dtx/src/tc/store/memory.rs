@@ -1,6 +1,6 @@
 //! A coordinator's state in memory: for tests. A process that dies takes every decision with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct MemoryStore(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     globals: HashMap<String, Global>,
+    /// The transactions that are not over: few among all outcomes that are kept.
+    open: HashSet<String>,
     locks: HashMap<String, Lock>,
     begun: u64,
 }
@@ -63,29 +65,53 @@ impl Global {
 }
 
 impl State {
-    fn conflict(&self, xid: Option<&str>, locks: &[LockKey]) -> Option<Conflict> {
-        let mut held: Vec<_> = locks
-            .iter()
-            .filter_map(|key| self.locks.get(&key.id()))
-            .filter(|lock| xid != Some(lock.xid.as_str()))
-            .collect();
-        held.sort_by_key(|lock| lock.key.id());
-        let lock = held.first()?;
+    /// The first of these locks that somebody else holds.
+    fn conflict<'a>(&self, xid: Option<&str>, ids: impl Iterator<Item = &'a String>) -> Option<Conflict> {
+        let held = |id: &'a String| self.locks.get(id).filter(|lock| xid != Some(lock.xid.as_str()));
+        let (_, lock) = ids.filter_map(|id| Some((id, held(id)?))).min_by_key(|(id, _)| *id)?;
         let status = self.globals.get(&lock.xid).map_or(GlobalStatus::Parked, |global| global.status);
         Some(Conflict { lock: lock.key.clone(), holder: lock.xid.clone(), status })
     }
 
-    fn free(&mut self, xid: &str, kept: &[String]) -> Vec<String> {
-        let freed: Vec<_> = self
-            .locks
-            .iter()
-            .filter(|(id, lock)| lock.xid == xid && !kept.contains(id))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in &freed {
-            self.locks.remove(id);
+    /// Frees locks of a transaction; of one that another branch of it named as well, only the first call does.
+    fn free(&mut self, xid: &str, ids: Vec<String>) -> Vec<String> {
+        let mut freed = Vec::with_capacity(ids.len());
+        for id in ids {
+            if self.locks.get(&id).is_some_and(|lock| lock.xid == xid) {
+                self.locks.remove(&id);
+                freed.push(id);
+            }
         }
         freed
+    }
+
+    fn open(&self) -> impl Iterator<Item = (&String, &Global)> {
+        self.open.iter().filter_map(|xid| self.globals.get_key_value(xid))
+    }
+
+    fn settle(&mut self, xid: &str, end: impl Fn(i64) -> Option<BranchStatus>) -> Option<Decided> {
+        let global = self.globals.get_mut(xid)?;
+        for branch in &mut global.branches {
+            if let (BranchStatus::Registered, Some(status)) = (branch.info.status, end(branch.info.branch_id)) {
+                branch.info.status = status;
+            }
+        }
+        let statuses: Vec<_> = global.branches.iter().map(|branch| branch.info.status).collect();
+        let after = settled(global.status, &statuses);
+        let mut freed = Vec::new();
+        if global.status != after {
+            global.status = after;
+            global.ended = Some(Instant::now());
+            let is_parked = |branch: &Branch| branch.info.status == BranchStatus::Parked;
+            let (parked, done): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut global.branches).into_iter().partition(is_parked);
+            let kept: HashSet<_> = parked.iter().flat_map(|branch| branch.locks.clone()).collect();
+            freed = done.into_iter().flat_map(|branch| branch.locks).filter(|id| !kept.contains(id)).collect();
+            global.branches = parked;
+            self.open.remove(xid);
+        }
+        let standing = global.standing();
+        Some(Decided { standing, freed: self.free(xid, freed) })
     }
 }
 
@@ -118,6 +144,7 @@ impl TcStore for MemoryStore {
             tries: 0,
             branches: Vec::new(),
         };
+        state.open.insert(xid.to_owned());
         state.globals.insert(xid.to_owned(), global);
         Ok(())
     }
@@ -134,12 +161,13 @@ impl TcStore for MemoryStore {
         if global.branches.iter().any(|held| held.info.branch_id == branch.branch_id) {
             return Ok(Registration::Registered);
         }
-        if let Some(conflict) = state.conflict(Some(&branch.xid), &branch.locks) {
+        let ids: Vec<_> = branch.locks.iter().map(LockKey::id).collect();
+        if let Some(conflict) = state.conflict(Some(&branch.xid), ids.iter()) {
             return Ok(Registration::Conflict(conflict));
         }
-        for key in &branch.locks {
-            let lock = Lock { key: key.clone(), xid: branch.xid.clone(), since: now };
-            state.locks.entry(key.id()).or_insert(lock);
+        for (id, key) in ids.iter().zip(&branch.locks) {
+            let lock = || Lock { key: key.clone(), xid: branch.xid.clone(), since: now };
+            state.locks.entry(id.clone()).or_insert_with(lock);
         }
         if let Some(global) = state.globals.get_mut(&branch.xid) {
             global.branches.push(Branch {
@@ -148,7 +176,7 @@ impl TcStore for MemoryStore {
                     resource_id: branch.resource_id.clone(),
                     status: BranchStatus::Registered,
                 },
-                locks: branch.locks.iter().map(LockKey::id).collect(),
+                locks: ids,
             });
         }
         Ok(Registration::Registered)
@@ -169,7 +197,12 @@ impl TcStore for MemoryStore {
             free = decision == Decision::Commit || global.status.is_over();
         }
         let standing = global.standing();
-        let freed = if free { state.free(xid, &[]) } else { Vec::new() };
+        let named =
+            if free { global.branches.iter().flat_map(|branch| branch.locks.clone()).collect() } else { Vec::new() };
+        if standing.status.is_over() {
+            state.open.remove(xid);
+        }
+        let freed = state.free(xid, named);
         Ok(Some(Decided { standing, freed }))
     }
 
@@ -180,25 +213,18 @@ impl TcStore for MemoryStore {
     }
 
     async fn settle(&self, xid: &str, ends: &[(i64, BranchStatus)]) -> Result<Option<Decided>, BackendError> {
+        let end = |branch_id| ends.iter().find(|(id, _)| *id == branch_id).map(|(_, status)| *status);
+        Ok(self.state().settle(xid, end))
+    }
+
+    async fn end_committed(&self, xids: &[&str]) -> Result<(), BackendError> {
         let mut state = self.state();
-        let Some(global) = state.globals.get_mut(xid) else { return Ok(None) };
-        for branch in &mut global.branches {
-            let end = ends.iter().find(|(id, _)| *id == branch.info.branch_id);
-            if let (BranchStatus::Registered, Some((_, status))) = (branch.info.status, end) {
-                branch.info.status = *status;
+        for xid in xids {
+            if state.globals.get(*xid).is_some_and(|global| global.status == GlobalStatus::Committing) {
+                state.settle(xid, |_| Some(BranchStatus::Done));
             }
         }
-        let statuses: Vec<_> = global.branches.iter().map(|branch| branch.info.status).collect();
-        let (before, after) = (global.status, settled(global.status, &statuses));
-        let mut freed = Vec::new();
-        if before != after {
-            global.status = after;
-            global.ended = Some(Instant::now());
-            global.branches.retain(|branch| branch.info.status == BranchStatus::Parked);
-            let kept: Vec<_> = global.branches.iter().flat_map(|branch| branch.locks.clone()).collect();
-            freed = state.free(xid, &kept);
-        }
-        Ok(state.globals.get(xid).map(|global| Decided { standing: global.standing(), freed }))
+        Ok(())
     }
 
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError> {
@@ -211,7 +237,7 @@ impl TcStore for MemoryStore {
 
     async fn due(&self, limit: i64) -> Result<Vec<Due>, BackendError> {
         let (state, now) = (self.state(), Instant::now());
-        let ready = state.globals.iter().filter(|(_, global)| match global.status {
+        let ready = state.open().filter(|(_, global)| match global.status {
             GlobalStatus::Active => global.deadline <= now,
             status => !status.is_over() && global.due <= now,
         });
@@ -221,13 +247,14 @@ impl TcStore for MemoryStore {
 
     async fn unfinished(&self) -> Result<Vec<Due>, BackendError> {
         let state = self.state();
-        let mut open: Vec<_> = state.globals.iter().filter(|(_, global)| !global.status.is_over()).collect();
+        let mut open: Vec<_> = state.open().collect();
         open.sort_by_key(|(_, global)| global.number);
         Ok(open.into_iter().map(|(xid, global)| global.due(xid)).collect())
     }
 
     async fn held(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError> {
-        Ok(self.state().conflict(xid, locks))
+        let ids: Vec<_> = locks.iter().map(LockKey::id).collect();
+        Ok(self.state().conflict(xid, ids.iter()))
     }
 
     async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError> {

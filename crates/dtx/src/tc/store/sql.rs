@@ -15,6 +15,7 @@ use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, settled};
 
 mod rows;
+mod together;
 
 use rows::{ids, micros, status_of};
 
@@ -208,6 +209,14 @@ impl<D: Db> TcStore for SqlStore<D> {
         }
         commit(tx).await?;
         Ok(Some(Decided { standing, freed }))
+    }
+
+    async fn branches_of(&self, xids: &[&str]) -> Result<Vec<Vec<BranchInfo>>, BackendError> {
+        self.all_branches(xids).await
+    }
+
+    async fn end_committed(&self, xids: &[&str]) -> Result<(), BackendError> {
+        self.end_all(xids).await
     }
 
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError> {
