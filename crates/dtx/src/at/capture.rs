@@ -175,8 +175,8 @@ pub(crate) struct Captured<D: Db> {
     /// What the user is answered.
     pub(crate) answer: Vec<Either<D::QueryResult, D::Row>>,
     pub(crate) step: Step,
-    /// Values of unique keys that the server computed: which key, and the number.
-    pub(crate) computed: BTreeSet<(usize, i64)>,
+    /// The lock texts of unique keys that the database computed.
+    pub(crate) keys: BTreeSet<String>,
     /// True if the statement has written the undo record.
     pub(crate) written: bool,
 }

@@ -20,6 +20,8 @@ pub(crate) struct Table {
     pub(crate) key: Vec<usize>,
     /// Further unique keys.
     pub(crate) uniques: Vec<Unique>,
+    /// Further unique keys whose values only the database knows.
+    pub(crate) computed: Vec<Computed>,
     /// Foreign keys of other tables that point here.
     pub(crate) incoming: Vec<Incoming>,
     /// What the user says of columns; those without a word are strict.
@@ -35,8 +37,6 @@ pub(crate) struct Server {
     pub(crate) relation: u32,
     /// The numbers of its partitions.
     pub(crate) partitions: Vec<u32>,
-    /// Unique keys whose values only the server can compare.
-    pub(crate) computed: Vec<Computed>,
     /// What is known of each column.
     pub(crate) columns: Vec<Column>,
     /// True if a constraint of it may be checked at the end only.
@@ -58,25 +58,19 @@ pub(crate) struct Column {
     pub(crate) identity: bool,
 }
 
-/// A unique key whose equal values may differ in bytes, or that has no column of its own: the server makes a number of it that
-/// is the same for equal values.
+/// A unique key whose equal values may differ in bytes, or that has no stored column of its own: the database says what it is
+/// for a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Computed {
     pub(crate) name: String,
-    /// The number, over the columns of one row by their bare names.
-    pub(crate) hash: String,
-    /// The condition under which a row has a value of the key, in the same way; empty if each has.
-    pub(crate) when: String,
+    /// Expressions over the columns of a row by their bare names, and how their values are compared.
+    pub(crate) parts: Vec<(String, Collation)>,
+    /// The condition under which a row has a value of the key.
+    pub(crate) when: Option<String>,
+    /// True if nulls are values like others; else a row with one has no value of the key.
+    pub(crate) nulls_equal: bool,
     /// The columns it is made of, as far as they are plain.
     pub(crate) columns: Vec<usize>,
-}
-
-impl Computed {
-    /// The number, or null for a row that has no value of the key.
-    pub(crate) fn text(&self) -> String {
-        let Self { hash, when, .. } = self;
-        if when.is_empty() { hash.clone() } else { format!("case when {when} then {hash} end") }
-    }
 }
 
 /// How a column is compared and restored by undo.

@@ -47,8 +47,8 @@ pub struct AtConnection<D: AtDb> {
 pub(super) struct Done {
     pub(super) step: Step,
     pub(super) table: Arc<Table>,
-    /// Values of unique keys that the server computed.
-    pub(super) computed: BTreeSet<(usize, i64)>,
+    /// The lock texts of unique keys that the database computed.
+    pub(super) keys: BTreeSet<String>,
 }
 
 /// Whose transaction it is.
@@ -131,8 +131,8 @@ impl<D: AtDb> AtConnection<D> {
             self.written = context;
         }
         if !captured.step.changes.is_empty() {
-            let (step, table, computed) = (captured.step, Arc::clone(&covered.table), captured.computed);
-            self.steps.push(Done { step, table, computed });
+            let (step, table, keys) = (captured.step, Arc::clone(&covered.table), captured.keys);
+            self.steps.push(Done { step, table, keys });
         }
         Ok(captured.answer)
     }

@@ -16,11 +16,8 @@ pub(super) fn locks<D: AtDb>(resource_id: &str, done: &[Done], read: BTreeSet<Lo
     let mut add = |table: &str, key: String| {
         locks.insert(LockKey { resource_id: resource_id.to_owned(), table: table.to_owned(), key });
     };
-    for Done { step, table, computed } in done {
-        for (at, number) in computed {
-            let name = table.server.computed.get(*at).map_or("", |key| &key.name);
-            add(&table.locked_as, format!("{name}#{number:016x}"));
-        }
+    for Done { step, table, keys } in done {
+        keys.iter().for_each(|key| add(&table.locked_as, key.clone()));
         for change in &step.changes {
             if let Some(row) = change.any() {
                 add(&table.locked_as, key_text::<D>(table, &step.key_of(row)));

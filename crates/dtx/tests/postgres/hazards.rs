@@ -69,6 +69,31 @@ async fn a_concurrent_writer_is_waited_for_and_its_row_is_neither_lost_nor_overw
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_appears_while_the_statement_waits_is_neither_changed_nor_forgotten() {
+    let world = World::new().await;
+    let at = &world.at[0];
+    let mut writer = at.pool().begin().await.unwrap();
+    writer.execute("update account set owner = 'amy' where id = 1").await.unwrap();
+    writer.execute("insert into account values (3, 'new', 100)").await.unwrap();
+    let answer = world.dtx.run(Options::new("phantom"), async |_| {
+        let update = run(&world, at, "update account set balance = 7 where balance = 100");
+        let release = async {
+            somebody_waits(at.pool()).await;
+            writer.commit().await.unwrap();
+        };
+        let (changed, ()) = tokio::join!(update, release);
+        assert_eq!(changed?, 2, "those that were there when it began");
+        Err::<(), _>(DtxError::NoTransaction)
+    });
+    let answer = answer.await;
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?} {:?}", world.dtx.parked().await);
+    let left: Vec<(i64, i64)> =
+        sqlx::query_as("select id, balance from account order by id").fetch_all(at.pool()).await.unwrap();
+    assert_eq!(left, [(1, 100), (2, 100), (3, 100)]);
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_whose_key_changes_meanwhile_is_not_silently_left_out() {
     let world = World::new().await;
     let pool = world.at[0].pool();

@@ -12,6 +12,10 @@ mod bank;
 mod conflict;
 #[path = "../cases/crash.rs"]
 mod crash;
+#[path = "../cases/defects.rs"]
+mod defects;
+#[path = "../cases/equal.rs"]
+mod equal;
 #[path = "../cases/executor.rs"]
 mod executor;
 #[path = "../cases/global.rs"]

@@ -1,9 +1,10 @@
-//! Partitions, unique keys that the server computes, and rows that are read to be locked.
+//! Partitions, and rows that are read to be locked.
 
-use onceward_dtx::{At, AtTransaction, DtxError, Options};
+use onceward_dtx::{AtTransaction, DtxError, Options};
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, Postgres, Row};
 
+use crate::equal::{apart, one};
 use crate::world::{World, add};
 
 type Tx = AtTransaction<Postgres>;
@@ -81,73 +82,6 @@ async fn a_partition_that_came_since_is_met_by_a_retry() {
         Err(other) => panic!("{other:?}"),
     }
     world.dtx.recover().await.unwrap();
-    world.quiet().await;
-}
-
-/// Runs one statement in a branch of a transaction of its own, whoever asks.
-async fn apart(world: &World, text: &'static str) -> Result<Vec<PgRow>, DtxError> {
-    let (dtx, at) = (world.dtx.clone(), world.at[0].clone());
-    let run = async move { dtx.run(Options::new("apart"), async |_| one(&at, text).await).await };
-    tokio::spawn(run).await.unwrap()
-}
-
-async fn one(at: &At<Postgres>, text: &'static str) -> Result<Vec<PgRow>, DtxError> {
-    let mut tx = at.begin().await?;
-    let rows = tx.fetch_all(text).await?;
-    tx.commit().await?;
-    Ok(rows)
-}
-
-/// Deletes or changes `text` in a transaction that is still open while another one runs `other`.
-async fn meets(world: &World, text: &'static str, other: &'static str) -> Option<String> {
-    let mut met = None;
-    let answer = world
-        .dtx
-        .run(Options::new("holder"), async |_| {
-            one(&world.at[0], text).await?;
-            match apart(world, other).await {
-                Ok(_) => {}
-                Err(DtxError::LockConflict { key, .. }) => met = Some(key),
-                Err(unexpected) => panic!("{other}: {unexpected:?}"),
-            }
-            Err::<(), _>(DtxError::NoTransaction)
-        })
-        .await;
-    world.dtx.recover().await.unwrap();
-    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{text}: {answer:?} {:?}", world.dtx.parked().await);
-    met
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn values_that_a_unique_index_takes_for_equal_have_one_lock() {
-    let world = world(
-        "create table mail (id integer primary key, address text, live boolean not null default true, n numeric, f float8);
-         create unique index mail_address on mail (lower(address)) where live;
-         create unique index mail_n on mail (n, f) nulls not distinct;
-         insert into mail values (1, 'Ann@x', true, 1.0, 0), (2, 'Bob@x', true, 2, 2), (3, 'ANN@x', false, 3, 3)",
-    )
-    .await;
-    let table = [
-        ("delete from mail where id = 1", "insert into mail values (9, 'ANN@X', true, 9, 9)", "mail_address#"),
-        (
-            "update mail set address = 'c' where id = 1",
-            "insert into mail values (9, 'aNN@x', true, 9, 9)",
-            "mail_address#",
-        ),
-        ("update mail set live = false where id = 1", "update mail set live = true where id = 3", "mail_address#"),
-        ("delete from mail where id = 1", "insert into mail values (9, 'x', true, 1.00, '-0')", "mail_n#"),
-        ("update mail set n = null, f = null where id = 1", "select 1", ""),
-        ("delete from mail where id = 3", "insert into mail values (9, 'ann@x', false, 9, 9)", ""),
-        ("update mail set address = 'ANN@X' where id = 1", "insert into mail values (9, 'x', true, 9, 9)", ""),
-    ];
-    for (text, other, key) in table {
-        let met = meets(&world, text, other).await;
-        match key {
-            "" => assert_eq!(met, None, "{text}; {other}"),
-            key => assert!(met.as_ref().is_some_and(|met| met.starts_with(key)), "{text}; {other}: {met:?}"),
-        }
-        world.at[0].pool().execute("delete from mail where id = 9; update mail set live = id < 3").await.unwrap();
-    }
     world.quiet().await;
 }
 

@@ -22,6 +22,25 @@ pub(crate) const TOUCHED: [&str; 3] = [
         begin update touched set version = version + 1 where id = new.id; end",
 ];
 
+/// A table with unique keys on an expression and on a generated column.
+pub(crate) const MAIL: &str = "
+    create table mail (id integer primary key, address text, live integer not null default 1, n, f,
+        both text generated always as (n || '/' || f) virtual unique);
+    create unique index mail_address on mail (lower(address)) where live;
+    insert into mail values (1, 'Ann@x', 1, 1, 0), (2, 'Bob@x', 1, 2, 2), (3, 'ANN@x', 0, 3, 3)";
+pub(crate) const MAIL_AGAIN: &str = "delete from mail where id = 9; update mail set live = id < 3";
+
+/// A statement of an open transaction, one of another transaction, and what the lock between them begins with.
+pub(crate) const EQUAL: [(&str, &str, &str); 7] = [
+    ("delete from mail where id = 1", "insert into mail values (9, 'ANN@X', 1, 9, 9)", "mail_address#"),
+    ("update mail set address = 'c' where id = 1", "insert into mail values (9, 'aNN@x', 1, 9, 9)", "mail_address#"),
+    ("update mail set live = 0 where id = 1", "update mail set live = 1 where id = 3", "mail_address#"),
+    ("delete from mail where id = 1", "insert into mail values (9, 'x', 1, '1', '0')", "sqlite_autoindex_mail_1#"),
+    ("update mail set n = null where id = 1", "insert into mail (id, address) values (9, 'x')", ""),
+    ("delete from mail where id = 3", "insert into mail values (9, 'ann@x', 0, 9, 9)", ""),
+    ("update mail set address = 'ANN@X' where id = 1", "insert into mail values (9, 'x', 1, 9, 9)", ""),
+];
+
 /// A change that no first poll sees the end of.
 pub(crate) const SLOW: &str = "update account set balance = (with recursive n (i) as \
     (select 1 union all select i + 1 from n where i < $1) select max(i) from n)";

@@ -43,7 +43,6 @@ async fn tables_that_cannot_be_undone_for_certain() {
         ("insert into found values ('x')", "no ordinary table"),
         ("insert into replacing values (1, 'x')", "ON CONFLICT"),
         ("insert into folded values ('x', 1)", "collation"),
-        ("insert into expressive values (1, 'x')", "expression"),
         ("insert into nullable values (null, 1)", "is NULL"),
         ("update account set id = 9 where id = 1", "primary key"),
         ("update account set rowid = 9 where id = 1", "rowid"),

@@ -12,7 +12,7 @@ use sqlx::{Arguments, Either, Executor, PgConnection, PgPool, Postgres, Row as _
 use super::{AtDb, Captured, Covered, NewUndo, Room};
 use crate::DtxError;
 use crate::at::call::Call;
-use crate::at::catalog::{Collation, Column, Table};
+use crate::at::catalog::{Collation, Column, Computed, Table};
 use crate::at::image::{Cell, Change, Kind, Row, Step, record};
 use crate::at::key::Part;
 use crate::at::options::TableOptions;
@@ -84,7 +84,7 @@ impl AtDb for Postgres {
             added.and_then(|()| args.add(&prepared.head[..])).map_err(sqlx::Error::Encode)?;
         }
         let mut step = table.step(write);
-        let mut computed = BTreeSet::new();
+        let mut keys = BTreeSet::new();
         let mut answer = Vec::new();
         let mut results = conn.fetch_many(call.with_text(text));
         while let Some(result) = results.try_next().await.map_err(|error| text::explained(error, table))? {
@@ -92,7 +92,7 @@ impl AtDb for Postgres {
                 Either::Right(row) => {
                     room.for_one_more(step.changes.len())?;
                     step.changes.push(change(&row, table, write.kind)?);
-                    computed.extend(keys(&row, table)?);
+                    keys.extend(computed(&row, table)?);
                     if write.returning.is_some() {
                         answer.push(Either::Right(row));
                     }
@@ -101,7 +101,7 @@ impl AtDb for Postgres {
             }
         }
         let written = undo.is_some() && !step.changes.is_empty();
-        Ok(Captured { answer, step, computed, written })
+        Ok(Captured { answer, step, keys, written })
     }
 
     fn locking(table: &Table, lock: &Lock) -> SqlStr {
@@ -217,14 +217,14 @@ fn change(row: &PgRow, table: &Table, kind: Kind) -> Result<Change, DtxError> {
 }
 
 /// The values of unique keys that appeared or disappeared with a row, as the server computed them.
-fn keys(row: &PgRow, table: &Table) -> Result<Vec<(usize, i64)>, DtxError> {
-    let count = table.server.computed.len();
+fn computed(row: &PgRow, table: &Table) -> Result<Vec<String>, DtxError> {
+    let count = table.computed.len();
     let at = row.len().saturating_sub(2 * count);
     let mut keys = Vec::new();
-    for n in 0..count {
+    for (n, Computed { name, .. }) in table.computed.iter().enumerate() {
         let [before, after]: [Option<i64>; 2] = [row.try_get(at + n)?, row.try_get(at + count + n)?];
         if before != after {
-            keys.extend([before, after].into_iter().flatten().map(|number| (n, number)));
+            keys.extend([before, after].into_iter().flatten().map(|number| format!("{name}#{number:016x}")));
         }
     }
     Ok(keys)

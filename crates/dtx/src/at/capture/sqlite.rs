@@ -18,6 +18,7 @@ use crate::at::plan::Write;
 use crate::{DtxError, place};
 
 mod cell;
+mod computed;
 mod gate;
 
 use cell::{bind, holder, pairs, quoted, read};
@@ -29,6 +30,8 @@ pub struct Prepared {
     before: Option<SqlStr>,
     /// The user's statement, which also answers the keys it changed.
     main: SqlStr,
+    /// What a row is asked for after it has changed, up to the condition.
+    after: String,
 }
 
 #[async_trait]
@@ -65,6 +68,7 @@ impl AtDb for Sqlite {
 
     fn prepare(table: &Table, write: &Write) -> Prepared {
         let name = quoted(&table.name);
+        let asked = format!("{}{}", pairs(table.columns.iter()), computed::asked(table));
         let before = (write.kind != Kind::Insert).then(|| {
             let Write { with, alias, from, filter, .. } = write;
             let chosen = match (from.as_str(), filter.as_str()) {
@@ -74,11 +78,12 @@ impl AtDb for Sqlite {
                 (from, "") => format!(" where exists (select 1 from {from})"),
                 (from, filter) => format!(" where exists (select 1 from {from} where {filter})"),
             };
-            safe(format!("{with}select {} from main.{name}{alias}{chosen}", pairs(table.columns.iter())))
+            safe(format!("{with}select {asked} from main.{name}{alias}{chosen}"))
         });
         let keys = pairs(table.key.iter().map(|&at| &table.columns[at]));
         let users = write.returning.as_ref().map(|list| format!("{list}, ")).unwrap_or_default();
-        Prepared { before, main: safe(format!("{}\nreturning {users}{keys}", write.body)) }
+        let main = safe(format!("{}\nreturning {users}{keys}", write.body));
+        Prepared { before, main, after: format!("select {asked} from main.{name}") }
     }
 
     async fn capture(
@@ -89,23 +94,24 @@ impl AtDb for Sqlite {
         _: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error> {
         let mut step = table.step(write);
-        let mut before = HashMap::new();
+        let (mut before, width) = (HashMap::new(), table.columns.len());
         if let Some(text) = &prepared.before {
             let mut rows = conn.fetch(call.with_text(text));
             while let Some(row) = rows.try_next().await? {
                 room.for_one_more(before.len())?;
-                let row = image(&row, 0, table.columns.len())?;
-                before.insert(step.key_of(&row), row);
+                let keys = computed::answered(table, &row, 2 * width)?;
+                let row = image(&row, 0, width)?;
+                before.insert(step.key_of(&row), (row, keys));
             }
         }
         let mut answer = Vec::new();
-        let mut keys = Vec::new();
+        let (mut changed, mut keys) = (Vec::new(), BTreeSet::new());
         let mut results = conn.fetch_many(call.with_text(&prepared.main));
         while let Some(result) = results.try_next().await? {
             match result {
                 Either::Right(row) => {
-                    room.for_one_more(keys.len())?;
-                    keys.push(image(&row, row.len() - 2 * table.key.len(), table.key.len())?);
+                    room.for_one_more(changed.len())?;
+                    changed.push(image(&row, row.len() - 2 * table.key.len(), table.key.len())?);
                     if write.returning.is_some() {
                         answer.push(Either::Right(row));
                     }
@@ -114,25 +120,35 @@ impl AtDb for Sqlite {
             }
         }
         drop(results);
-        for key in keys {
+        for key in changed {
             if key.iter().any(Cell::is_null) {
                 let part = format!("a row of {} whose primary key is NULL", table.name);
                 return Err(DtxError::refused(part, "declare the key NOT NULL").into());
             }
-            let before = before.remove(&key);
+            let before: Option<(Row, _)> = before.remove(&key);
             if before.is_some() == (write.kind == Kind::Insert) {
                 return Err(differs().into());
             }
             let after = match write.kind {
                 Kind::Delete => None,
-                Kind::Insert | Kind::Update => Some(current(conn, &step, &key).await?.ok_or_else(differs)?),
+                Kind::Insert | Kind::Update => {
+                    let row = by_key(conn, &prepared.after, &step, &key).await?.ok_or_else(differs)?;
+                    Some((image(&row, 0, width)?, computed::answered(table, &row, 2 * width)?))
+                }
             };
-            step.changes.push(Change { before, after });
+            for at in 0..table.computed.len() {
+                let key = |image: &Option<(Row, Vec<Option<String>>)>| image.as_ref()?.1.get(at).cloned().flatten();
+                let [before, after] = [key(&before), key(&after)];
+                if before != after {
+                    keys.extend([before, after].into_iter().flatten());
+                }
+            }
+            step.changes.push(Change { before: before.map(|(row, _)| row), after: after.map(|(row, _)| row) });
         }
         if !before.is_empty() {
             return Err(differs().into());
         }
-        Ok(Captured { answer, step, computed: BTreeSet::new(), written: false })
+        Ok(Captured { answer, step, keys, written: false })
     }
 
     async fn probe(conn: &mut SqliteConnection) -> Result<(), DtxError> {
@@ -201,12 +217,20 @@ impl AtDb for Sqlite {
 }
 
 async fn current(conn: &mut SqliteConnection, step: &Step, key: &[Cell]) -> Result<Option<Row>, DtxError> {
-    let mut args = SqliteArguments::default();
-    let by_key = condition(&mut args, step, key)?;
-    let table = quoted(&step.table);
-    let text = format!("select {} from main.{table} where {by_key}", pairs(step.columns.iter()));
-    let row = conn.fetch_optional(Call::own(safe(text), args)).await?;
+    let select = format!("select {} from main.{}", pairs(step.columns.iter()), quoted(&step.table));
+    let row = by_key(conn, &select, step, key).await?;
     row.map(|row| image(&row, 0, step.columns.len())).transpose()
+}
+
+async fn by_key(
+    conn: &mut SqliteConnection,
+    select: &str,
+    step: &Step,
+    key: &[Cell],
+) -> Result<Option<SqliteRow>, DtxError> {
+    let mut args = SqliteArguments::default();
+    let condition = condition(&mut args, step, key)?;
+    Ok(conn.fetch_optional(Call::own(safe(format!("{select} where {condition}")), args)).await?)
 }
 
 async fn take_back(

@@ -15,6 +15,7 @@ mod calls;
 mod computed;
 
 pub(super) use calls::check as calls;
+pub(super) use computed::text as computed;
 
 /// Tables of this workspace's own bookkeeping.
 const OWN: [&str; 3] = ["undo_log", "dtx_", "onceward_"];
@@ -218,8 +219,9 @@ fn index(table: &mut Table, places: &[Place], row: &PgRow) -> Result<(), DtxErro
     let keyed = plain && columns.iter().all(|&at| places.get(at).is_some_and(|place| place.keyed));
     if !keyed || nulls_equal {
         let parts: Vec<String> = row.try_get(6)?;
-        let key = computed::key(name.clone(), &parts, row.try_get(7)?, nulls_equal);
-        table.server.computed.push(Computed { columns: columns.clone(), ..key });
+        let parts = parts.into_iter().map(|part| (part, Collation::Binary)).collect();
+        let (when, columns) = (row.try_get(7)?, columns.clone());
+        table.computed.push(Computed { name: name.clone(), parts, when, nulls_equal, columns });
     }
     if primary {
         table.key = columns;

@@ -15,7 +15,7 @@ use crate::at::plan::{Lock, Write};
 /// How many columns of ours stand behind the user's: the relation, the image before, the image after; behind these, each key
 /// that the server computes before and after.
 pub(super) fn private(table: &Table) -> usize {
-    3 + 2 * table.server.computed.len()
+    3 + 2 * table.computed.len()
 }
 
 /// How many columns of ours stand behind those of a query that locks: the relation, the key.
@@ -77,9 +77,9 @@ fn keys<'a>(table: &'a Table) -> impl Iterator<Item = (usize, String)> + 'a {
 /// The keys of a row that the server computes, with names that begin like that.
 fn computed(table: &Table, row: &str, name: &str) -> String {
     let one = |(n, key): (usize, &Computed)| {
-        format!(", (select {} from (select {row}.*) onceward_row) as onceward_{name}{n}", key.text())
+        format!(", (select {} from (select {row}.*) onceward_row) as onceward_{name}{n}", super::gate::computed(key))
     };
-    table.server.computed.iter().enumerate().map(one).collect()
+    table.computed.iter().enumerate().map(one).collect()
 }
 
 fn before(table: &Table, write: &Write) -> String {
@@ -88,7 +88,7 @@ fn before(table: &Table, write: &Write) -> String {
     let unique = |column: &String| {
         let at = table.position(column);
         let plain = table.uniques.iter().any(|unique| unique.columns.iter().any(|(other, _)| Some(*other) == at));
-        plain || table.server.computed.iter().any(|key| key.columns.iter().any(|other| Some(*other) == at))
+        plain || table.computed.iter().any(|key| key.columns.iter().any(|other| Some(*other) == at))
     };
     // The stronger lock only where the change needs it: it would block whoever inserts a row that refers to this one.
     let lock = if write.kind == Kind::Delete || write.set.iter().any(unique) { "update" } else { "no key update" };
@@ -127,9 +127,9 @@ fn returning(table: &Table, write: &Write) -> String {
     };
     let new = if *kind == Kind::Delete { "null::bytea".to_owned() } else { record(row) };
     let was = |n| if *kind == Kind::Insert { was.to_owned() } else { format!("{was}{n}") };
-    let before: String = (0..table.server.computed.len()).map(|n| format!(", {} as onceward_o{n}", was(n))).collect();
+    let before: String = (0..table.computed.len()).map(|n| format!(", {} as onceward_o{n}", was(n))).collect();
     let after = match kind {
-        Kind::Delete => (0..table.server.computed.len()).map(|n| format!(", null::bigint as onceward_n{n}")).collect(),
+        Kind::Delete => (0..table.computed.len()).map(|n| format!(", null::bigint as onceward_n{n}")).collect(),
         Kind::Insert | Kind::Update => computed(table, row, "n"),
     };
     format!(

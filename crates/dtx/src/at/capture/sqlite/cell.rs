@@ -22,13 +22,14 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// Class and value of an expression.
+pub(super) fn pair(value: &str) -> String {
+    format!("typeof({value}), case typeof({value}) when 'text' then cast({value} as blob) else {value} end")
+}
+
 /// Class and value of each column.
 pub(super) fn pairs<'a>(columns: impl Iterator<Item = &'a String>) -> String {
-    let pair = |column: &String| {
-        let column = quoted(column);
-        format!("typeof({column}), case typeof({column}) when 'text' then cast({column} as blob) else {column} end")
-    };
-    columns.map(pair).collect::<Vec<_>>().join(", ")
+    columns.map(|column| pair(&quoted(column))).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads the pair at `at`.

@@ -4,9 +4,11 @@ use sqlparser::dialect::SQLiteDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
 use sqlx::{Executor, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
+use super::cell::quoted;
+use super::computed;
 use crate::DtxError;
 use crate::at::call::{Call, safe};
-use crate::at::catalog::{Collation, Incoming, Table, Unique};
+use crate::at::catalog::{Collation, Computed, Incoming, Table, Unique};
 use crate::at::options::TableOptions;
 
 /// Tables of this workspace's own bookkeeping.
@@ -50,7 +52,7 @@ pub(super) async fn table(
         }
     }
     let mut table = columns(conn, name).await?;
-    table.uniques = uniques(conn, &table).await?;
+    uniques(conn, &mut table).await?;
     table.incoming = incoming(conn, &table).await?;
     table.apply(options)?;
     Ok(table)
@@ -78,36 +80,66 @@ async fn columns(conn: &mut SqliteConnection, name: String) -> Result<Table, Dtx
     Ok(table)
 }
 
-async fn uniques(conn: &mut SqliteConnection, table: &Table) -> Result<Vec<Unique>, DtxError> {
-    let mut uniques = Vec::new();
-    let indexes =
-        rows(conn, "select name, origin from pragma_index_list(?1, 'main') where \"unique\" = 1", &table.name).await?;
-    for index in indexes {
-        let (name, origin): (String, String) = (index.try_get(0)?, index.try_get(1)?);
-        let mut columns = Vec::new();
-        for row in rows(conn, "select name, coll from pragma_index_xinfo(?1, 'main') where key = 1", &name).await? {
+async fn uniques(conn: &mut SqliteConnection, table: &mut Table) -> Result<(), DtxError> {
+    let text = "select l.name, l.origin, l.partial, s.sql from pragma_index_list(?1, 'main') l \
+                left join main.sqlite_schema s on s.type = 'index' and s.name = l.name where l.\"unique\" = 1";
+    for index in rows(conn, text, &table.name).await? {
+        let (name, origin, partial): (String, String, i64) = (index.try_get(0)?, index.try_get(1)?, index.try_get(2)?);
+        let text = "select name, coll, cid from pragma_index_xinfo(?1, 'main') where key = 1 order by seqno";
+        let (mut plain, mut parts) = (Vec::new(), Vec::new());
+        for row in rows(conn, text, &name).await? {
             let (column, collation): (Option<String>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
-            let at = column.and_then(|column| table.position(&column));
             let collation = match collation.unwrap_or_default().to_uppercase().as_str() {
-                "BINARY" => Some(Collation::Binary),
-                "NOCASE" => Some(Collation::NoCase),
-                "RTRIM" => Some(Collation::RightTrim),
-                _ => None,
+                "BINARY" => Collation::Binary,
+                "NOCASE" => Collation::NoCase,
+                "RTRIM" => Collation::RightTrim,
+                _ => {
+                    let part = format!("{}, whose unique index {name} has a collation of its own", table.name);
+                    return Err(DtxError::refused(part, "use BINARY, NOCASE or RTRIM"));
+                }
             };
-            let (Some(at), Some(collation)) = (at, collation) else {
-                let part = format!("{}, whose unique index {name} is on an expression or an own collation", table.name);
-                return Err(DtxError::refused(part, "make it unique on plain columns"));
-            };
-            columns.push((at, collation));
+            let exact = column.as_ref().and_then(|column| table.columns.iter().position(|own| own == column));
+            plain.extend(exact.map(|at| (at, collation)));
+            parts.push((column.map(|column| quoted(&column)), collation));
         }
-        if origin != "pk" {
-            uniques.push(Unique { name, columns });
-        } else if columns.iter().any(|(_, collation)| *collation != Collation::Binary) {
-            let part = format!("{}, whose primary key compares texts by a collation", table.name);
-            return Err(DtxError::refused(part, "declare the key COLLATE BINARY"));
+        if origin == "pk" {
+            if plain.iter().any(|(_, collation)| *collation != Collation::Binary) {
+                let part = format!("{}, whose primary key compares texts by a collation", table.name);
+                return Err(DtxError::refused(part, "declare the key COLLATE BINARY"));
+            }
+        } else if plain.len() == parts.len() {
+            // A partial index is taken for a whole one: that locks more than it has to.
+            table.uniques.push(Unique { name, columns: plain });
+        } else {
+            let sql: Option<String> = index.try_get(3)?;
+            let key = computed_key(name, parts, partial != 0, sql).map_err(|name| {
+                let part = format!("{}, whose unique index {name} is not understood", table.name);
+                DtxError::refused(part, "make it unique on plainer expressions")
+            })?;
+            table.computed.push(key);
         }
     }
-    Ok(uniques)
+    Ok(())
+}
+
+/// A key of generated columns, which have names, and of expressions, which only the definition of the index has.
+fn computed_key(
+    name: String,
+    parts: Vec<(Option<String>, Collation)>,
+    partial: bool,
+    sql: Option<String>,
+) -> Result<Computed, String> {
+    let mut defined = sql.and_then(|sql| computed::defined(&sql));
+    if partial && defined.is_none() {
+        return Err(name);
+    }
+    let when = defined.as_mut().and_then(|(_, when)| when.take());
+    let from = |at: usize| defined.as_ref().and_then(|(parts, _)| parts.get(at).cloned());
+    let named = parts.into_iter().enumerate().map(|(at, (column, how))| Some((column.or_else(|| from(at))?, how)));
+    match named.collect() {
+        Some(parts) => Ok(Computed { name, parts, when, nulls_equal: false, columns: Vec::new() }),
+        None => Err(name),
+    }
 }
 
 async fn incoming(conn: &mut SqliteConnection, table: &Table) -> Result<Vec<Incoming>, DtxError> {

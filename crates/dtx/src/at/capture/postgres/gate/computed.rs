@@ -10,25 +10,27 @@ use crate::DtxError;
 use crate::at::call::safe;
 use crate::at::catalog::{Computed, Table};
 
-/// The key of an index on these parts, of rows that meet `only`.
-pub(super) fn key(name: String, parts: &[String], only: Option<String>, nulls_equal: bool) -> Computed {
-    let list = parts.join(", ");
-    // Nulls are equal to nothing, so such a row has no value of this key.
-    let distinct = (!nulls_equal).then(|| format!("num_nulls({list}) = 0"));
-    let when: Vec<_> = only.map(|only| format!("({only})")).into_iter().chain(distinct).collect();
-    Computed {
-        name,
-        hash: format!("hash_record_extended(row({list}), 0)"),
-        when: when.join(" and "),
-        columns: Vec::new(),
-    }
+/// The number that stands for the parts of a key.
+fn hash(key: &Computed) -> String {
+    format!("hash_record_extended(row({}), 0)", list(key))
+}
+
+fn list(key: &Computed) -> String {
+    key.parts.iter().map(|(part, _)| part.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The same, or null for a row that has no value of the key.
+pub(in super::super) fn text(key: &Computed) -> String {
+    let there = (!key.nulls_equal).then(|| format!("num_nulls({}) = 0", list(key)));
+    let when: Vec<_> = key.when.iter().map(|when| format!("({when})")).chain(there).collect();
+    if when.is_empty() { hash(key) } else { format!("case when {} then {} end", when.join(" and "), hash(key)) }
 }
 
 /// Refuses a key whose type the server cannot hash, by trying it out where an error does no harm.
 pub(super) async fn check(conn: &mut PgConnection, table: &Table) -> Result<(), DtxError> {
-    for Computed { name, hash, .. } in &table.server.computed {
+    for key in &table.computed {
         conn.execute("savepoint onceward_gate").await?;
-        let table = &table.name;
+        let (hash, table, name) = (hash(key), &table.name, &key.name);
         let tried = conn.execute(safe(format!("select {hash} from (select (null::{table}).*) onceward_row"))).await;
         conn.execute("rollback to savepoint onceward_gate; release savepoint onceward_gate").await?;
         match tried {
