@@ -62,3 +62,44 @@ fn a_length_of_the_whole_memory_is_refused_without_taking_it() {
     stored.extend_from_slice(&sum[..8]);
     assert!(matches!(decode(&stored), Err(DtxError::Corrupt(_))));
 }
+
+fn large(bytes: &[u8]) -> Images {
+    let row = |cell: &[u8]| vec![Cell { kind: 3, bytes: cell.to_vec() }];
+    let changes = bytes.chunks(100).map(|chunk| Change { before: Some(row(chunk)), after: None }).collect();
+    Images {
+        steps: vec![Step {
+            kind: Kind::Delete,
+            table: "t".to_owned(),
+            relation: 1,
+            columns: vec!["c".to_owned()],
+            key: vec![0],
+            set: Vec::new(),
+            changes,
+        }],
+    }
+}
+
+#[test]
+fn large_records_are_packed_where_that_makes_them_smaller() {
+    let plain = large(&[7; 100_000]);
+    let stored = encode(&plain);
+    assert!(stored.len() < 10_000, "{}", stored.len());
+    assert_eq!(decode(&stored).unwrap(), plain);
+    let mut rng = testkit::Rng::new(1);
+    let noise: Vec<u8> = (0..100_000).map(|_| u8::try_from(rng.below(256)).unwrap()).collect();
+    let noise = large(&noise);
+    let stored = encode(&noise);
+    assert!((100_000..110_000).contains(&stored.len()), "{}", stored.len());
+    assert_eq!(decode(&stored).unwrap(), noise);
+}
+
+#[test]
+fn a_packed_record_that_claims_to_be_huge_is_refused_unread() {
+    use sha2::{Digest, Sha256};
+    let mut bomb = vec![3];
+    bytes::count(&mut bomb, usize::MAX);
+    bomb.extend_from_slice(&[0; 50]);
+    let sum = Sha256::digest(&bomb);
+    bomb.extend_from_slice(&sum[..8]);
+    assert!(matches!(decode(&bomb), Err(DtxError::Corrupt("more than could be packed there"))));
+}
