@@ -31,6 +31,12 @@ struct Inner {
     wake: Notify,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.rm.clear();
+    }
+}
+
 /// Settings of a [`Dtx`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -118,4 +118,9 @@ impl Rm {
         resources.insert(id, resource);
         Ok(())
     }
+
+    /// Lets go of all resources, which hold the coordinator that holds them.
+    pub(crate) fn clear(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }

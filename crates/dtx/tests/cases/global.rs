@@ -217,3 +217,14 @@ async fn a_closure_that_keeps_its_transaction_is_told_so() {
         world.dtx.run(Options::new("ended"), async |_| world.at[0].branch(async |tx| tx.commit().await).await).await;
     assert!(matches!(ended, Err(DtxError::TransactionKept)), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_handle_of_a_manager_takes_its_resources_along() {
+    let world = World::new().await;
+    let [dtx, copy] = [world.dtx.clone(), world.dtx.clone()];
+    let orders = std::sync::Arc::downgrade(&dtx.resources().get("orders").unwrap());
+    drop((world, dtx));
+    assert!(orders.upgrade().is_some());
+    drop(copy);
+    assert!(orders.upgrade().is_none(), "its connections would stay open for ever");
+}
