@@ -121,6 +121,15 @@ impl Part {
         }
     }
 
+    /// False if a list has nothing left in it.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::Value(_) => true,
+            Self::List(parts) => !parts.is_empty() && parts.iter().all(Self::is_whole),
+            Self::Piece(_, parts) => parts.iter().all(Self::is_whole),
+        }
+    }
+
     fn columns(&self, out: &mut BTreeSet<String>) {
         let (Self::List(parts) | Self::Piece(_, parts)) = self else { return };
         if let Self::Piece(Some(column), _) = self {
@@ -147,7 +156,10 @@ impl Case {
         }
         let columns = self.columns();
         if let Some(column) = columns.iter().nth(at) {
-            self.sections().into_iter().flatten().for_each(|statement| leave_out(&mut statement.parts, column));
+            for section in self.sections() {
+                section.iter_mut().for_each(|statement| leave_out(&mut statement.parts, column));
+                section.retain(|statement| statement.parts.iter().all(Part::is_whole));
+            }
             return true;
         }
         at -= columns.len();

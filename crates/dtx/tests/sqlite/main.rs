@@ -14,6 +14,8 @@ mod conflict;
 mod crash;
 #[path = "../cases/defects.rs"]
 mod defects;
+#[path = "../cases/differential.rs"]
+mod differential;
 #[path = "../cases/equal.rs"]
 mod equal;
 #[path = "../cases/executor.rs"]
@@ -28,6 +30,10 @@ mod order;
 mod parked;
 #[path = "../cases/savepoint.rs"]
 mod savepoint;
+#[path = "../cases/script.rs"]
+mod script;
+#[path = "../cases/shrink.rs"]
+mod shrink;
 #[path = "../cases/together.rs"]
 mod together;
 #[path = "../cases/touched.rs"]
@@ -35,6 +41,6 @@ mod touched;
 #[path = "../cases/world.rs"]
 mod world;
 
-mod differential;
 mod disk;
+mod random;
 mod refused;

@@ -170,8 +170,8 @@ fn update(rng: &mut Rng, table: &Table, key: Option<u64>) -> Statement {
 fn swap(rng: &mut Rng, table: &Table) -> Vec<Statement> {
     let Some((n, unique)) = &table.n else { return Vec::new() };
     let step = |set: String, filter: Option<&str>| {
-        let mut parts = vec![text(format!("update {} set ", table.name)), of(&n.tag, [text(set)])];
-        parts.extend(filter.map(|filter| piece([text(format!(" where {filter}"))])));
+        let mut parts = vec![text(format!("update {} set ", table.name)), Part::List(vec![of(&n.tag, [text(set)])])];
+        parts.extend(filter.map(|filter| piece([of(&n.tag, [text(format!(" where {filter}"))])])));
         Statement::new(Style::Literals, parts)
     };
     if *unique != Unique::AtOnce && rng.chance(0.7) {
@@ -192,15 +192,18 @@ fn delete(rng: &mut Rng, table: &Table, key: Option<u64>) -> Statement {
 
 /// A statement that fails, mostly.
 fn wrong(rng: &mut Rng, table: &Table) -> Statement {
-    let set = |set: String| Statement::new(Style::Literals, [text(format!("update {} set {set}", table.name))]);
+    let set = |column: &Column, value: String| {
+        let set = of(&column.tag, [text(format!("{} = {value}", column.name))]);
+        Statement::new(Style::Literals, [text(format!("update {} set ", table.name)), Part::List(vec![set])])
+    };
     let column = rng.pick(&table.columns);
     match (rng.below(3), &table.n) {
-        (0, Some(_)) => set("\"n\" = \"n\" / 0".to_owned()),
-        (1, Some(_)) => set("\"n\" = 7".to_owned()),
-        _ => set(format!(
-            "{0} = case when {0} is null then cast('no' as integer)::text::{1} end",
-            column.name, column.kind
-        )),
+        (0, Some((n, _))) => set(n, "\"n\" / 0".to_owned()),
+        (1, Some((n, _))) => set(n, "7".to_owned()),
+        _ => {
+            let (name, kind) = (&column.name, column.kind);
+            set(column, format!("case when {name} is null then cast('no' as integer)::text::{kind} end"))
+        }
     }
 }
 
