@@ -80,6 +80,31 @@ async fn a_value_that_its_type_no_longer_takes_is_parked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn xml_that_is_no_document_comes_back_where_sessions_expect_documents() {
+    let world = World::new().await;
+    let options: PgConnectOptions = world.disk.url("xml").await.parse().unwrap();
+    let pool = PgPoolOptions::new().connect_with(options.options([("xmloption", "document")])).await.unwrap();
+    let at = At::new("xml", pool, &world.dtx, AtOptions::default()).await.unwrap();
+    let setup = "create table t (id integer primary key, x xml); set xmloption = content; insert into t values (1, 'a<b/>'); \
+                 reset xmloption";
+    at.pool().execute(setup).await.unwrap();
+    for statement in ["update t set x = null", "delete from t"] {
+        let work = async |mut tx: onceward_dtx::AtTransaction<sqlx::Postgres>| {
+            tx.execute(statement).await?;
+            Ok::<_, DtxError>(())
+        };
+        let run = async |_| {
+            at.branch(work).await?;
+            Err::<(), _>(DtxError::NoTransaction)
+        };
+        let answer = world.dtx.run(Options::new("xml"), run).await;
+        assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?} {:?}", world.dtx.parked().await);
+    }
+    let left: String = sqlx::query_scalar("select x::text from t").fetch_one(at.pool()).await.unwrap();
+    assert_eq!(left, "a<b/>");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_of_them_are_undone_exactly() {
     let world = World::new().await;
     let url = world.disk.url("types").await;
