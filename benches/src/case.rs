@@ -149,6 +149,11 @@ impl Case {
         self
     }
 
+    /// How many clients work if `wanted` are asked for.
+    pub fn clients(&self, wanted: usize) -> usize {
+        wanted.min(self.at_most.unwrap_or(usize::MAX))
+    }
+
     /// Measures the sides after this one against it too.
     #[must_use]
     pub const fn rival(mut self, side: usize) -> Self {

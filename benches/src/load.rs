@@ -42,7 +42,7 @@ impl Plan {
     /// # Errors
     /// A sentence, if a side failed or did not come to its end.
     pub async fn run(&self, case: &Case, progress: impl Fn(&str)) -> Result<Measured, String> {
-        let clients = self.clients.min(case.at_most.unwrap_or(usize::MAX));
+        let clients = case.clients(self.clients);
         let setting = Setting { clients, span: self.warm_up + self.measured, seed: self.seed };
         let mut rounds: Vec<Vec<Round>> = case.sides.iter().map(|_| Vec::new()).collect();
         for (number, at) in order(self.rounds, case.sides.len()) {
@@ -58,7 +58,7 @@ impl Plan {
                 tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| Err(format!("not done within {limit:?}")));
             let round = round.map_err(|error| format!("{}: {}: {error}", case.name, side.name))?;
             progress(&format!(
-                "{}  {}/{}  {}: {:.0}/s, p50 {} µs",
+                "{}, {clients} clients  {}/{}  {}: {:.0}/s, p50 {} µs",
                 case.name,
                 number + 1,
                 self.rounds,
@@ -96,14 +96,15 @@ impl Plan {
         }
         latencies.sort_unstable();
         #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let rate = units as f64 / seconds;
-        let others = before.zip(after).map(|(before, after)| before.others(after));
+        let units = units as f64;
+        let usage = before.zip(after);
         Ok(Round {
-            rate,
+            rate: units / seconds,
             p50: percentile(&latencies, 50),
             p99: percentile(&latencies, 99),
             backlog: 1.0 - worked / seconds,
-            others,
+            cpu: usage.map(|(before, after)| before.ours(after).div_f64(units)),
+            others: usage.map(|(before, after)| before.others(after)),
         })
     }
 }
@@ -182,7 +183,8 @@ mod tests {
         let note = |line: &str| heard.lock().unwrap().push(line.split(':').next().unwrap().to_owned());
         let measured = plan().run(&case, note).await.unwrap();
         let heard = heard.into_inner().unwrap();
-        let names = ["1/3  a", "1/3  b", "2/3  a", "2/3  b", "3/3  a", "3/3  b"].map(|rest| format!("count  {rest}"));
+        let names = ["1/3  a", "1/3  b", "2/3  a", "2/3  b", "3/3  a", "3/3  b"]
+            .map(|rest| format!("count, 2 clients  {rest}"));
         assert_eq!(heard, names);
         assert_eq!((measured.clients, measured.sides.len()), (2, 2));
         assert!(measured.sides.iter().all(|row| row.summary.rate.1 > 0.0));

@@ -12,9 +12,9 @@ use clap::Parser;
 
 const AFTER: &str = "\
 The sides of a case take turns, A B A B .., each round in a fresh database or under a fresh prefix. A rate is the median of
-its rounds; a ratio is the median of the quotients within a round, by the first side of the case. `others` is the greatest
-share of all processors that was used in a round by neither this program nor the servers; `backlog` the share of the round
-after the last turn, until the background had done its part: it counts in the rate.
+its rounds; a ratio is the median of the quotients within a round, by the first side of the case. `cpu` is processor time of
+this program and the servers for each unit of the rate; `others` the greatest share of all processors that was used in a round
+by neither; `backlog` the share of the round after the last turn, until the background had done its part: it counts in the rate.
 Needs REDIS_URL, POSTGRES_URL, MYSQL_URL and AMQP_URL: `cargo xtask load` starts the servers and sets them.";
 
 /// Measure throughput and latency under load, beside the bare drivers
@@ -23,9 +23,9 @@ Needs REDIS_URL, POSTGRES_URL, MYSQL_URL and AMQP_URL: `cargo xtask load` starts
 struct Args {
     /// Only cases whose name has one of these in it [default: all]
     names: Vec<String>,
-    /// Clients at once, each on a connection of its own
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
-    clients: u32,
+    /// Clients at once, each on a connection of its own; several numbers (1,8,32) run each case with each
+    #[arg(long, value_delimiter = ',', default_value = "8", value_parser = clap::value_parser!(u32).range(1..=64))]
+    clients: Vec<u32>,
     /// Rounds of each side
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=31))]
     rounds: u32,
@@ -59,23 +59,28 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     benches::runtime().block_on(async {
-        let plan = Plan {
-            clients: args.clients as usize,
+        let listeners = usage::listeners(&servers::ports());
+        let plan = |clients| Plan {
+            clients,
             rounds: args.rounds as usize,
             measured: Duration::from_secs(args.seconds),
             warm_up: Duration::from_millis(args.warm_up),
             seed: args.seed,
-            servers: usage::listeners(&servers::ports()),
+            servers: listeners.clone(),
         };
         let described = servers::described().await;
         let before = load_average();
         let (mut measured, mut failed): (Vec<Measured>, _) = (Vec::new(), false);
         for case in &cases {
-            match plan.run(case, |line| eprintln!("{line}")).await {
-                Ok(of) => measured.push(of),
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    failed = true;
+            let mut numbers: Vec<_> = args.clients.iter().map(|wanted| case.clients(*wanted as usize)).collect();
+            numbers.dedup();
+            for clients in numbers {
+                match plan(clients).run(case, |line| eprintln!("{line}")).await {
+                    Ok(of) => measured.push(of),
+                    Err(error) => {
+                        eprintln!("error: {error}");
+                        failed = true;
+                    }
                 }
             }
         }

@@ -87,14 +87,19 @@ pub(crate) fn text<'a>(source: &'a str, name: &str) -> &'a str {
     rest.split_once('"').unwrap().0
 }
 
-/// A database of this world's own and a pool of one connection for each client. Connections are not tried out before each
-/// use: that would be a round trip more on both sides.
+/// A database of this world's own and a pool for it.
 pub(crate) async fn postgres(setting: Setting) -> (testkit::postgres::Database, PgPool) {
     let database = testkit::postgres::database().await;
+    let pool = postgres_pool(database.url(), setting).await;
+    (database, pool)
+}
+
+/// A pool of one connection for each client. Connections are not tried out before each use: that would be a round trip
+/// more on both sides.
+pub(crate) async fn postgres_pool(url: &str, setting: Setting) -> PgPool {
     let size = u32::try_from(setting.clients).unwrap();
     let options = PgPoolOptions::new().max_connections(size).min_connections(size).test_before_acquire(false);
-    let pool = options.connect(database.url()).await.unwrap();
-    (database, pool)
+    options.connect(url).await.unwrap()
 }
 
 /// The same on MariaDB.

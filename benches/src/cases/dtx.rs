@@ -1,79 +1,91 @@
-//! One updated row as a branch of a global transaction, beside the same update in a local transaction.
+//! Updated rows as a branch of a global transaction, beside the same updates in a local transaction.
 //!
 //! The second phase is included: the worker runs beside the clients, and a round ends when every undo record is gone.
 
 mod at;
+mod far;
 mod seata;
+mod sqlite;
 
-use async_trait::async_trait;
-use onceward_backend::sqlite;
-use sqlx::SqlitePool;
-use tempfile::TempDir;
+use std::time::Duration;
 
-use crate::case::{Case, Client, Setting, Side, World};
+use crate::case::{Case, Side};
 
-/// On SQLite, where one client is as many as can write, and on PostgreSQL.
+/// On SQLite, where one client is as many as can write, and on PostgreSQL, near and farther away.
 pub fn cases() -> Vec<Case> {
+    let three = Job { statements: 3, ..Job::ONE };
+    let far = Duration::from_millis(5);
     vec![
         Case::new(
             "one-statement branch; SQLite",
             vec![
-                Side::new("plain transaction", plain_sqlite),
+                Side::new("plain transaction", sqlite::plain),
                 Side::new("AT, coordinator in memory", at::sqlite_memory),
                 Side::new("AT, coordinator in a file", at::sqlite_file),
             ],
         )
         .at_most(1),
-        Case::new(
-            "one-statement branch; PostgreSQL",
-            vec![
-                Side::new("plain transaction", seata::plain),
-                Side::new("Seata's statement sequence", seata::sequence),
-                Side::new("AT, coordinator in memory", at::postgres_memory),
-                Side::new("AT, coordinator in PostgreSQL", at::postgres_postgres),
-            ],
-        )
-        .rival(1),
+        postgres("one-statement branch; PostgreSQL", Job::ONE),
+        postgres("one-statement branch; PostgreSQL 5 ms away", Job { trip: far, ..Job::ONE }),
+        postgres("three-statement branch; PostgreSQL", three),
+        postgres("three-statement branch; PostgreSQL 5 ms away", Job { trip: far, ..three }),
+        postgres("one-statement branch, all on one row; PostgreSQL", Job { rows: 1, ..Job::ONE }),
     ]
 }
 
-/// How many rows there are; each change takes one by chance.
+fn postgres(name: &'static str, job: Job) -> Case {
+    Case::new(
+        name,
+        vec![
+            Side::new("plain transaction", move |setting| seata::plain(setting, job)),
+            Side::new("Seata's statement sequence", move |setting| seata::sequence(setting, job)),
+            Side::new("AT, coordinator in memory", move |setting| at::postgres_memory(setting, job)),
+            Side::new("AT, coordinator in PostgreSQL", move |setting| at::postgres_postgres(setting, job)),
+        ],
+    )
+    .rival(1)
+}
+
+/// What one transaction does.
+#[derive(Clone, Copy, Debug)]
+struct Job {
+    /// How many statements it has; each changes one row.
+    statements: u64,
+    /// How many rows they take theirs from, by chance.
+    rows: u64,
+    /// How much longer a trip to the database takes than on this machine.
+    trip: Duration,
+}
+
+impl Job {
+    const ONE: Self = Self { statements: 1, rows: ROWS, trip: Duration::ZERO };
+
+    /// The rows of this turn. Each statement has a part of the table to itself, so rows are locked in one order everywhere.
+    fn ids(self, seed: u64, turn: u64) -> impl Iterator<Item = i64> + Send {
+        let mut rng = testkit::Rng::new(seed ^ turn.rotate_left(32));
+        let part = self.rows / self.statements;
+        (0..self.statements).map(move |nth| i64::try_from(nth * part + rng.below(part)).unwrap_or_default())
+    }
+}
+
+/// How many rows there are.
 const ROWS: u64 = 10_000;
 const UPDATE: &str = "update stock set quantity = quantity - 1 where id = $1";
 const TABLE: &str = "create table stock (id bigint primary key, quantity bigint not null, name text not null)";
 
-/// The row of this turn.
-fn row(seed: u64, turn: u64) -> i64 {
-    i64::try_from(testkit::Rng::new(seed ^ turn.rotate_left(32)).below(ROWS)).unwrap_or_default()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A file with the table, opened as services open theirs.
-async fn stock() -> (TempDir, SqlitePool) {
-    let folder = tempfile::tempdir().unwrap();
-    let pool = sqlite::open(folder.path().join("stock.db")).await.unwrap();
-    sqlx::query(TABLE).execute(&pool).await.unwrap();
-    let fill = "insert into stock with recursive n(id) as (select 0 union all select id + 1 from n where id + 1 < $1) \
-                select id, 1000000, 'tea-' || id from n";
-    sqlx::query(fill).bind(i64::try_from(ROWS).unwrap()).execute(&pool).await.unwrap();
-    (folder, pool)
-}
-
-struct PlainSqlite {
-    pool: SqlitePool,
-    seed: u64,
-}
-
-async fn plain_sqlite(setting: Setting) -> World {
-    let (folder, pool) = stock().await;
-    World::new([PlainSqlite { pool, seed: setting.seed }]).keep(folder)
-}
-
-#[async_trait]
-impl Client for PlainSqlite {
-    async fn turn(&self, turn: u64) -> u64 {
-        let mut tx = self.pool.begin_with("begin immediate").await.unwrap();
-        let done = sqlx::query(UPDATE).bind(row(self.seed, turn)).execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
-        done.rows_affected()
+    #[test]
+    fn the_rows_of_a_turn_ascend_and_differ_from_turn_to_turn() {
+        let job = Job { statements: 3, ..Job::ONE };
+        let turns: Vec<Vec<i64>> = (0..100).map(|turn| job.ids(1, turn).collect()).collect();
+        assert!(
+            turns.iter().all(|ids| ids.len() == 3 && ids.is_sorted_by(|a, b| a < b) && ids[2] < 10_000),
+            "{turns:?}"
+        );
+        assert!(turns.windows(2).all(|pair| pair[0] != pair[1]), "{turns:?}");
+        assert_eq!(Job { rows: 1, ..Job::ONE }.ids(1, 7).collect::<Vec<_>>(), [0]);
     }
 }

@@ -13,6 +13,8 @@ pub struct Round {
     pub p99: Duration,
     /// The share of the round, 0 to 1, that went by after the last turn until the background had done its part.
     pub backlog: f64,
+    /// Processor time of this program and the servers for each unit; unknown where there is no `/proc`.
+    pub cpu: Option<Duration>,
     /// The share of all processors, 0 to 1, that neither this program nor the servers used; unknown where there is no `/proc`.
     pub others: Option<f64>,
 }
@@ -28,6 +30,8 @@ pub struct Summary {
     pub p99: Duration,
     /// Median share of the round that the backlog took.
     pub backlog: f64,
+    /// Median processor time for each unit, if all rounds know it.
+    pub cpu: Option<Duration>,
     /// The greatest share of any round.
     pub others: Option<f64>,
 }
@@ -53,15 +57,16 @@ pub fn ratio(rounds: &[Round], baseline: &[Round]) -> (f64, f64, f64) {
 pub fn summary(rounds: &[Round]) -> Summary {
     let rates: Vec<_> = rounds.iter().map(|round| round.rate).collect();
     let backlogs: Vec<_> = rounds.iter().map(|round| round.backlog).collect();
-    let latency = |of: fn(&Round) -> Duration| {
-        let seconds: Vec<_> = rounds.iter().map(|round| of(round).as_secs_f64()).collect();
+    let median = |times: Vec<Duration>| {
+        let seconds: Vec<_> = times.iter().map(Duration::as_secs_f64).collect();
         Duration::from_secs_f64(spread(&seconds).0)
     };
     Summary {
         rate: spread(&rates),
-        p50: latency(|round| round.p50),
-        p99: latency(|round| round.p99),
+        p50: median(rounds.iter().map(|round| round.p50).collect()),
+        p99: median(rounds.iter().map(|round| round.p99).collect()),
         backlog: spread(&backlogs).0,
+        cpu: rounds.iter().map(|round| round.cpu).collect::<Option<_>>().map(median),
         others: rounds.iter().filter_map(|round| round.others).reduce(f64::max),
     }
 }
@@ -88,7 +93,7 @@ mod tests {
 
     fn round(rate: f64, p50: u64, others: Option<f64>) -> Round {
         let p50 = Duration::from_micros(p50);
-        Round { rate, p50, p99: 2 * p50, backlog: 0.0, others }
+        Round { rate, p50, p99: 2 * p50, backlog: 0.0, cpu: others.map(|_| p50 / 2), others }
     }
 
     #[test]
@@ -125,5 +130,7 @@ mod tests {
         assert_eq!(summary.rate, (100.0, 50.0, 200.0));
         assert_eq!((summary.p50, summary.p99), (Duration::from_micros(10), Duration::from_micros(20)));
         assert_eq!(summary.others, Some(0.3));
+        assert_eq!(summary.cpu, None, "a round does not know it");
+        assert_eq!(super::summary(&mine[..2]).cpu, Some(Duration::from_nanos(7500)));
     }
 }

@@ -30,8 +30,8 @@ pub struct Row {
 /// One row per side.
 pub fn table(measured: &[Measured]) -> String {
     let mut text = String::from(
-        "| case | clients | side | per second (min..max) | ratio (min..max) | p50 µs | p99 µs | backlog | others |\n\
-         |---|--:|---|--:|--:|--:|--:|--:|--:|\n",
+        "| case | clients | side | per second (min..max) | ratio (min..max) | p50 µs | p99 µs | cpu µs | backlog | others |\n\
+         |---|--:|---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for Measured { case, clients, sides } in measured {
         for (at, Row { name, summary, ratios }) in sides.iter().enumerate() {
@@ -39,11 +39,12 @@ pub fn table(measured: &[Measured]) -> String {
             let (rate, least, most) = summary.rate;
             let ratio = if at == 0 { "1".to_owned() } else { ratios.iter().map(ratio).collect::<Vec<_>>().join("; ") };
             let backlog = percent(summary.backlog);
-            let others = summary.others.map_or_else(|| "?".to_owned(), percent);
+            let others = summary.others.map_or_else(unknown, percent);
             let (p50, p99) = (micros(summary.p50), micros(summary.p99));
+            let cpu = summary.cpu.map_or_else(unknown, micros);
             let _ = writeln!(
                 text,
-                "| {case} | {clients} | {name} | {rate:.0} ({least:.0}..{most:.0}) | {ratio} | {p50} | {p99} | {backlog} | {others} |"
+                "| {case} | {clients} | {name} | {rate:.0} ({least:.0}..{most:.0}) | {ratio} | {p50} | {p99} | {cpu} | {backlog} | {others} |"
             );
         }
     }
@@ -59,8 +60,12 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-fn micros(latency: Duration) -> u128 {
-    latency.as_micros()
+fn micros(time: Duration) -> String {
+    time.as_micros().to_string()
+}
+
+fn unknown() -> String {
+    "?".to_owned()
 }
 
 #[cfg(test)]
@@ -69,11 +74,12 @@ mod tests {
 
     #[test]
     fn a_row_per_side_and_the_baseline_is_one() {
-        let row = |name, rate: f64, others, ratios| {
+        let row = |name, rate: f64, others: Option<f64>, ratios| {
             let (p50, p99) = (Duration::from_micros(120), Duration::from_micros(990));
+            let cpu = Some(Duration::from_micros(80)).filter(|_| others.is_some());
             Row {
                 name,
-                summary: Summary { rate: (rate, rate - 1.0, rate + 1.0), p50, p99, backlog: 0.25, others },
+                summary: Summary { rate: (rate, rate - 1.0, rate + 1.0), p50, p99, backlog: 0.25, cpu, others },
                 ratios,
             }
         };
@@ -87,9 +93,9 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "| get | 8 | bare | 100 (99..101) | 1 | 120 | 990 | 25 % | 3 % |",
-                "|  |  | peer | 50 (49..51) | **0.50** (0.40..0.60) | 120 | 990 | 25 % | ? |",
-                "|  |  | ours | 75 (74..76) | **0.75** (0.65..0.85); to peer **1.50** (1.40..1.60) | 120 | 990 | 25 % | ? |",
+                "| get | 8 | bare | 100 (99..101) | 1 | 120 | 990 | 80 | 25 % | 3 % |",
+                "|  |  | peer | 50 (49..51) | **0.50** (0.40..0.60) | 120 | 990 | ? | 25 % | ? |",
+                "|  |  | ours | 75 (74..76) | **0.75** (0.65..0.85); to peer **1.50** (1.40..1.60) | 120 | 990 | ? | 25 % | ? |",
             ]
         );
         let columns = |row: &str| row.matches('|').count();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::time::Duration;
 
 /// Processor time, in clock ticks, up to a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,11 @@ impl Usage {
         Some(Self { all, busy, ours })
     }
 
+    /// What this program and the servers used from `self` to `later`.
+    pub fn ours(self, later: Self) -> Duration {
+        TICK * u32::try_from(later.ours.saturating_sub(self.ours)).unwrap_or(u32::MAX)
+    }
+
     /// The share of all processors that others used from `self` to `later`.
     #[allow(clippy::cast_precision_loss, reason = "ticks of one measurement")]
     pub fn others(self, later: Self) -> f64 {
@@ -34,6 +40,9 @@ impl Usage {
         others as f64 / later.all.saturating_sub(self.all).max(1) as f64
     }
 }
+
+/// The unit in which Linux tells processor time (`USER_HZ`), the same on every machine that this runs on.
+const TICK: Duration = Duration::from_millis(10);
 
 /// The servers behind these ports: whoever listens there.
 pub fn listeners(ports: &[u16]) -> Vec<u32> {
@@ -129,6 +138,7 @@ mod tests {
         let before = Usage { all: 1000, busy: 100, ours: 50 };
         let after = Usage { all: 1400, busy: 400, ours: 250 };
         assert!((before.others(after) - 0.25).abs() < 1e-9);
+        assert_eq!(before.ours(after), Duration::from_secs(2));
         // Ticks of several files do not belong to one moment.
         assert_eq!(before.others(Usage { ours: 500, ..after }), 0.0);
     }

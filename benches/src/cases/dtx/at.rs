@@ -11,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::bare;
-use super::{UPDATE, row, seata, stock};
+use super::far::{self, Place};
+use super::{Job, UPDATE, sqlite};
 use crate::case::{Client, Setting, World};
 
 struct Branches<D: AtDb> {
     dtx: Dtx,
     at: At<D>,
     seed: u64,
+    job: Job,
 }
 
 #[async_trait]
@@ -26,20 +28,29 @@ where
     i64: Type<D> + for<'q> Encode<'q, D>,
 {
     async fn turn(&self, turn: u64) -> u64 {
-        let id = row(self.seed, turn);
+        let ids: Vec<_> = self.job.ids(self.seed, turn).collect();
         let work = async |_| {
             let branch = async |mut tx: onceward_dtx::AtTransaction<D>| {
-                let done = sqlx::query::<D>(UPDATE).bind(id).execute(&mut *tx).await?;
-                Ok::<_, DtxError>(D::rows_affected(&done))
+                for id in &ids {
+                    sqlx::query::<D>(UPDATE).bind(*id).execute(&mut *tx).await?;
+                }
+                Ok::<_, DtxError>(())
             };
             self.at.branch(branch).await
         };
-        self.dtx.run(Options::new("bench"), work).await.unwrap()
+        loop {
+            match self.dtx.run(Options::new("bench"), work).await {
+                Ok(()) => return 1,
+                // As a caller would: all of it again, in the time of the same turn.
+                Err(error) if error.is_retryable() => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }
 
 /// A resource and its coordinator with the worker running.
-async fn world<D: AtDb>(setting: Setting, pool: Pool<D>, store: Arc<dyn TcStore>) -> World
+async fn world<D: AtDb>(setting: Setting, job: Job, pool: Pool<D>, store: Arc<dyn TcStore>) -> World
 where
     i64: Type<D> + for<'q> Encode<'q, D>,
 {
@@ -51,7 +62,7 @@ where
         async move { dtx.work(shutdown).await }
     });
     tracker.close();
-    let client = |_| Branches { dtx: dtx.clone(), at: at.clone(), seed: setting.seed };
+    let client = |_| Branches { dtx: dtx.clone(), at: at.clone(), seed: setting.seed, job };
     World::new((0..setting.clients).map(client))
         .rest(move || {
             let dtx = dtx.clone();
@@ -71,25 +82,25 @@ async fn undone(dtx: &Dtx) {
 }
 
 pub(super) async fn sqlite_memory(setting: Setting) -> World {
-    let (folder, pool) = stock().await;
-    world(setting, pool, Arc::new(MemoryStore::default())).await.keep(folder)
+    let (folder, pool) = sqlite::stock().await;
+    world(setting, Job::ONE, pool, Arc::new(MemoryStore::default())).await.keep(folder)
 }
 
 pub(super) async fn sqlite_file(setting: Setting) -> World {
-    let (folder, pool) = stock().await;
+    let (folder, pool) = sqlite::stock().await;
     let store = SqlStore::<Sqlite>::open(folder.path().join("tc.db")).await.unwrap();
-    world(setting, pool, Arc::new(store)).await.keep(folder)
+    world(setting, Job::ONE, pool, Arc::new(store)).await.keep(folder)
 }
 
-pub(super) async fn postgres_memory(setting: Setting) -> World {
-    let (database, pool) = seata::stock(setting).await;
-    world(setting, pool, Arc::new(MemoryStore::default())).await.keep(database)
+pub(super) async fn postgres_memory(setting: Setting, job: Job) -> World {
+    let (place, pool) = far::stock(setting, job).await;
+    world(setting, job, pool, Arc::new(MemoryStore::default())).await.keep(place)
 }
 
 /// The coordinator in a database of its own on the same server, so that it takes of the same disk and processors.
-pub(super) async fn postgres_postgres(setting: Setting) -> World {
-    let (database, pool) = seata::stock(setting).await;
-    let (coordinator, store) = bare::postgres(setting).await;
-    let store = SqlStore::<Postgres>::new(store).await.unwrap();
-    world(setting, pool, Arc::new(store)).await.keep(database).keep(coordinator)
+pub(super) async fn postgres_postgres(setting: Setting, job: Job) -> World {
+    let (place, pool) = far::stock(setting, job).await;
+    let home = Place::new(job.trip).await;
+    let store = SqlStore::<Postgres>::new(bare::postgres_pool(home.url(), setting).await).await.unwrap();
+    world(setting, job, pool, Arc::new(store)).await.keep(place).keep(home)
 }

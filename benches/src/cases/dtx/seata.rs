@@ -1,4 +1,4 @@
-//! On PostgreSQL by plain sqlx: a local transaction, and what Seata's AT sends to the database for the same update.
+//! On PostgreSQL by plain sqlx: a local transaction, and what Seata's AT sends to the database for the same updates.
 //!
 //! Only the statements: no coordinator is asked and no image is made, so this flatters it. Its asynchronous deletion of undo
 //! records is one statement for up to a thousand of them, as in its own worker.
@@ -9,41 +9,33 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
-use testkit::postgres::Database;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::task::TaskTracker;
 
-use super::super::bare;
-use super::{ROWS, TABLE, UPDATE, row};
+use super::far::stock;
+use super::{Job, UPDATE};
 use crate::case::{Client, Setting, World};
-
-/// A database with the table.
-pub(super) async fn stock(setting: Setting) -> (Database, PgPool) {
-    let (database, pool) = bare::postgres(setting).await;
-    sqlx::query(TABLE).execute(&pool).await.unwrap();
-    let fill = "insert into stock select n, 1000000, 'tea-' || n from generate_series(0, $1 - 1) n";
-    sqlx::query(fill).bind(i64::try_from(ROWS).unwrap()).execute(&pool).await.unwrap();
-    sqlx::query("vacuum analyze stock").execute(&pool).await.unwrap();
-    (database, pool)
-}
 
 struct Plain {
     pool: PgPool,
     seed: u64,
+    job: Job,
 }
 
-pub(super) async fn plain(setting: Setting) -> World {
-    let (database, pool) = stock(setting).await;
-    World::new((0..setting.clients).map(|_| Plain { pool: pool.clone(), seed: setting.seed })).keep(database)
+pub(super) async fn plain(setting: Setting, job: Job) -> World {
+    let (place, pool) = stock(setting, job).await;
+    World::new((0..setting.clients).map(|_| Plain { pool: pool.clone(), seed: setting.seed, job })).keep(place)
 }
 
 #[async_trait]
 impl Client for Plain {
     async fn turn(&self, turn: u64) -> u64 {
         let mut tx = self.pool.begin().await.unwrap();
-        let done = sqlx::query(UPDATE).bind(row(self.seed, turn)).execute(&mut *tx).await.unwrap();
+        for id in self.job.ids(self.seed, turn) {
+            sqlx::query(UPDATE).bind(id).execute(&mut *tx).await.unwrap();
+        }
         tx.commit().await.unwrap();
-        done.rows_affected()
+        1
     }
 }
 
@@ -59,23 +51,24 @@ const ROLLBACK_INFO: [u8; 1000] = [b'j'; 1000];
 struct Sequence {
     pool: PgPool,
     seed: u64,
+    job: Job,
     done: UnboundedSender<(String, i64)>,
     waiting: Arc<AtomicUsize>,
 }
 
-pub(super) async fn sequence(setting: Setting) -> World {
-    let (database, pool) = stock(setting).await;
+pub(super) async fn sequence(setting: Setting, job: Job) -> World {
+    let (place, pool) = stock(setting, job).await;
     sqlx::raw_sql(UNDO_LOG).execute(&pool).await.unwrap();
     let (done, due) = unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    let second = PgPool::connect(database.url()).await.unwrap();
+    let second = PgPool::connect(place.url()).await.unwrap();
     let worker = TaskTracker::new();
     worker.spawn(forget(second, due, Arc::clone(&waiting)));
     worker.close();
     let client =
-        |_| Sequence { pool: pool.clone(), seed: setting.seed, done: done.clone(), waiting: Arc::clone(&waiting) };
+        |_| Sequence { pool: pool.clone(), seed: setting.seed, job, done: done.clone(), waiting: Arc::clone(&waiting) };
     World::new((0..setting.clients).map(client).collect::<Vec<_>>())
-        .keep(database)
+        .keep(place)
         .rest({
             let waiting = Arc::clone(&waiting);
             move || {
@@ -96,15 +89,18 @@ pub(super) async fn sequence(setting: Setting) -> World {
 #[async_trait]
 impl Client for Sequence {
     async fn turn(&self, turn: u64) -> u64 {
-        let id = row(self.seed, turn);
+        type Image = (i64, i64, String);
         let (xid, branch) = (format!("192.168.0.17:8091:{turn}"), i64::try_from(turn).unwrap());
         let mut tx = self.pool.begin().await.unwrap();
-        type Image = (i64, i64, String);
-        let before = "select id, quantity, name from stock where id = $1 for update";
-        let _: Image = sqlx::query_as(before).bind(id).fetch_one(&mut *tx).await.unwrap();
-        sqlx::query(UPDATE).bind(id).execute(&mut *tx).await.unwrap();
-        let after = "select id, quantity, name from stock where (id) in ((($1)))";
-        let _: Image = sqlx::query_as(after).bind(id).fetch_one(&mut *tx).await.unwrap();
+        let mut rollback_info = Vec::new();
+        for id in self.job.ids(self.seed, turn) {
+            let before = "select id, quantity, name from stock where id = $1 for update";
+            let _: Image = sqlx::query_as(before).bind(id).fetch_one(&mut *tx).await.unwrap();
+            sqlx::query(UPDATE).bind(id).execute(&mut *tx).await.unwrap();
+            let after = "select id, quantity, name from stock where (id) in ((($1)))";
+            let _: Image = sqlx::query_as(after).bind(id).fetch_one(&mut *tx).await.unwrap();
+            rollback_info.extend(ROLLBACK_INFO);
+        }
         sqlx::query(
             "insert into undo_log (branch_id, xid, context, rollback_info, log_status, log_created, log_modified) \
              values ($1, $2, $3, $4, $5, now(), now())",
@@ -112,7 +108,7 @@ impl Client for Sequence {
         .bind(branch)
         .bind(&xid)
         .bind("serializer=jackson&compressorType=NONE")
-        .bind(ROLLBACK_INFO.as_slice())
+        .bind(rollback_info)
         .bind(0)
         .execute(&mut *tx)
         .await
