@@ -92,8 +92,14 @@ impl Statement {
 /// With literals, as a person can run it.
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| part.fmt(f))
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
-        self.parts.iter().for_each(|part| part.print(&mut text, &mut ToString::to_string));
+        self.print(&mut text, &mut ToString::to_string);
         f.write_str(&text)
     }
 }

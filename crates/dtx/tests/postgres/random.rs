@@ -11,6 +11,7 @@ use crate::disk::Disk;
 use crate::script::{Case, Statement, Style, text};
 use crate::types;
 
+mod joined;
 mod statement;
 mod table;
 
@@ -33,6 +34,9 @@ const SETTINGS: [(&str, &[&str]); 12] = [
 const PATHS: [&str; 2] = ["public", "tenant, decoy, public"];
 /// Where they are without AT: in the same database, since the numbers of types differ from one to the next.
 const PLAIN: &str = "set search_path = plain, decoy, public;";
+
+/// The tables of all cases, as options name them.
+pub(crate) const TABLES: [&str; 4] = ["t", "U u", "tenant.t", "tenant.U u"];
 
 /// A value by the text that its type takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +125,9 @@ pub(crate) async fn prepare(disk: &Disk, lane: usize) {
                    ('red', 'green', 'blue', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p'); \
                    create table decoy.t (id bigint primary key, n integer); insert into decoy.t values (1, 21); \
                    create table decoy.\"U u\" (id bigint primary key, n integer); insert into decoy.\"U u\" values (1, 21)";
-    for text in [types::SETUP, schemas] {
+    let trigger = "create function derive() returns trigger language plpgsql as \
+                   'begin new.\"d\" = new.\"n\" * 2; return new; end'";
+    for text in [types::SETUP, schemas, trigger] {
         sqlx::raw_sql(text).execute(&pool).await.unwrap();
     }
     pool.close().await;
@@ -171,8 +177,8 @@ pub(crate) fn case(rng: &mut Rng) -> Case {
     let (capturing, undoing) = (settings(rng), settings(rng));
     let parent = table::table(rng, None);
     let child = rng.chance(0.5).then(|| table::table(rng, Some(&parent)));
-    let mut tables = vec![parent.create.clone()];
-    tables.extend(child.as_ref().map(|child| child.create.clone()));
+    let mut tables = parent.create.clone();
+    tables.extend(child.iter().flat_map(|child| child.create.clone()));
     let mut rows = Vec::new();
     for table in [Some(&parent), child.as_ref()].into_iter().flatten() {
         rows.extend((1..=6).step_by(2).map(|key| statement::insert(rng, table, &[key, key + 1], true)));

@@ -12,6 +12,7 @@ use crate::differential::Sessions;
 use crate::disk::Disk;
 use crate::script::{Case, Statement, Style, text};
 
+mod joined;
 mod statement;
 mod table;
 
@@ -26,6 +27,9 @@ const SETTINGS: [(&str, &[&str]); 6] = [
 ];
 /// How a file keeps its texts.
 const ENCODINGS: [&str; 2] = ["'UTF-8'", "'UTF-16le'"];
+
+/// The tables of all cases.
+pub(crate) const TABLES: [&str; 2] = ["t", "U u"];
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -175,7 +179,7 @@ pub(crate) fn case(rng: &mut Rng) -> Case {
     let (capturing, undoing) = (settings(rng), settings(rng));
     let parent = table::table(rng, None);
     let child = rng.chance(0.5).then(|| table::table(rng, Some(&parent)));
-    let tables = [Some(&parent), child.as_ref()].into_iter().flatten().map(|table| table.create.clone()).collect();
+    let tables = [Some(&parent), child.as_ref()].into_iter().flatten().flat_map(|table| table.create.clone()).collect();
     let mut rows = Vec::new();
     for table in [Some(&parent), child.as_ref()].into_iter().flatten() {
         rows.extend((1..=6).step_by(2).map(|key| statement::insert(rng, table, &[key, key + 1], true)));

@@ -3,6 +3,7 @@
 use testkit::Rng;
 
 use super::Value;
+use super::joined::{joined, locked};
 use super::table::{Column, Table, Unique};
 use crate::script::{Part, Statement, Style, of, piece, text};
 
@@ -13,7 +14,7 @@ pub(super) fn branch(rng: &mut Rng, parent: &Table, child: Option<&Table>) -> Ve
     for _ in 0..=rng.below(4) {
         let table = child.filter(|_| rng.chance(0.5)).unwrap_or(parent);
         let n = 1 + rng.below(6);
-        match rng.below(16) {
+        match rng.below(19) {
             0..=3 => {
                 let fresh = fresh.by_ref().take(1 + usize::try_from(rng.below(2)).unwrap());
                 let keys: Vec<_> = if rng.chance(0.1) { vec![n] } else { fresh.collect() };
@@ -24,6 +25,8 @@ pub(super) fn branch(rng: &mut Rng, parent: &Table, child: Option<&Table>) -> Ve
             9 => branch.extend(swap(rng, table)),
             10 => branch.push(delete(rng, table, None)),
             11 if rng.chance(0.4) => branch.push(wrong(rng, table)),
+            16..=17 => branch.push(joined(rng, table, parent)),
+            18 => branch.push(locked(rng, table)),
             12..=13 => {
                 // One row, in several steps.
                 branch.push(update(rng, table, Some(n)));
@@ -47,7 +50,7 @@ pub(super) fn branch(rng: &mut Rng, parent: &Table, child: Option<&Table>) -> Ve
     branch
 }
 
-fn style(rng: &mut Rng) -> Style {
+pub(super) fn style(rng: &mut Rng) -> Style {
     *rng.pick(&[Style::Literals, Style::Literals, Style::Arguments, Style::Arguments, Style::Reversed])
 }
 
@@ -243,7 +246,7 @@ fn filter(rng: &mut Rng, table: &Table, row: &str, key: Option<u64>) -> Option<P
     })
 }
 
-fn returning(rng: &mut Rng, table: &Table) -> Option<Part> {
+pub(super) fn returning(rng: &mut Rng, table: &Table) -> Option<Part> {
     let column = rng.pick(&table.columns);
     let list = match rng.below(6) {
         0 => text("*"),

@@ -27,7 +27,8 @@ pub(super) struct Table {
     pub(super) n: Option<(Column, Unique)>,
     /// A reference to another row.
     pub(super) up: Option<Column>,
-    pub(super) create: Statement,
+    /// The table, and what is added to it by further statements.
+    pub(super) create: Vec<Statement>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,12 +112,64 @@ pub(super) fn table(rng: &mut Rng, parent: Option<&Table>) -> Table {
         }
         list.push(of(&column.tag, parts));
     }
-    let n = rng.chance(0.6).then(|| number(rng, tag, &mut list));
+    let mut n = rng.chance(0.6).then(|| number(rng, tag, &mut list));
     let up =
         (rng.chance(0.5) || parent.is_some()).then(|| reference(rng, tag, name, &key, parent, &mut list)).flatten();
-    let [open, close] = [text(format!("create table {name} (")), text(")")];
-    let create = Statement::new(Style::Literals, [open, Part::List(list), close]);
+    let create = definition(rng, name, tag, list, &key, &mut n, &columns);
     Table { name, key, always, columns, n, up, create }
+}
+
+/// The table, whole or in partitions, with a gap where a column was, with indexes, and with a trigger.
+fn definition(
+    rng: &mut Rng,
+    name: &str,
+    tag: &str,
+    mut list: Vec<Part>,
+    key: &[Column],
+    n: &mut Option<(Column, Unique)>,
+    columns: &[Column],
+) -> Vec<Statement> {
+    let literal = |parts: Vec<Part>| Statement::new(Style::Literals, parts);
+    let line = |line: String| literal(vec![text(line)]);
+    let mut more = Vec::new();
+    if rng.chance(0.2) {
+        list.insert(0, text("\"gone\" integer"));
+        more.push(line(format!("alter table {name} drop column \"gone\"")));
+    }
+    let text_of_all: String = list.iter().map(ToString::to_string).collect();
+    let last = &key.last().map(|column| column.name.clone()).unwrap_or_default();
+    let whole = ["unique", "identity"].iter().any(|words| text_of_all.contains(words));
+    let split = !whole && rng.chance(0.3);
+    let tail = if split { format!(") partition by hash ({last})") } else { ")".to_owned() };
+    if split {
+        for part in 0..2 {
+            let parent = format!("create table \"{tag} part {part}\" partition of {name}");
+            more.push(line(format!("{parent} for values with (modulus 2, remainder {part})")));
+        }
+    }
+    if let Some((n, unique)) = n {
+        if !split && !whole && rng.chance(0.4) {
+            let how = *rng.pick(&["((\"n\" + 1))", "(\"n\") where \"n\" > 23", "((\"n\"::text)) include (\"n\")"]);
+            *unique = Unique::AtOnce;
+            more.push(literal(vec![
+                text("create unique index "),
+                Part::List(vec![of(&n.tag, [text(format!("on {name} {how}"))])]),
+            ]));
+        }
+        if rng.chance(0.2) {
+            list.push(of(&n.tag, [text("\"d\" integer")]));
+            let trigger = format!(
+                "create trigger derive before insert or update on {name} for each row execute function derive()"
+            );
+            more.push(literal(vec![Part::List(vec![of(&n.tag, [text(trigger)])])]));
+        }
+    }
+    if let Some(column) = columns.iter().find(|column| column.kind == "text").filter(|_| !split && rng.chance(0.2)) {
+        let index = format!("create unique index on {name} (lower({}), {last})", column.name);
+        more.push(literal(vec![Part::List(vec![of(&column.tag, [text(index)])])]));
+    }
+    let table = literal(vec![text(format!("create table {name} (")), Part::List(list), text(tail)]);
+    [vec![table], more].concat()
 }
 
 fn key(rng: &mut Rng, tag: &str) -> (Vec<Part>, Vec<Column>, bool) {

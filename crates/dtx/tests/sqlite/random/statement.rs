@@ -3,6 +3,7 @@
 use testkit::Rng;
 
 use super::Value;
+use super::joined::joined;
 use super::table::{Column, Table};
 use crate::script::{Part, Statement, Style, of, piece, text};
 
@@ -13,7 +14,7 @@ pub(super) fn branch(rng: &mut Rng, parent: &Table, child: Option<&Table>) -> Ve
     for _ in 0..=rng.below(4) {
         let table = child.filter(|_| rng.chance(0.5)).unwrap_or(parent);
         let n = 1 + rng.below(6);
-        match rng.below(16) {
+        match rng.below(18) {
             0..=3 => {
                 let fresh = fresh.by_ref().take(1 + usize::try_from(rng.below(3)).unwrap());
                 let keys: Vec<_> = if rng.chance(0.1) { vec![n] } else { fresh.collect() };
@@ -23,6 +24,7 @@ pub(super) fn branch(rng: &mut Rng, parent: &Table, child: Option<&Table>) -> Ve
             5..=8 => branch.push(update(rng, table, None)),
             9 => branch.extend(swap(rng, table)),
             10..=11 => branch.push(delete(rng, table, None)),
+            16..=17 => branch.push(joined(rng, table, parent)),
             12..=13 => {
                 // One row, in several steps.
                 let insert = insert(rng, table, &[n], false);
@@ -43,7 +45,7 @@ pub(super) fn branch(rng: &mut Rng, parent: &Table, child: Option<&Table>) -> Ve
     branch
 }
 
-fn style(rng: &mut Rng) -> Style {
+pub(super) fn style(rng: &mut Rng) -> Style {
     *rng.pick(&[Style::Literals, Style::Arguments, Style::Arguments, Style::Reversed])
 }
 
@@ -202,7 +204,7 @@ fn filter(rng: &mut Rng, table: &Table, row: &str, key: Option<u64>) -> Option<P
     })
 }
 
-fn returning(rng: &mut Rng, table: &Table) -> Option<Part> {
+pub(super) fn returning(rng: &mut Rng, table: &Table) -> Option<Part> {
     let column = rng.pick(&table.columns);
     let list = match rng.below(6) {
         0 => "*".to_owned(),

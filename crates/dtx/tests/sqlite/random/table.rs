@@ -23,7 +23,8 @@ pub(super) struct Table {
     pub(super) n: Option<(Column, bool)>,
     /// A reference to another row.
     pub(super) up: Option<Column>,
-    pub(super) create: Statement,
+    /// The table, and what is added to it by further statements.
+    pub(super) create: Vec<Statement>,
 }
 
 #[derive(Clone)]
@@ -128,7 +129,30 @@ pub(super) fn table(rng: &mut Rng, parent: Option<&Table>) -> Table {
     if !tail.is_empty() {
         parts.push(piece([Part::List(tail)]));
     }
-    Table { name, key, named, given, columns, n, up, create: Statement::new(Style::Literals, parts) }
+    let mut create = vec![Statement::new(Style::Literals, parts)];
+    create.extend(added(rng, name, &n, &columns));
+    Table { name, key, named, given, columns, n, up, create }
+}
+
+/// Indexes, and triggers that derive a column from another.
+fn added(rng: &mut Rng, name: &str, n: &Option<(Column, bool)>, columns: &[Column]) -> Vec<Statement> {
+    let about = |column: &Column, words: String| {
+        Statement::new(Style::Literals, [Part::List(vec![of(&column.tag, [text(words)])])])
+    };
+    let index = format!("create unique index \"{} n\" on {name}", name.trim_matches('"'));
+    let mut added = Vec::new();
+    if let Some((n, true)) = n {
+        let how = rng.pick::<&str>(&["(\"n\" + 1)", "(\"n\") where \"n\" > 23", "(\"n\" || 'x' collate nocase)"]);
+        added.push(about(n, format!("{index} {how}")));
+    } else if let Some((n, false)) = n
+        && rng.chance(0.3)
+    {
+        for (trigger, event) in [("derive", "update of \"n\""), ("derive_new", "insert")] {
+            let set = format!("update {name} set {0} = new.\"n\" * 2 where \"id\" = new.\"id\"", columns[0].name);
+            added.push(about(n, format!("create trigger \"{trigger}\" after {event} on {name} begin {set}; end")));
+        }
+    }
+    added
 }
 
 fn key(rng: &mut Rng, strict: bool) -> (Vec<Part>, Vec<&'static str>, bool, bool) {
