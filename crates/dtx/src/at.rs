@@ -26,6 +26,7 @@ mod options;
 mod phase_two;
 mod plan;
 mod plans;
+mod repair;
 mod savepoint;
 mod undo;
 
@@ -38,7 +39,10 @@ pub use savepoint::AtSavepoint;
 use log::Log;
 use plans::Plans;
 
-const MIGRATIONS: Migrations = Migrations::new("dtx-at", &[(1, include_str!("../sql/at/0001_init.sql"))]);
+const MIGRATIONS: Migrations = Migrations::new(
+    "dtx-at",
+    &[(1, include_str!("../sql/at/0001_init.sql")), (2, include_str!("../sql/at/0002_repair.sql"))],
+);
 
 /// A database as a resource of global transactions. Cheap to clone; all clones are one.
 pub struct At<D: AtDb>(Arc<Inner<D>>);
@@ -68,7 +72,7 @@ impl<D: AtDb> fmt::Debug for At<D> {
 
 impl<D: AtDb> At<D> {
     /// Makes the database behind `pool` a resource under an id that is the same after every restart. Its tables
-    /// `undo_log` and `dtx_parked` are made, or an `undo_log` that is there is verified.
+    /// `undo_log`, `dtx_parked` and `dtx_repair` are made, or an `undo_log` that is there is verified.
     ///
     /// # Errors
     /// [`DtxError::Resource`] if the id is taken, if the database is in memory (the second phase has connections of its

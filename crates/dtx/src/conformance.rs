@@ -28,6 +28,7 @@ macro_rules! conformance {
             a_commit_frees_the_locks,
             a_rollback_keeps_the_locks_until_it_is_done,
             a_parked_branch_keeps_its_own_locks,
+            a_repaired_branch_gives_up_its_own_locks,
             takes_no_branch_after_the_decision_or_the_deadline,
             branches_come_in_the_order_of_registration,
             many_commits_end_at_once,

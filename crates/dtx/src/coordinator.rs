@@ -10,6 +10,7 @@ use crate::DtxError;
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, GlobalStatus, Reason};
 
+pub(crate) mod repair;
 pub mod rm;
 
 use rm::Rm;
@@ -70,6 +71,10 @@ pub trait Coordinator: Debug + Send + Sync + 'static {
     /// Decides rollback and undoes the branches: `RolledBack` if all is undone, `RollingBack` if some resource did not
     /// answer yet.
     async fn rollback(&self, xid: &str, reason: Reason) -> Result<GlobalStatus, DtxError>;
+
+    /// Says that a parked branch may have been repaired: its resource is asked again, and if nothing of it remains, the branch
+    /// gives its locks up and the transaction ends with its last parked one. Answers the state after.
+    async fn repaired(&self, xid: &str, branch_id: i64) -> Result<Option<GlobalStatus>, DtxError>;
 
     /// The state of a transaction; none if it never was or is forgotten.
     async fn status(&self, xid: &str) -> Result<Option<GlobalStatus>, DtxError>;

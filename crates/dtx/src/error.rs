@@ -68,6 +68,20 @@ pub enum DtxError {
         /// The transaction.
         xid: String,
     },
+    /// A branch that was to be repaired is not parked: somebody has repaired it already, or it never was.
+    #[error("branch {branch_id} of global transaction {xid} is not parked")]
+    NotParked {
+        /// The transaction.
+        xid: String,
+        /// The branch.
+        branch_id: i64,
+    },
+    /// The rows of a parked branch are no longer what was shown when the repair was decided; nothing was changed.
+    #[error("rows of parked branch {branch_id} changed since they were shown: inspect it again, then decide")]
+    RowsChanged {
+        /// The branch.
+        branch_id: i64,
+    },
     /// The coordinator did not answer whether it committed. Ask [`Dtx::status`](crate::Dtx::status) later.
     #[error("the outcome of global transaction {xid} is not known yet")]
     OutcomeUnknown {

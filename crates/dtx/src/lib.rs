@@ -24,6 +24,7 @@ pub use async_trait::async_trait;
 #[cfg(feature = "sql")]
 pub use at::{At, AtConnection, AtDb, AtOptions, AtSavepoint, AtTransaction, TableOptions};
 pub use context::Global;
+pub use coordinator::repair::{Effect, ParkedBranch, ParkedRow, Repair, RepairAction, Repaired, RepairedRow, RowText};
 pub use coordinator::rm::{self, ParkedInfo, UndoInfo};
 pub use coordinator::{BranchInfo, Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo};
 pub use error::DtxError;

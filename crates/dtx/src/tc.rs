@@ -175,6 +175,14 @@ impl Coordinator for Tc {
         Ok(decided.standing.status)
     }
 
+    async fn repaired(&self, xid: &str, branch_id: i64) -> Result<Option<GlobalStatus>, DtxError> {
+        let branches = self.0.store.branches(xid).await?;
+        if let Some(branch) = branches.iter().find(|branch| branch.branch_id == branch_id) {
+            self.ask_parked(xid, branch).await?;
+        }
+        self.status(xid).await
+    }
+
     async fn status(&self, xid: &str) -> Result<Option<GlobalStatus>, DtxError> {
         Ok(self.0.store.find(xid).await?.map(|standing| standing.status))
     }

@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use crate::DtxError;
 use crate::context::{self, Global};
+use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Rm, UndoInfo};
 use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo};
 use crate::tc::state::{GlobalStatus, Reason};
@@ -304,6 +305,41 @@ impl Dtx {
             rows.extend(resource.parked().await?);
         }
         Ok(rows)
+    }
+
+    /// A parked branch with its rows: before, after and now. None if it is not parked any more.
+    ///
+    /// # Errors
+    /// If its resource fails, is not in this process, or has a row locked for long.
+    pub async fn inspect(&self, parked: &ParkedInfo) -> Result<Option<ParkedBranch>, DtxError> {
+        self.0.rm.find(&parked.resource_id)?.inspect(&parked.xid, parked.branch_id).await
+    }
+
+    /// Ends a parked branch as a person decided, on what [`inspect`](Self::inspect) showed. The rows, the end of the branch and
+    /// a record of the repair in `dtx_repair` are one local transaction; then the coordinator frees the branch's locks and
+    /// ends the global transaction with its last parked branch.
+    ///
+    /// If the process dies between the two, [`recover`](Self::recover) and [`work`](Self::work) finish it.
+    ///
+    /// # Errors
+    /// [`DtxError::NotParked`] if somebody was faster; [`DtxError::RowsChanged`] if it is no longer what was shown;
+    /// [`DtxError::Refused`] if a row cannot be restored; the error of a constraint that forbids it. Nothing was changed then.
+    pub async fn repair(&self, repair: &Repair) -> Result<Repaired, DtxError> {
+        let Repair { resource_id, xid, branch_id, action, .. } = repair;
+        let answer = self.0.rm.find(resource_id)?.repair(repair).await;
+        if repair.dry_run || !matches!(answer, Ok(_) | Err(DtxError::NotParked { .. })) {
+            return answer;
+        }
+        mark("dtx.repaired");
+        let status = self.0.coordinator.repaired(xid, *branch_id).await.unwrap_or_else(|error| {
+            tracing::warn!(xid, branch = branch_id, %error, "the coordinator has not heard of a repair; its worker will");
+            None
+        });
+        let mut repaired = answer?;
+        repaired.status = status;
+        metrics::counter!("onceward_dtx_repaired_total", "action" => action.as_str()).increment(1);
+        tracing::warn!(xid, branch = branch_id, action = action.as_str(), who = repair.who, "parked branch repaired");
+        Ok(repaired)
     }
 
     /// The coordinator, for whoever builds a resource of its own.

@@ -134,6 +134,10 @@ pub trait AtDb: Db + sealed::Sealed {
         changes: &[&Change],
     ) -> Result<bool, DtxError>;
 
+    /// Values as the database prints them, for people. None of them is null.
+    #[doc(hidden)]
+    async fn texts(conn: &mut Self::Connection, cells: &[&Cell]) -> Result<Vec<String>, DtxError>;
+
     /// The small pool that phase two uses, so that it never waits for the user's.
     #[doc(hidden)]
     fn undo_pool(users: &Pool<Self>) -> Pool<Self>;

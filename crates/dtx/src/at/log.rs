@@ -8,6 +8,9 @@ use onceward_backend::{Conn, Db};
 use crate::DtxError;
 
 mod batch;
+mod parked;
+
+pub(crate) use parked::Parked;
 
 /// What stands in `context`: who wrote the row, and the hold of the branch. Pairs, as other resource managers write them.
 const OURS: &str = "serializer=onceward";
@@ -142,51 +145,10 @@ impl<D: Db> Log<D> {
         Ok(())
     }
 
-    /// Moves the undo of a branch to the parked ones.
-    pub(crate) async fn park(
-        &self,
-        conn: &mut impl Conn<D>,
-        (xid, branch_id): (&str, i64),
-        reason: &str,
-    ) -> Result<(), DtxError> {
-        self.0
-            .sql(
-                "insert into dtx_parked (xid, branch_id, reason, context, rollback_info, parked) \
-                 select xid, branch_id, ?, context, rollback_info, {now} from undo_log where xid = ? and branch_id = ?",
-            )
-            .bind(reason)
-            .bind(xid)
-            .bind(branch_id)
-            .execute(conn)
-            .await?;
-        self.remove(conn, (xid, branch_id)).await
-    }
-
-    pub(crate) async fn is_parked(
-        &self,
-        conn: &mut impl Conn<D>,
-        (xid, branch_id): (&str, i64),
-    ) -> Result<bool, DtxError> {
-        let row: Option<(i64,)> = self
-            .0
-            .sql("select branch_id from dtx_parked where xid = ? and branch_id = ?")
-            .bind(xid)
-            .bind(branch_id)
-            .fetch_optional(conn)
-            .await?;
-        Ok(row.is_some())
-    }
-
     /// Transaction, branch and age in microseconds of each undo record.
     pub(crate) async fn all(&self, conn: &mut impl Conn<D>) -> Result<Vec<(String, i64, i64)>, DtxError> {
         let statement = self.0.sql("select xid, branch_id, {now} - log_created from undo_log where log_status = ?");
         Ok(statement.bind(NORMAL).fetch_all(conn).await?)
-    }
-
-    /// Transaction, branch, reason and age in microseconds of each parked branch.
-    pub(crate) async fn parked(&self, conn: &mut impl Conn<D>) -> Result<Vec<(String, i64, String, i64)>, DtxError> {
-        let statement = self.0.sql("select xid, branch_id, reason, {now} - parked from dtx_parked order by parked");
-        Ok(statement.fetch_all(conn).await?)
     }
 
     /// Removes guards older than that.

@@ -10,10 +10,11 @@ use std::time::Duration;
 use super::At;
 use super::capture::AtDb;
 use super::catalog::Table;
-use super::image::{Change, Images, Kind, decode};
+use super::image::{Change, Images, Kind, Step, decode};
 use super::locks::key_text;
 use super::log::{Entry, hold_of};
 use super::undo::{Verdict, judge, named, nets};
+use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Resource, UndoInfo, Undone};
 use crate::{DtxError, place};
 
@@ -136,6 +137,14 @@ impl<D: AtDb> Resource for At<D> {
         Ok(rows.into_iter().map(info).collect())
     }
 
+    async fn inspect(&self, xid: &str, branch_id: i64) -> Result<Option<ParkedBranch>, DtxError> {
+        self.inspect_parked(xid, branch_id).await
+    }
+
+    async fn repair(&self, repair: &Repair) -> Result<Repaired, DtxError> {
+        self.repair_parked(repair).await
+    }
+
     async fn sweep(&self, older: Duration) -> Result<u64, DtxError> {
         let micros = i64::try_from(older.as_micros()).unwrap_or(i64::MAX / 4);
         self.0.log.sweep(&mut self.0.undo_pool.acquire().await?, micros).await
@@ -196,20 +205,25 @@ impl<D: AtDb> At<D> {
     ) -> Result<Result<Vec<Table>, String>, DtxError> {
         let mut tables = Vec::<Table>::with_capacity(images.steps.len());
         for step in &images.steps {
-            // Not a planned one: nothing may have changed since that is not known here.
             let table = match tables.iter().find(|table| table.name == step.table) {
-                Some(table) => table.clone(),
-                None => D::table(tx, &step.table, &self.options().tables).await?,
+                Some(table) => usable::<D>(table.clone(), step),
+                None => self.table_of(tx, step).await?,
             };
-            if !D::fits(&table, step) {
-                return Ok(Err(format!("table {} has other columns than when it was changed", step.table)));
+            match table {
+                Ok(table) => tables.push(table),
+                Err(reason) => return Ok(Err(reason)),
             }
-            if step.kind == Kind::Insert && table.incoming.iter().any(|incoming| incoming.on_delete) {
-                return Ok(Err(format!("table {} has got a foreign key since that cascades", step.table)));
-            }
-            tables.push(table);
         }
         Ok(Ok(tables))
+    }
+
+    /// The table of a step. Not a planned one: nothing may have changed since that is not known here.
+    pub(super) async fn table_of(
+        &self,
+        tx: &mut Transaction<'static, D>,
+        step: &Step,
+    ) -> Result<Result<Table, String>, DtxError> {
+        Ok(usable::<D>(D::table(tx, &step.table, &self.options().tables).await?, step))
     }
 
     /// Puts the branch aside whole. What it held is dropped all the same: the decision is rollback.
@@ -237,8 +251,19 @@ impl<D: AtDb> At<D> {
     }
 }
 
+/// The table, or why images of a step no longer fit it.
+fn usable<D: AtDb>(table: Table, step: &Step) -> Result<Table, String> {
+    if !D::fits(&table, step) {
+        return Err(format!("table {} has other columns than when it was changed", step.table));
+    }
+    if step.kind == Kind::Insert && table.incoming.iter().any(|incoming| incoming.on_delete) {
+        return Err(format!("table {} has got a foreign key since that cascades", step.table));
+    }
+    Ok(table)
+}
+
 /// An error with its cause, for the list of parked branches.
-fn described(error: &DtxError) -> String {
+pub(super) fn described(error: &DtxError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -169,7 +169,38 @@ pub async fn a_parked_branch_keeps_its_own_locks(store: Store) {
     assert_eq!(held(&store).await, set(&[("x", "b", true), ("x", "shared", true)]));
     let branches = store.branches("x").await.unwrap();
     assert_eq!((branches.len(), branches[0].branch_id, branches[0].status), (1, 2, BranchStatus::Parked));
-    assert_eq!(settle(&store, "x", &[(2, BranchStatus::Done)]).await, GlobalStatus::Parked, "a person decides");
+    assert_eq!(store.parked().await.unwrap(), [("x".to_owned(), branches[0].clone())]);
+    for again in [BranchStatus::Parked, BranchStatus::Registered] {
+        assert_eq!(settle(&store, "x", &[(2, again)]).await, GlobalStatus::Parked, "a person decides");
+    }
+}
+
+pub async fn a_repaired_branch_gives_up_its_own_locks(store: Store) {
+    begin(&store, "x").await;
+    register(&store, "x", 1, &["a", "shared"]).await;
+    register(&store, "x", 2, &["b", "shared"]).await;
+    decide(&store, "x", ROLLBACK).await;
+    settle(&store, "x", &[(1, BranchStatus::Parked), (2, BranchStatus::Parked)]).await;
+    let first = store.settle("x", &[(1, BranchStatus::Done)]).await.unwrap().unwrap();
+    assert_eq!((first.standing.status, first.freed), (GlobalStatus::Parked, vec![lock("a").id()]));
+    assert_eq!(held(&store).await, set(&[("x", "b", true), ("x", "shared", true)]));
+    assert_eq!(store.parked().await.unwrap().len(), 1);
+    let last = store.settle("x", &[(2, BranchStatus::Done)]).await.unwrap().unwrap();
+    assert_eq!((last.standing.status, last.freed.len()), (GlobalStatus::RolledBack, 2));
+    assert!(held(&store).await.is_empty() && store.parked().await.unwrap().is_empty());
+    assert!(store.branches("x").await.unwrap().is_empty() && store.transactions().await.unwrap().is_empty());
+    assert_eq!(settle(&store, "x", &[(2, BranchStatus::Parked)]).await, GlobalStatus::RolledBack);
+    // A branch may be repaired while others are not yet undone.
+    begin(&store, "y").await;
+    register(&store, "y", 1, &["a"]).await;
+    register(&store, "y", 2, &["b"]).await;
+    decide(&store, "y", ROLLBACK).await;
+    settle(&store, "y", &[(1, BranchStatus::Parked)]).await;
+    assert_eq!(settle(&store, "y", &[(1, BranchStatus::Done)]).await, GlobalStatus::RollingBack);
+    assert_eq!(settle(&store, "y", &[(1, BranchStatus::Parked)]).await, GlobalStatus::RollingBack);
+    assert_eq!(settle(&store, "y", &[(2, BranchStatus::Done)]).await, GlobalStatus::RolledBack);
+    assert!(held(&store).await.is_empty());
+    assert_eq!(store.purge(Duration::ZERO).await.unwrap(), 2, "repaired outcomes are forgotten like others");
 }
 
 pub async fn takes_no_branch_after_the_decision_or_the_deadline(store: Store) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::repair::{ParkedBranch, Repair, Repaired};
 use crate::DtxError;
 
 /// Something that took part in a transaction and can make its branch final or take it back.
@@ -39,6 +40,17 @@ pub trait Resource: Debug + Send + Sync + 'static {
 
     /// Branches that wait for a person.
     async fn parked(&self) -> Result<Vec<ParkedInfo>, DtxError>;
+
+    /// A parked branch with its rows; none if it is not parked.
+    async fn inspect(&self, xid: &str, branch_id: i64) -> Result<Option<ParkedBranch>, DtxError>;
+
+    /// Ends a parked branch as a person decided, and keeps a record of that, in one local transaction. After that,
+    /// [`rollback`](Self::rollback) answers `Done`.
+    ///
+    /// # Errors
+    /// [`DtxError::NotParked`]; [`DtxError::RowsChanged`] if it is no longer what the fingerprint says; the error of a
+    /// constraint that forbids it. Nothing was changed then.
+    async fn repair(&self, repair: &Repair) -> Result<Repaired, DtxError>;
 
     /// Removes guards that no late first phase can meet any more.
     async fn sweep(&self, older: Duration) -> Result<u64, DtxError>;
@@ -91,6 +103,17 @@ impl Rm {
     /// The resource of that id, if this process has it.
     pub fn get(&self, id: &str) -> Option<Arc<dyn Resource>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The resource of that id.
+    ///
+    /// # Errors
+    /// [`DtxError::Resource`] if this process does not have it.
+    pub(crate) fn find(&self, id: &str) -> Result<Arc<dyn Resource>, DtxError> {
+        self.get(id).ok_or_else(|| DtxError::Resource {
+            resource: id.to_owned(),
+            problem: "not registered in this process".to_owned(),
+        })
     }
 
     /// All resources in the order of their ids.

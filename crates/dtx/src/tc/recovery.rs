@@ -23,7 +23,7 @@ pub(super) const ABREAST: usize = 8;
 /// How long decisions gather before the worker takes them: nobody waits for a second phase of a commit, and one statement
 /// for many is cheaper for everyone.
 const GATHER: Duration = Duration::from_millis(10);
-/// How often outcomes are looked through for old ones.
+/// How often outcomes are looked through for old ones, and parked branches for repaired ones.
 const PURGE: Duration = Duration::from_secs(60);
 
 impl Tc {
@@ -94,11 +94,31 @@ impl Tc {
         })
     }
 
+    /// Asks for a parked branch again. Of one that was repaired nothing remains, though the coordinator may not have heard so.
+    pub(super) async fn ask_parked(&self, xid: &str, branch: &BranchInfo) -> Result<(), DtxError> {
+        if branch.status == BranchStatus::Parked {
+            let end = self.second_phase(xid, GlobalStatus::RollingBack, branch).await?;
+            if let Some(decided) = self.0.store.settle(xid, &[(branch.branch_id, end)]).await? {
+                self.0.waiters.freed(&decided.freed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for all parked branches again, and counts those that stay.
+    async fn ask_all_parked(&self) -> Result<(), DtxError> {
+        for (xid, branch) in self.0.store.parked().await? {
+            if let Err(error) = self.ask_parked(&xid, &branch).await {
+                tracing::warn!(xid, resource = branch.resource_id, %error, "a parked branch was not asked for");
+            }
+        }
+        let parked = u32::try_from(self.0.store.parked().await?.len()).unwrap_or(u32::MAX);
+        metrics::gauge!("onceward_dtx_parked_branches").set(parked);
+        Ok(())
+    }
+
     pub(super) fn resource(&self, id: &str) -> Result<Arc<dyn Resource>, DtxError> {
-        self.0.rm.get().and_then(|rm| rm.get(id)).ok_or_else(|| DtxError::Resource {
-            resource: id.to_owned(),
-            problem: "not registered in this process".to_owned(),
-        })
+        self.0.rm.get().cloned().unwrap_or_default().find(id)
     }
 
     /// Decides an open transaction for `reason` and drives it, or drives a decided one.
@@ -123,6 +143,7 @@ impl Tc {
                 GlobalStatus::Active | GlobalStatus::Committing | GlobalStatus::RollingBack => found.pending += 1,
             }
         }
+        self.ask_all_parked().await?;
         tracing::info!(?found, "recovered");
         Ok(found)
     }
@@ -136,6 +157,7 @@ impl Tc {
         let last = *purged.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= PURGE) {
             self.0.store.purge(self.0.options.retention).await?;
+            self.ask_all_parked().await?;
             *purged.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         tokio::time::sleep(GATHER).await;

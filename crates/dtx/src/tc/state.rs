@@ -124,7 +124,7 @@ impl fmt::Display for Reason {
 pub enum BranchStatus {
     /// Registered; it may or may not have committed locally.
     Registered,
-    /// Its second phase is done, or its first phase failed.
+    /// Its second phase is done, or its first phase failed, or it was parked and is repaired.
     Done,
     /// It could not be undone and waits for a person.
     Parked,
@@ -132,6 +132,15 @@ pub enum BranchStatus {
 
 impl BranchStatus {
     const ALL: [Self; 3] = [Self::Registered, Self::Done, Self::Parked];
+
+    /// The status after an answer of its resource. What is done stays done.
+    pub const fn after(self, answer: Self) -> Self {
+        match (self, answer) {
+            (Self::Registered, answer) => answer,
+            (Self::Parked, Self::Done) => Self::Done,
+            (stays, _) => stays,
+        }
+    }
 
     /// The stored number.
     pub const fn code(self) -> i64 {
@@ -169,13 +178,15 @@ pub const fn decided(status: GlobalStatus, decision: Decision, has_branches: boo
     }
 }
 
-/// The state after branches were settled: over as soon as none is open.
+/// The state after branches were settled: over as soon as none is open, and no longer parked once the last parked one is
+/// repaired.
 pub fn settled(status: GlobalStatus, branches: &[BranchStatus]) -> GlobalStatus {
     let open = branches.contains(&BranchStatus::Registered);
     match status {
         GlobalStatus::Committing if !open => GlobalStatus::Committed,
         GlobalStatus::RollingBack if !open && branches.contains(&BranchStatus::Parked) => GlobalStatus::Parked,
         GlobalStatus::RollingBack if !open => GlobalStatus::RolledBack,
+        GlobalStatus::Parked if !open && !branches.contains(&BranchStatus::Parked) => GlobalStatus::RolledBack,
         other => other,
     }
 }

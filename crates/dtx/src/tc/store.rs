@@ -39,8 +39,8 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// The branches in the order of their registration.
     async fn branches(&self, xid: &str) -> Result<Vec<BranchInfo>, BackendError>;
 
-    /// Notes what became of branches and moves the transaction as [`settled`](super::state::settled) says. Its end removes
-    /// all branches and locks but the parked ones.
+    /// Notes what became of branches, as [`BranchStatus::after`] says, and moves the transaction as
+    /// [`settled`](super::state::settled) says. Once it is over, all branches and locks but the parked ones go.
     async fn settle(&self, xid: &str, ends: &[(i64, BranchStatus)]) -> Result<Option<Decided>, BackendError>;
 
     /// The branches of several transactions, in the order asked for.
@@ -59,6 +59,9 @@ pub trait TcStore: Debug + Send + Sync + 'static {
         }
         Ok(())
     }
+
+    /// All parked branches with their transactions.
+    async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError>;
 
     /// Puts the second phase off and counts the attempt.
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError>;

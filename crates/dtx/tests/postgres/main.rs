@@ -28,6 +28,8 @@ mod held;
 mod order;
 #[path = "../cases/parked.rs"]
 mod parked;
+#[path = "../cases/repair.rs"]
+mod repair;
 #[path = "../cases/savepoint.rs"]
 mod savepoint;
 #[path = "../cases/script.rs"]

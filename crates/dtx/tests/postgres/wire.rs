@@ -56,6 +56,10 @@ impl Coordinator for Counting {
         self.0.rollback(xid, reason).await
     }
 
+    async fn repaired(&self, xid: &str, branch_id: i64) -> Result<Option<GlobalStatus>, DtxError> {
+        self.0.repaired(xid, branch_id).await
+    }
+
     async fn status(&self, xid: &str) -> Result<Option<GlobalStatus>, DtxError> {
         self.0.status(xid).await
     }

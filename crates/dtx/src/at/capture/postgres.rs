@@ -20,6 +20,7 @@ use crate::at::plan::{Lock, Write};
 
 mod cell;
 mod gate;
+mod show;
 mod text;
 mod undo;
 
@@ -166,6 +167,10 @@ impl AtDb for Postgres {
             Kind::Delete => undo::copy(conn, table, changes).await,
             Kind::Update => undo::update(conn, table, changes).await,
         }
+    }
+
+    async fn texts(conn: &mut PgConnection, cells: &[&Cell]) -> Result<Vec<String>, DtxError> {
+        show::texts(conn, cells).await
     }
 
     fn undo_pool(users: &PgPool) -> PgPool {

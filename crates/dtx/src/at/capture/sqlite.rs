@@ -20,6 +20,7 @@ use crate::{DtxError, place};
 mod cell;
 mod computed;
 mod gate;
+mod show;
 
 use cell::{bind, holder, pairs, quoted, read};
 
@@ -208,6 +209,10 @@ impl AtDb for Sqlite {
             }
         }
         Ok(true)
+    }
+
+    async fn texts(conn: &mut SqliteConnection, cells: &[&Cell]) -> Result<Vec<String>, DtxError> {
+        show::texts(conn, cells).await
     }
 
     fn undo_pool(users: &SqlitePool) -> SqlitePool {

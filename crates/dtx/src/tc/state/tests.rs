@@ -55,7 +55,10 @@ fn no_state_ever_goes_back_or_changes_sides() {
     for status in GlobalStatus::ALL {
         for branches in branch_sets() {
             let after = settled(status, &branches);
-            if status.is_over() || status == GlobalStatus::Active {
+            let stays = |branch| matches!(branch, &BranchStatus::Parked | &BranchStatus::Registered);
+            if status == GlobalStatus::Parked && !branches.iter().any(stays) {
+                assert_eq!(after, GlobalStatus::RolledBack, "the last parked branch is repaired: {branches:?}");
+            } else if status.is_over() || status == GlobalStatus::Active {
                 assert_eq!(after, status, "{branches:?}");
             } else {
                 assert_eq!(commits(status), commits(after), "{branches:?}");
@@ -74,4 +77,15 @@ fn it_ends_exactly_when_no_branch_is_open_and_parks_only_on_the_way_back() {
         assert_eq!(back.is_over(), !open);
         assert_eq!(back == GlobalStatus::Parked, !open && parked);
     }
+}
+
+#[test]
+fn a_branch_that_is_done_stays_done() {
+    use BranchStatus::{Done, Parked, Registered};
+    for answer in BranchStatus::ALL {
+        assert_eq!(Done.after(answer), Done);
+        assert_eq!(Registered.after(answer), answer);
+        assert_eq!(Parked.after(answer), if answer == Done { Done } else { Parked });
+    }
+    assert_eq!(Registered.after(Registered), Registered);
 }

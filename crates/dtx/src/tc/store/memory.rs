@@ -92,8 +92,8 @@ impl State {
     fn settle(&mut self, xid: &str, end: impl Fn(i64) -> Option<BranchStatus>) -> Option<Decided> {
         let global = self.globals.get_mut(xid)?;
         for branch in &mut global.branches {
-            if let (BranchStatus::Registered, Some(status)) = (branch.info.status, end(branch.info.branch_id)) {
-                branch.info.status = status;
+            if let Some(answer) = end(branch.info.branch_id) {
+                branch.info.status = branch.info.status.after(answer);
             }
         }
         let statuses: Vec<_> = global.branches.iter().map(|branch| branch.info.status).collect();
@@ -102,6 +102,8 @@ impl State {
         if global.status != after {
             global.status = after;
             global.ended = Some(Instant::now());
+        }
+        if after.is_over() {
             let is_parked = |branch: &Branch| branch.info.status == BranchStatus::Parked;
             let (parked, done): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut global.branches).into_iter().partition(is_parked);
@@ -225,6 +227,13 @@ impl TcStore for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError> {
+        let state = self.state();
+        let branches = state.globals.iter().flat_map(|(xid, global)| global.branches.iter().map(move |one| (xid, one)));
+        let parked = branches.filter(|(_, branch)| branch.info.status == BranchStatus::Parked);
+        Ok(parked.map(|(xid, branch)| (xid.clone(), branch.info.clone())).collect())
     }
 
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError> {

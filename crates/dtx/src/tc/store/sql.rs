@@ -182,10 +182,14 @@ impl<D: Db> TcStore for SqlStore<D> {
         let Some(mut standing) = self.standing(&mut tx, xid).await? else { return Ok(None) };
         for (branch_id, status) in ends {
             self.sql
-                .sql("update dtx_branch set status = ? where xid = ? and branch_id = ? and status = 1")
+                .sql(
+                    "update dtx_branch set status = ? where xid = ? and branch_id = ? \
+                     and (status = 1 or (status = 3 and ? = 2))",
+                )
                 .bind(status.code())
                 .bind(xid)
                 .bind(*branch_id)
+                .bind(status.code())
                 .execute(&mut tx)
                 .await?;
         }
@@ -201,11 +205,13 @@ impl<D: Db> TcStore for SqlStore<D> {
                 .bind(standing.status.code())
                 .execute(&mut tx)
                 .await?;
+            standing.status = after;
+        }
+        if after.is_over() && !ends.is_empty() {
             self.sql.sql("delete from dtx_branch where xid = ? and status = 2").bind(xid).execute(&mut tx).await?;
             let parked = branches.iter().filter(|(info, _)| info.status == BranchStatus::Parked);
             let kept: Vec<_> = parked.flat_map(|(_, locks)| locks.split(';').map(str::to_owned)).collect();
             freed = self.free(&mut tx, xid, &kept).await?;
-            standing.status = after;
         }
         commit(tx).await?;
         Ok(Some(Decided { standing, freed }))
@@ -217,6 +223,14 @@ impl<D: Db> TcStore for SqlStore<D> {
 
     async fn end_committed(&self, xids: &[&str]) -> Result<(), BackendError> {
         self.end_all(xids).await
+    }
+
+    async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError> {
+        let mut conn = self.pool.acquire().await?;
+        let select = self.sql.sql("select xid, branch_id, resource_id from dtx_branch where status = 3");
+        let rows: Vec<(String, i64, String)> = select.fetch_all(&mut conn).await?;
+        let info = |branch_id, resource_id| BranchInfo { branch_id, resource_id, status: BranchStatus::Parked };
+        Ok(rows.into_iter().map(|(xid, branch_id, resource_id)| (xid, info(branch_id, resource_id))).collect())
     }
 
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError> {
