@@ -5,6 +5,8 @@ mod child;
 mod counted;
 mod environment;
 mod eventually;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "rabbitmq"))]
+mod lent;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 mod namespace;
@@ -25,6 +27,8 @@ pub use child::{Child, Exit, Launch};
 pub use counted::CountedPool;
 pub use environment::{scale, seed, url};
 pub use eventually::eventually;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "rabbitmq"))]
+pub use lent::Lent;
 pub use namespace::{born, namespace};
 pub use proxy::{Mode, Proxy};
 pub use rng::Rng;

@@ -5,15 +5,7 @@ use std::time::SystemTime;
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, query_scalar, raw_sql};
 
 use crate::namespace::is_leftover;
-use crate::{namespace, teardown, url};
-
-/// A database that belongs to one test; dropped, with its connections, when this guard is.
-#[derive(Debug)]
-pub struct Database {
-    name: String,
-    server: String,
-    url: String,
-}
+use crate::{Lent, namespace, teardown, url};
 
 /// Creates an empty database, with the server's default character set, at `MYSQL_URL`, and sweeps what test runs left
 /// there more than an hour ago.
@@ -27,7 +19,7 @@ pub struct Database {
 /// // connect to database.url() ..
 /// # }
 /// ```
-pub async fn database() -> Database {
+pub async fn database() -> Lent {
     let server = url("MYSQL_URL");
     let name = namespace();
     let mut connection = match MySqlConnection::connect(&server).await {
@@ -38,36 +30,19 @@ pub async fn database() -> Database {
     let statement = format!("create database {name}");
     raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a database can be created");
     let _ = connection.close().await;
-    Database { url: teardown::with_database(&server, &name), name, server }
+    Lent::new(name.clone(), teardown::with_database(&server, &name), move || {
+        teardown::blocking("dropping a test's MySQL database", remove(server.clone(), name.clone()));
+    })
 }
 
-impl Database {
-    /// The URL of the database.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
+async fn remove(server: String, name: String) -> Result<(), sqlx::Error> {
+    let mut connection = MySqlConnection::connect(&server).await?;
+    // A transaction that the test left open holds metadata locks, for which `drop database` would wait.
+    for id in users(&mut connection, &name).await? {
+        let _ = raw_sql(AssertSqlSafe(format!("kill {id}"))).execute(&mut connection).await;
     }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let (server, name) = (self.server.clone(), self.name.clone());
-        teardown::blocking("dropping a test's MySQL database", async move {
-            let mut connection = MySqlConnection::connect(&server).await?;
-            // A transaction that the test left open holds metadata locks, for which `drop database` would wait.
-            for id in users(&mut connection, &name).await? {
-                let _ = raw_sql(AssertSqlSafe(format!("kill {id}"))).execute(&mut connection).await;
-            }
-            drop_database(&mut connection, &name).await?;
-            connection.close().await
-        });
-    }
+    drop_database(&mut connection, &name).await?;
+    connection.close().await
 }
 
 async fn users(connection: &mut MySqlConnection, name: &str) -> Result<Vec<i64>, sqlx::Error> {

@@ -5,15 +5,7 @@ use std::time::SystemTime;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar, raw_sql};
 
 use crate::namespace::is_leftover;
-use crate::{namespace, teardown, url};
-
-/// A database that belongs to one test; dropped, with its connections, when this guard is.
-#[derive(Debug)]
-pub struct Database {
-    name: String,
-    server: String,
-    url: String,
-}
+use crate::{Lent, namespace, teardown, url};
 
 /// Creates an empty database at `POSTGRES_URL`, and sweeps what test runs left there more than an hour ago.
 ///
@@ -26,7 +18,7 @@ pub struct Database {
 /// // connect to database.url() ..
 /// # }
 /// ```
-pub async fn database() -> Database {
+pub async fn database() -> Lent {
     let server = url("POSTGRES_URL");
     let name = namespace();
     let mut connection = match PgConnection::connect(&server).await {
@@ -38,33 +30,16 @@ pub async fn database() -> Database {
     let statement = format!("create database {name} template template0 encoding 'UTF8'");
     raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a database can be created");
     let _ = connection.close().await;
-    Database { url: teardown::with_database(&server, &name), name, server }
+    Lent::new(name.clone(), teardown::with_database(&server, &name), move || {
+        teardown::blocking("dropping a test's PostgreSQL database", remove(server.clone(), name.clone()));
+    })
 }
 
-impl Database {
-    /// The URL of the database.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let (server, name) = (self.server.clone(), self.name.clone());
-        teardown::blocking("dropping a test's PostgreSQL database", async move {
-            let mut connection = PgConnection::connect(&server).await?;
-            let statement = format!("drop database if exists {name} with (force)");
-            raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
-            connection.close().await
-        });
-    }
+async fn remove(server: String, name: String) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(&server).await?;
+    let statement = format!("drop database if exists {name} with (force)");
+    raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+    connection.close().await
 }
 
 async fn sweep(connection: &mut PgConnection) {

@@ -9,16 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::namespace::is_leftover;
 use crate::proxy::split;
-use crate::{namespace, teardown, url};
-
-/// A virtual host that belongs to one test; deleted with its queues, exchanges and connections when this guard is
-/// dropped.
-#[derive(Debug)]
-pub struct VirtualHost {
-    name: String,
-    admin: String,
-    url: String,
-}
+use crate::{Lent, namespace, teardown, url};
 
 /// Creates an empty virtual host at `AMQP_URL`, by way of the server's management plugin at `AMQP_ADMIN_URL`, and sweeps
 /// those that test runs left there more than an hour ago.
@@ -32,7 +23,7 @@ pub struct VirtualHost {
 /// // connect to host.url() ..
 /// # }
 /// ```
-pub async fn virtual_host() -> VirtualHost {
+pub async fn virtual_host() -> Lent {
     let (server, admin) = (url("AMQP_URL"), url("AMQP_ADMIN_URL"));
     let name = namespace();
     sweep(&admin).await;
@@ -40,30 +31,13 @@ pub async fn virtual_host() -> VirtualHost {
         panic!("AMQP_ADMIN_URL: {error}; are the services up (`cargo xtask up`)?");
     }
     let (before, place, _) = split(&server);
-    VirtualHost { url: format!("{before}{place}/{name}"), name, admin }
+    Lent::new(name.clone(), format!("{before}{place}/{name}"), move || {
+        teardown::blocking("deleting a test's virtual host", remove(admin.clone(), name.clone()));
+    })
 }
 
-impl VirtualHost {
-    /// The URL of the virtual host.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl Drop for VirtualHost {
-    fn drop(&mut self) {
-        let (admin, name) = (self.admin.clone(), self.name.clone());
-        teardown::blocking("deleting a test's virtual host", async move {
-            call(&admin, "DELETE", &format!("/api/vhosts/{name}")).await.map(drop)
-        });
-    }
+async fn remove(admin: String, name: String) -> Result<(), String> {
+    call(&admin, "DELETE", &format!("/api/vhosts/{name}")).await.map(drop)
 }
 
 async fn sweep(admin: &str) {

@@ -1,9 +1,13 @@
 //! A database per test, on a running PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by unwrapping")]
 
+#[path = "cases/trips.rs"]
+mod trips;
+
 use sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar, raw_sql};
-use testkit::CountedPool;
 use testkit::postgres::database;
+
+type Db = sqlx::Postgres;
 
 async fn exists(name: &str) -> bool {
     let mut server = PgConnection::connect(&testkit::url("POSTGRES_URL")).await.unwrap();
@@ -35,24 +39,4 @@ async fn leftovers_of_dead_runs_are_swept() {
     let _ = raw_sql(AssertSqlSafe(format!("create database {old} template template0"))).execute(&mut server).await;
     let _mine = database().await;
     assert!(!exists(old).await);
-}
-
-#[tokio::test]
-async fn round_trips_are_those_of_the_operation_alone() {
-    let database = database().await;
-    let counted = CountedPool::<sqlx::Postgres>::connect(database.url()).await;
-    let one = async || sqlx::query("select 1").execute(counted.pool()).await.unwrap();
-    counted.trips(one()).await;
-    assert_eq!(counted.trips(one()).await.1, 1);
-    let transaction = async || {
-        let mut tx = counted.pool().begin().await.unwrap();
-        sqlx::query("select 1").execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
-    };
-    assert_eq!(counted.trips(transaction()).await.1, 3);
-    let twice = async || {
-        one().await;
-        one().await;
-    };
-    assert_eq!(counted.trips(twice()).await.1, 2);
 }

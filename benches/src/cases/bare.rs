@@ -88,7 +88,7 @@ pub(crate) fn text<'a>(source: &'a str, name: &str) -> &'a str {
 }
 
 /// A database of this world's own and a pool for it.
-pub(crate) async fn postgres(setting: Setting) -> (testkit::postgres::Database, PgPool) {
+pub(crate) async fn postgres(setting: Setting) -> (testkit::Lent, PgPool) {
     let database = testkit::postgres::database().await;
     let pool = postgres_pool(database.url(), setting).await;
     (database, pool)
@@ -103,7 +103,7 @@ pub(crate) async fn postgres_pool(url: &str, setting: Setting) -> PgPool {
 }
 
 /// The same on MariaDB.
-pub(crate) async fn mysql(setting: Setting) -> (testkit::mysql::Database, MySqlPool) {
+pub(crate) async fn mysql(setting: Setting) -> (testkit::Lent, MySqlPool) {
     let database = testkit::mysql::database().await;
     let size = u32::try_from(setting.clients).unwrap();
     let options = MySqlPoolOptions::new().max_connections(size).min_connections(size).test_before_acquire(false);

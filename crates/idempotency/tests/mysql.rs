@@ -9,9 +9,9 @@ mod trips;
 
 use onceward_backend::sqlx::{MySql, MySqlPool};
 use onceward_idempotency::MySqlStore;
-use testkit::mysql::Database;
+use testkit::Lent;
 
-async fn open() -> (MySqlStore, MySqlPool, Database) {
+async fn open() -> (MySqlStore, MySqlPool, Lent) {
     let database = testkit::mysql::database().await;
     let pool = MySqlPool::connect(database.url()).await.unwrap();
     let store = MySqlStore::new(pool.clone());
@@ -19,7 +19,7 @@ async fn open() -> (MySqlStore, MySqlPool, Database) {
     (store, pool, database)
 }
 
-async fn make() -> (MySqlStore, Database) {
+async fn make() -> (MySqlStore, Lent) {
     let (store, _, database) = open().await;
     (store, database)
 }

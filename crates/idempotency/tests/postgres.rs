@@ -9,9 +9,9 @@ mod trips;
 
 use onceward_backend::sqlx::{PgPool, Postgres};
 use onceward_idempotency::PostgresStore;
-use testkit::postgres::Database;
+use testkit::Lent;
 
-async fn open() -> (PostgresStore, PgPool, Database) {
+async fn open() -> (PostgresStore, PgPool, Lent) {
     let database = testkit::postgres::database().await;
     let pool = PgPool::connect(database.url()).await.unwrap();
     let store = PostgresStore::new(pool.clone());
@@ -19,7 +19,7 @@ async fn open() -> (PostgresStore, PgPool, Database) {
     (store, pool, database)
 }
 
-async fn make() -> (PostgresStore, Database) {
+async fn make() -> (PostgresStore, Lent) {
     let (store, _, database) = open().await;
     (store, database)
 }

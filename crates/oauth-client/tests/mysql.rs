@@ -6,9 +6,9 @@ mod trips;
 
 use onceward_backend::sqlx::{MySql, MySqlPool};
 use onceward_oauth_client::store::MySqlStore;
-use testkit::mysql::Database;
+use testkit::Lent;
 
-async fn make() -> (MySqlStore, Database) {
+async fn make() -> (MySqlStore, Lent) {
     let database = testkit::mysql::database().await;
     let store = MySqlStore::new(MySqlPool::connect(database.url()).await.unwrap());
     store.migrate().await.unwrap();

@@ -6,9 +6,9 @@ mod trips;
 
 use onceward_backend::sqlx::{PgPool, Postgres};
 use onceward_oauth_client::store::PostgresStore;
-use testkit::postgres::Database;
+use testkit::Lent;
 
-async fn make() -> (PostgresStore, Database) {
+async fn make() -> (PostgresStore, Lent) {
     let database = testkit::postgres::database().await;
     let store = PostgresStore::new(PgPool::connect(database.url()).await.unwrap());
     store.migrate().await.unwrap();

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use onceward_backend::sqlx::{MySql, Pool};
 use onceward_reliable_mq::{Outbox, Store, conformance::block_on};
-use testkit::mysql::Database;
+use testkit::Lent;
 
-async fn outbox() -> (Outbox<MySql>, Database) {
+async fn outbox() -> (Outbox<MySql>, Lent) {
     let database = testkit::mysql::database().await;
     let outbox = Outbox::<MySql>::new(Pool::connect(database.url()).await.unwrap());
     outbox.migrate().await.unwrap();
@@ -21,7 +21,7 @@ async fn outbox() -> (Outbox<MySql>, Database) {
     (outbox, database)
 }
 
-async fn make() -> (Arc<dyn Store>, Database) {
+async fn make() -> (Arc<dyn Store>, Lent) {
     let (outbox, database) = outbox().await;
     (outbox.store(), database)
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use onceward_backend::sqlx::{Pool, Postgres};
 use onceward_reliable_mq::{Outbox, Store, conformance::block_on};
-use testkit::postgres::Database;
+use testkit::Lent;
 
-async fn outbox() -> (Outbox<Postgres>, Database) {
+async fn outbox() -> (Outbox<Postgres>, Lent) {
     let database = testkit::postgres::database().await;
     let outbox = Outbox::<Postgres>::new(Pool::connect(database.url()).await.unwrap());
     outbox.migrate().await.unwrap();
@@ -21,7 +21,7 @@ async fn outbox() -> (Outbox<Postgres>, Database) {
     (outbox, database)
 }
 
-async fn make() -> (Arc<dyn Store>, Database) {
+async fn make() -> (Arc<dyn Store>, Lent) {
     let (outbox, database) = outbox().await;
     (outbox.store(), database)
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use onceward_cart_store::store::PostgresStore;
 use sqlx::PgPool;
-use testkit::postgres::Database;
+use testkit::Lent;
 use uuid::Uuid;
 
 use super::super::bare::{self, now};
@@ -12,7 +12,7 @@ use crate::case::{Client, Setting, World};
 
 const MONTH: i64 = 30 * 24 * 3600 * 1_000_000;
 
-async fn open(setting: Setting) -> (Database, PgPool, PostgresStore) {
+async fn open(setting: Setting) -> (Lent, PgPool, PostgresStore) {
     let (database, pool) = bare::postgres(setting).await;
     let store = PostgresStore::new(pool.clone());
     store.migrate().await.unwrap();
@@ -24,7 +24,7 @@ pub(super) async fn young(setting: Setting) -> World {
     World::new((0..setting.clients).map(|_| Young::new(store.clone()))).keep(database)
 }
 
-async fn seeded(setting: Setting) -> (Database, PgPool, Vec<Old>) {
+async fn seeded(setting: Setting) -> (Lent, PgPool, Vec<Old>) {
     let (database, pool, store) = open(setting).await;
     let seeds = (0..setting.clients).map(|client| Old::seeded(store.clone(), client));
     let clients = futures_util::future::join_all(seeds).await;

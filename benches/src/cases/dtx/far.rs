@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use testkit::postgres::{Database, database};
+use testkit::Lent;
+use testkit::postgres::database;
 use testkit::{Mode, Proxy};
 
 use super::super::bare;
@@ -16,7 +17,7 @@ const LATE: Duration = Duration::from_millis(1);
 /// A database, and the wire that makes it far.
 pub(super) struct Place {
     proxy: Option<Proxy>,
-    database: Database,
+    database: Lent,
 }
 
 impl Place {

@@ -13,7 +13,7 @@ const MINUTE: i64 = 60_000_000;
 const HALF_HOUR: i64 = 30 * MINUTE;
 const DAY: i64 = 24 * 60 * MINUTE;
 
-async fn open(setting: Setting) -> (testkit::postgres::Database, PgPool, PostgresStore) {
+async fn open(setting: Setting) -> (testkit::Lent, PgPool, PostgresStore) {
     let (database, pool) = bare::postgres(setting).await;
     let store = PostgresStore::new(pool.clone());
     store.migrate().await.unwrap();

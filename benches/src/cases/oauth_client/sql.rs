@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use onceward_oauth_client::store::PostgresStore;
 use sqlx::PgPool;
-use testkit::postgres::Database;
+use testkit::Lent;
 
 use super::super::bare::{self, now};
 use super::{BODY, Begins, DAY, PENDING, Takes, digest};
 use crate::case::{Client, Setting, World};
 
-async fn open(setting: Setting) -> (Database, PgPool, PostgresStore) {
+async fn open(setting: Setting) -> (Lent, PgPool, PostgresStore) {
     let (database, pool) = bare::postgres(setting).await;
     let store = PostgresStore::new(pool.clone());
     store.migrate().await.unwrap();

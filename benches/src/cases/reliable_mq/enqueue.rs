@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use onceward_reliable_mq::{Message, Outbox};
 use sqlx::{PgPool, Postgres, Transaction};
-use testkit::postgres::Database;
+use testkit::Lent;
 use uuid::Uuid;
 
 use super::super::bare::{self, now};
 use crate::case::{Client, Setting, World};
 
-async fn open(setting: Setting) -> (Database, PgPool, Outbox<Postgres>) {
+async fn open(setting: Setting) -> (Lent, PgPool, Outbox<Postgres>) {
     let (database, pool) = bare::postgres(setting).await;
     let table = "create table business (id bigint generated always as identity primary key, body text)";
     sqlx::query(table).execute(&pool).await.unwrap();

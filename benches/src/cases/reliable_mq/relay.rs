@@ -13,7 +13,7 @@ use onceward_reliable_mq::{
     Broker, MemoryBroker, Outbox, RabbitMqBroker, RabbitMqOptions, Relay, RelayOptions, Subscription,
 };
 use sqlx::PgPool;
-use testkit::postgres::Database;
+use testkit::Lent;
 
 use super::super::bare::{self, now};
 use crate::case::{Client, Setting, World};
@@ -25,7 +25,7 @@ const QUEUE: &str = "bench";
 const PER_SECOND: f64 = 30_000.0;
 
 /// An outbox full of messages of 256 bytes, each with a key of its own.
-async fn full(setting: Setting) -> (Database, PgPool, Outbox<sqlx::Postgres>) {
+async fn full(setting: Setting) -> (Lent, PgPool, Outbox<sqlx::Postgres>) {
     let (database, pool) = bare::postgres(setting).await;
     let outbox = Outbox::new(pool.clone());
     outbox.migrate().await.unwrap();

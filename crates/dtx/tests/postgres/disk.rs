@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use onceward_dtx::SqlStore;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Postgres};
-use testkit::postgres::{Database, database};
+use testkit::Lent;
+use testkit::postgres::database;
 use tokio::sync::Mutex;
 
 pub(crate) type Db = Postgres;
@@ -53,7 +54,7 @@ pub(crate) const ENDS: &str = "select 1 / 0";
 pub(crate) const DAMAGE: &str = "update undo_log set rollback_info = '\\x0102030405060708090a'";
 
 /// The databases; a [`World`](crate::world::World) is the process that is connected to them.
-pub(crate) struct Disk(Mutex<BTreeMap<String, Database>>);
+pub(crate) struct Disk(Mutex<BTreeMap<String, Lent>>);
 
 impl Disk {
     pub(crate) async fn new() -> Self {

@@ -2,9 +2,9 @@
 
 use onceward_dtx::SqlStore;
 use sqlx::{PgPool, Postgres};
-use testkit::postgres::Database;
+use testkit::Lent;
 
-async fn make() -> (SqlStore<Postgres>, Database) {
+async fn make() -> (SqlStore<Postgres>, Lent) {
     let database = testkit::postgres::database().await;
     let pool = PgPool::connect(database.url()).await.unwrap();
     (SqlStore::new(pool).await.unwrap(), database)

@@ -30,7 +30,7 @@ impl Place for Sqlite {
 
 #[cfg(feature = "test-postgres")]
 impl Place for onceward_backend::sqlx::Postgres {
-    type Guard = testkit::postgres::Database;
+    type Guard = testkit::Lent;
 
     async fn fresh(_: &Path) -> (String, Self::Guard) {
         let database = testkit::postgres::database().await;
@@ -44,7 +44,7 @@ impl Place for onceward_backend::sqlx::Postgres {
 
 #[cfg(feature = "test-mysql")]
 impl Place for onceward_backend::sqlx::MySql {
-    type Guard = testkit::mysql::Database;
+    type Guard = testkit::Lent;
 
     async fn fresh(_: &Path) -> (String, Self::Guard) {
         let database = testkit::mysql::database().await;

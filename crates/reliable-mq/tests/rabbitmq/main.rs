@@ -7,12 +7,13 @@ mod publish;
 use std::{sync::Arc, time::Duration};
 
 use onceward_reliable_mq::{Broker, RabbitMqBroker, RabbitMqOptions};
-use testkit::rabbitmq::{VirtualHost, virtual_host};
+use testkit::Lent;
+use testkit::rabbitmq::virtual_host;
 
 /// A virtual host of one test's own; it goes with everything in it.
 #[derive(Debug)]
 pub struct Space {
-    host: VirtualHost,
+    host: Lent,
     options: RabbitMqOptions,
 }
 
