@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use onceward_dtx::tc::lock::LockKey;
@@ -12,7 +12,7 @@ use onceward_dtx::{
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Postgres};
-use testkit::{Mode, Proxy};
+use testkit::{CountedPool, Mode, Proxy};
 use tokio_util::sync::CancellationToken;
 
 use crate::disk::{ACCOUNT, Disk};
@@ -86,8 +86,7 @@ impl Coordinator for Counting {
 }
 
 struct Wire {
-    proxy: Proxy,
-    pool: PgPool,
+    counted: CountedPool<Postgres>,
     dtx: Dtx,
     at: At<Postgres>,
     coordinator: Arc<Counting>,
@@ -95,128 +94,104 @@ struct Wire {
 }
 
 impl Wire {
-    /// A pool of one connection, which is not tested by a trip of its own before it is used.
     async fn new() -> Self {
         let disk = Disk::new().await;
-        let proxy = Proxy::in_front_of(&disk.url("wire").await).await;
-        let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
-        let pool = options.connect(proxy.url()).await.unwrap();
-        sqlx::query(ACCOUNT).execute(&pool).await.unwrap();
-        sqlx::query("insert into account values (1, 'ann', 100), (2, 'bob', 100)").execute(&pool).await.unwrap();
+        let counted = CountedPool::connect(&disk.url("wire").await).await;
+        sqlx::query(ACCOUNT).execute(counted.pool()).await.unwrap();
+        let fill = "insert into account select n, 'ann', 100 from generate_series(1, 100) n";
+        sqlx::query(fill).execute(counted.pool()).await.unwrap();
         let tc = Tc::new(Arc::new(MemoryStore::new()), TcOptions::default());
         let coordinator = Arc::new(Counting(tc, AtomicUsize::new(0)));
         let dtx = Dtx::new(Arc::<Counting>::clone(&coordinator), DtxOptions::default());
-        let at = At::new("wire", pool.clone(), &dtx, AtOptions::default()).await.unwrap();
-        Self { proxy, pool, dtx, at, coordinator, _disk: disk }
+        let at = At::new("wire", counted.pool().clone(), &dtx, AtOptions::default()).await.unwrap();
+        Self { counted, dtx, at, coordinator, _disk: disk }
     }
 
-    /// The fewest trips that `work` takes in some runs: in one of them the catalogue may have been read anew.
-    async fn fewest(&self, work: impl AsyncFn()) -> u64 {
-        let mut fewest = u64::MAX;
-        for _ in 0..6 {
-            self.rest().await;
-            self.proxy.reset_counts();
-            work().await;
-            self.rest().await;
-            fewest = fewest.min(self.proxy.round_trips());
-        }
-        fewest
-    }
-
-    /// Waits until the connection is back: the driver looks after it in a trip of its own, whoever used it.
-    async fn rest(&self) {
-        let idle = async || if self.pool.num_idle() == 1 { Ok(()) } else { Err("in use") };
-        testkit::eventually(Duration::from_secs(5), idle).await;
-    }
-
-    async fn plain(&self, statements: usize) -> u64 {
-        self.fewest(async || {
-            let mut tx = self.pool.begin().await.unwrap();
-            for id in 1..=i64::try_from(statements).unwrap() {
-                let update = sqlx::query("update account set balance = balance + 1 where id = $1").bind(id);
-                update.execute(&mut *tx).await.unwrap();
+    /// Trips and registrations of a branch whose statements are prepared and whose table is known.
+    async fn costs(&self, statements: &[&'static str], changed: u64) -> (u64, usize) {
+        loop {
+            self.at.forget_plans();
+            let known = Instant::now();
+            self.branch(statements, changed).await;
+            let before = self.coordinator.1.load(Ordering::SeqCst);
+            let ((), trips) = self.counted.trips(self.branch(statements, changed)).await;
+            // Else the catalogue may have been read anew.
+            if known.elapsed() < Duration::from_secs(5) {
+                return (trips, self.coordinator.1.load(Ordering::SeqCst) - before);
             }
-            tx.commit().await.unwrap();
-        })
-        .await
+        }
     }
 
-    async fn branch(&self, statements: usize) -> u64 {
-        self.fewest(async || {
-            let work = async |_| {
-                self.at
-                    .branch(async |mut tx| {
-                        for id in 1..=i64::try_from(statements).unwrap() {
-                            let update = sqlx::query("update account set balance = balance + 1 where id = $1").bind(id);
-                            update.execute(&mut *tx).await?;
-                        }
-                        Ok::<_, DtxError>(())
-                    })
-                    .await
+    async fn branch(&self, statements: &[&'static str], changed: u64) {
+        let work = async |_| {
+            let branch = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
+                let mut rows = 0;
+                for statement in statements {
+                    rows += sqlx::query(*statement).execute(&mut *tx).await?.rows_affected();
+                }
+                Ok::<_, DtxError>(rows)
             };
-            self.dtx.run(Options::new("wire"), work).await.unwrap();
-        })
-        .await
+            self.at.branch(branch).await
+        };
+        assert_eq!(self.dtx.run(Options::new("wire"), work).await.unwrap(), changed);
     }
 }
+
+const UPDATE: &str = "update account set balance = balance + 1 where id = 1";
+const INSERT: &str = "insert into account (id, owner, balance) select max(id) + 1, 'eve', 0 from account";
+const DELETE: &str = "delete from account where id = (select max(id) from account)";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_of_one_statement_is_three_trips_and_one_registration() {
     let wire = Wire::new().await;
-    // BEGIN, the statement, COMMIT, and the driver's look after the connection, which nobody waits for.
-    assert_eq!(wire.plain(1).await, 4);
-    assert_eq!(wire.branch(1).await, 4);
-    let registered = wire.coordinator.1.load(Ordering::SeqCst);
-    assert_eq!(registered, 6, "one for each run");
+    for statement in [UPDATE, INSERT, DELETE] {
+        // BEGIN, the statement, COMMIT.
+        assert_eq!(wire.costs(&[statement], 1).await, (3, 1), "{statement}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_of_more_statements_writes_its_undo_record_once_more() {
     let wire = Wire::new().await;
-    assert_eq!((wire.plain(2).await, wire.branch(2).await), (5, 6));
+    let other = "update account set balance = balance + 1 where id = 2";
+    assert_eq!(wire.costs(&[UPDATE, other], 2).await, (5, 1));
+    assert_eq!(wire.costs(&[UPDATE, other, DELETE], 3).await, (6, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_nothing_is_not_registered() {
     let wire = Wire::new().await;
-    let look = async || {
-        let work = async |_| {
-            let none = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
-                let done = sqlx::query("update account set balance = 0 where id = 99").execute(&mut *tx).await?;
-                assert_eq!(done.rows_affected(), 0);
-                Ok::<_, DtxError>(())
-            };
-            wire.at.branch(none).await
-        };
-        wire.dtx.run(Options::new("nothing"), work).await.unwrap();
-    };
-    assert_eq!(wire.fewest(look).await, 4);
-    assert_eq!(wire.coordinator.1.load(Ordering::SeqCst), 0);
+    assert_eq!(wire.costs(&["update account set balance = 0 where id = 0"], 0).await, (3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_whose_commit_was_not_answered_is_taken_back_with_the_whole() {
-    let wire = Wire::new().await;
+    let disk = Disk::new().await;
+    let proxy = Proxy::in_front_of(&disk.url("wire").await).await;
+    let pool = PgPool::connect(proxy.url()).await.unwrap();
+    sqlx::query(ACCOUNT).execute(&pool).await.unwrap();
+    sqlx::query("insert into account values (1, 'ann', 100)").execute(&pool).await.unwrap();
+    let tc = Tc::new(Arc::new(MemoryStore::new()), TcOptions::default());
+    let dtx = Dtx::new(Arc::new(tc), DtxOptions::default());
+    let at = At::new("wire", pool.clone(), &dtx, AtOptions::default()).await.unwrap();
     let update = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
         sqlx::query("update account set balance = 0 where id = 1").execute(&mut *tx).await?;
         Ok::<_, DtxError>(())
     };
     for reply in [Mode::DropReplyTo(b"COMMIT".to_vec()), Mode::CutBefore(b"COMMIT".to_vec())] {
-        wire.rest().await;
         let work = async |_| {
-            wire.proxy.set(reply);
+            proxy.set(reply);
             // Whoever swallows the error cannot make it a success.
-            assert!(wire.at.branch(update).await.is_err());
+            assert!(at.branch(update).await.is_err());
             Ok::<_, DtxError>(())
         };
-        let answer = wire.dtx.run(Options::new("unanswered"), work).await;
+        let answer = dtx.run(Options::new("unanswered"), work).await;
         let doubted = matches!(answer, Err(DtxError::RolledBack { reason: Reason::Doubt, .. }));
         assert!(doubted || matches!(answer, Err(DtxError::RollbackInProgress { .. })), "{answer:?}");
-        wire.dtx.recover().await.unwrap();
-        let left: i64 =
-            sqlx::query_scalar("select balance from account where id = 1").fetch_one(&wire.pool).await.unwrap();
+        dtx.recover().await.unwrap();
+        let left: i64 = sqlx::query_scalar("select balance from account where id = 1").fetch_one(&pool).await.unwrap();
         assert_eq!(left, 100);
-        assert!(wire.dtx.undo_rows().await.unwrap().is_empty() && wire.dtx.locks().await.unwrap().is_empty());
+        assert!(dtx.undo_rows().await.unwrap().is_empty() && dtx.locks().await.unwrap().is_empty());
     }
 }
 
