@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 /// A shop that was killed a moment ago gets that long to be gone.
 const PREDECESSOR: Duration = Duration::from_secs(3);
-/// A notification of a running shop may take that long.
-const ON_ITS_WAY: Duration = Duration::from_secs(10);
+/// A notification of a running shop may take that long. What is missing at the first look is older at the last one.
+const ON_ITS_WAY: Duration = PATIENCE;
 /// Nothing that is in flight may be older.
 const OLD: Duration = Duration::from_secs(120);
 
@@ -101,12 +101,15 @@ async fn verify(args: &VerifyArgs) -> Result<Vec<Invariant>, Error> {
 
 /// Looks again and again while a shop is running, at what has not held yet: a busy shop's databases are read one after
 /// another, so that each invariant has to hold at some look, not all at one. What cannot be read now may be readable later.
+/// Each look judges as if the shop were at rest; only the last one allows for what is on its way.
 async fn beside(home: &Home, settings: &Settings) -> Result<Vec<Invariant>, Error> {
     let until = Instant::now() + PATIENCE;
     let mut stores = None;
     let mut held: Vec<Invariant> = Vec::new();
     loop {
-        let looked = look(home, settings, &mut stores).await.map(|found| {
+        let last = Instant::now() > until;
+        let shop = if last { Shop::Runs } else { Shop::Rests };
+        let looked = look(home, settings, &mut stores, shop).await.map(|found| {
             for invariant in found {
                 match held.iter_mut().find(|known| known.name == invariant.name) {
                     Some(known) if known.ok => {}
@@ -116,19 +119,24 @@ async fn beside(home: &Home, settings: &Settings) -> Result<Vec<Invariant>, Erro
             }
         });
         let done = looked.is_ok() && held.iter().all(|invariant| invariant.ok);
-        if done || Instant::now() > until {
+        if done || last {
             return looked.map(|()| held);
         }
         sleep(PAUSE).await;
     }
 }
 
-async fn look(home: &Home, settings: &Settings, stores: &mut Option<Stores>) -> Result<Vec<Invariant>, Error> {
+async fn look(
+    home: &Home,
+    settings: &Settings,
+    stores: &mut Option<Stores>,
+    shop: Shop,
+) -> Result<Vec<Invariant>, Error> {
     let opened = match stores.take() {
         Some(opened) => opened,
         None => home.open(settings, OLD).await?,
     };
-    check(stores.insert(opened), Shop::Runs).await
+    check(stores.insert(opened), shop).await
 }
 
 /// What may be under way.

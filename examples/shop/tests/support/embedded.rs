@@ -44,11 +44,16 @@ impl Place {
     pub async fn with_damage(&self, database: &str, statement: &'static str, look: impl AsyncFnOnce(&Self)) {
         let damaged = Self::new();
         copy(self.path(), damaged.path());
-        let mut connection = damaged.open(database).await;
+        damaged.damage(database, statement).await;
+        look(&damaged).await;
+    }
+
+    /// Changes one row of a database for good.
+    pub async fn damage(&self, database: &str, statement: &'static str) {
+        let mut connection = self.open(database).await;
         let done = sqlx::query(statement).execute(&mut connection).await.unwrap();
         assert_eq!(done.rows_affected(), 1, "{statement}");
         connection.close().await.unwrap();
-        look(&damaged).await;
     }
 
     /// Looks at this place with one database that is not there, and with one that is none. For a shop that has stopped.

@@ -68,9 +68,7 @@ impl Place {
         if database == "notify" {
             let mut mysql = mysql().await;
             run_mysql(&mut mysql, format!("create table {name}.kept as select * from {name}.notifications")).await;
-            run_mysql(&mut mysql, format!("use {name}")).await;
-            let done = raw_sql(statement).execute(&mut mysql).await.unwrap();
-            assert_eq!(done.rows_affected(), 1, "{statement}");
+            self.damage(database, statement).await;
             look(self).await;
             run_mysql(&mut mysql, format!("delete from {name}.notifications")).await;
             run_mysql(&mut mysql, format!("insert into {name}.notifications select * from {name}.kept")).await;
@@ -78,14 +76,27 @@ impl Place {
         } else {
             let mut postgres = postgres("postgres").await;
             run_postgres(&mut postgres, format!("create database {name}_kept template {name}")).await;
-            let mut damaged = self::postgres(&name).await;
-            let done = raw_sql(statement).execute(&mut damaged).await.unwrap();
-            assert_eq!(done.rows_affected(), 1, "{statement}");
-            damaged.close().await.unwrap();
+            self.damage(database, statement).await;
             look(self).await;
             run_postgres(&mut postgres, format!("drop database {name} with (force)")).await;
             run_postgres(&mut postgres, format!("alter database {name}_kept rename to {name}")).await;
         }
+    }
+
+    /// Changes one row of a database for good.
+    pub async fn damage(&self, database: &str, statement: &'static str) {
+        let name = format!("{}_{database}", self.namespace());
+        let rows = if database == "notify" {
+            let mut mysql = mysql().await;
+            run_mysql(&mut mysql, format!("use {name}")).await;
+            raw_sql(statement).execute(&mut mysql).await.unwrap().rows_affected()
+        } else {
+            let mut postgres = postgres(&name).await;
+            let done = raw_sql(statement).execute(&mut postgres).await.unwrap();
+            postgres.close().await.unwrap();
+            done.rows_affected()
+        };
+        assert_eq!(rows, 1, "{statement}");
     }
 
     /// Looks at this place with one database that is not there. It is there again afterwards, but for the one on MariaDB,
