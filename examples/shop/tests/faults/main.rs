@@ -1,4 +1,4 @@
-//! Servers that go away, die, fall silent and lose answers under buying clients. The shop goes on.
+//! Servers that go away, die, forget, fall silent and lose answers under buying clients. The shop goes on.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests unwrap and spawn their visitors")]
 #![allow(
     unreachable_pub,
@@ -14,6 +14,7 @@ mod place;
 mod support;
 
 mod buyer;
+mod flushed;
 mod scene;
 mod servers;
 mod wires;
