@@ -136,7 +136,7 @@ pub struct DemoArgs {
 /// The demonstrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Demo {
-    /// Log in, fill the cart, order, be notified; then submit twice, run out of stock, and kill the shop
+    /// Log in, fill the cart, order, be notified; then submit twice, run out of stock, kill the shop, and repair a wallet
     Journey,
     /// Twenty parallel posts of one order token
     DoubleSubmit,
@@ -144,6 +144,8 @@ pub enum Demo {
     StockShort,
     /// SIGKILL while orders are running, restart on the same data
     Kill,
+    /// A wallet overwritten from outside while its charge is rolled back: shown, tried, repaired
+    DirtyWrite,
 }
 
 /// Options of `shop verify`.

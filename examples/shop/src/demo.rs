@@ -11,6 +11,7 @@ use crate::pages::money;
 use crate::serve::ServeError;
 
 mod browser;
+mod dirty_write;
 mod stage;
 
 pub use browser::{Answer, Browser};
@@ -37,10 +38,12 @@ async fn play(stage: &mut Stage, demo: Demo) -> Result<bool, Surprise> {
             double_submit(stage, "bob").await?;
             stock_short(stage, "carol").await?;
             kill(stage).await?;
+            dirty_write::play(stage, "dave").await?;
         }
         Demo::DoubleSubmit => double_submit(stage, "bob").await?,
         Demo::StockShort => stock_short(stage, "carol").await?,
         Demo::Kill => kill(stage).await?,
+        Demo::DirtyWrite => dirty_write::play(stage, "dave").await?,
     }
     stage.verify().await
 }

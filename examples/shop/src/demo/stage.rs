@@ -12,7 +12,10 @@ use uuid::Uuid;
 
 use super::{Browser, Surprise};
 use crate::cli::Backends;
+use crate::folder::{Folder, Settings};
+use crate::home::{Home, Right};
 use crate::servers::Servers;
+use crate::stores::Stores;
 
 const READY: Duration = Duration::from_secs(30);
 
@@ -104,12 +107,32 @@ impl Stage {
     pub(super) async fn verify(&mut self) -> Result<bool, Surprise> {
         println!("\nThe invariants, on the stores themselves");
         let beside = self.run_verify().await?;
+        self.stop().await?;
+        println!("\nand once more after the shop has stopped");
+        Ok(beside & self.run_verify().await?)
+    }
+
+    /// Stops the shop in order.
+    pub(super) async fn stop(&mut self) -> Result<(), Surprise> {
         if let Some(id) = self.child.id() {
             Command::new("kill").arg(id.to_string()).status().await?;
         }
         timeout(READY, self.child.wait()).await??;
-        println!("\nand once more after the shop has stopped");
-        Ok(beside & self.run_verify().await?)
+        Ok(())
+    }
+
+    /// The stores of the shop, which must be stopped, and the right to them, which ends when it is dropped.
+    pub(super) async fn take_over(&self) -> Result<(Home, (Folder, Right), Stores), Surprise> {
+        let path = self.place.folder.path();
+        let home = match &self.place.servers {
+            Some(servers) => Home::Servers(Box::new(servers.clone())),
+            None => Home::Folder(path.to_owned()),
+        };
+        let folder = Folder::existing(path)?;
+        let right = home.claim(READY).await?.ok_or("another shop has the namespace")?;
+        let stores = home.open(&Settings::read(path)?, READY).await?;
+        stores.recover().await?;
+        Ok((home, (folder, right), stores))
     }
 
     async fn run_verify(&self) -> Result<bool, Surprise> {

@@ -199,7 +199,7 @@ async fn arguments_that_mean_nothing_are_refused() {
 async fn the_demonstration_succeeds() {
     let (code, out, err) = ended(Place::new().launch().arg("demo")).await;
     assert_eq!(code, 0, "{out}\n{err}");
-    for word in ["alice", "303", "xid", "notified", "409", "kill -9", "all invariants hold"] {
+    for word in ["alice", "303", "xid", "notified", "409", "kill -9", "is parked", "would do", "all invariants hold"] {
         assert!(out.contains(word), "{word} is not in {out}");
     }
 }
