@@ -13,7 +13,7 @@ use super::catalog::{Collation, Table};
 use super::image::{Cell, Change, Row, Step};
 use super::key::Part;
 use super::options::TableOptions;
-use super::plan::{Lock, Write};
+use super::plan::{Calls, Lock, Write};
 use crate::DtxError;
 
 #[cfg(feature = "postgres")]
@@ -56,7 +56,7 @@ pub trait AtDb: Db + sealed::Sealed {
 
     /// Refuses calls of functions that may change something by themselves.
     #[doc(hidden)]
-    async fn check_calls(conn: &mut Self::Connection, calls: &[String]) -> Result<(), DtxError>;
+    async fn check_calls(conn: &mut Self::Connection, calls: &Calls) -> Result<(), DtxError>;
 
     /// Reads a table from the catalogue.
     ///

@@ -24,6 +24,8 @@ pub(crate) struct Table {
     pub(crate) computed: Vec<Computed>,
     /// Foreign keys of other tables that point here.
     pub(crate) incoming: Vec<Incoming>,
+    /// True if triggers are trusted with its rows.
+    pub(crate) triggered: bool,
     /// What the user says of columns; those without a word are strict.
     pub(crate) policies: BTreeMap<usize, Policy>,
     /// What only a server's catalogue says.
@@ -35,6 +37,8 @@ pub(crate) struct Table {
 pub(crate) struct Server {
     /// The number of the relation, which tells it from others of its name.
     pub(crate) relation: u32,
+    /// True if its rows lie in partitions.
+    pub(crate) partitioned: bool,
     /// The numbers of its partitions.
     pub(crate) partitions: Vec<u32>,
     /// What is known of each column.
@@ -78,7 +82,7 @@ pub(crate) struct Computed {
 pub(crate) enum Policy {
     /// Not compared; restored where the table lets it be.
     Volatile,
-    /// Compared; counted up instead of restored.
+    /// Not compared; counted up instead of restored.
     Monotonic,
 }
 

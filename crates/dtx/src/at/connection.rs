@@ -137,6 +137,32 @@ impl<D: AtDb> AtConnection<D> {
         Ok(captured.answer)
     }
 
+    /// Runs a query that locks rows to its end, since all of them are locked, and notes their keys.
+    async fn locking(&mut self, table: &Table, call: Call<D>) -> Result<Vec<Answer<D>>, Error> {
+        self.state.in_flight = true;
+        let answer = self.noted(table, call).await;
+        self.state.in_flight = false;
+        answer.map_err(|error| self.stumbled(error))
+    }
+
+    async fn noted(&mut self, table: &Table, call: Call<D>) -> Result<Vec<Answer<D>>, Error> {
+        let limit = self.at.options().max_rows;
+        let mut answer = Vec::new();
+        let mut results = D::executor(&mut self.tx).fetch_many(call);
+        while let Some(result) = results.try_next().await? {
+            if let Either::Right(row) = &result {
+                let key = key_text::<D>(table, &D::locked(table, row)?);
+                let (resource_id, table) = (self.at.resource_id().to_owned(), table.locked_as.clone());
+                self.read.insert(LockKey { resource_id, table, key });
+                if self.read.len() > limit {
+                    return Err(DtxError::TooLarge { what: "rows", limit }.into());
+                }
+            }
+            answer.push(result);
+        }
+        Ok(answer)
+    }
+
     /// Notes that a captured statement failed, and that its plan may be what is wrong.
     fn stumbled(&mut self, error: Error) -> Error {
         self.state.failed = true;
@@ -171,34 +197,6 @@ impl<D: AtDb> AtConnection<D> {
     }
 }
 
-/// Notes the keys of rows that a query locks.
-struct Noting<'a, D: AtDb> {
-    at: &'a At<D>,
-    table: Arc<Table>,
-    read: &'a mut BTreeSet<LockKey>,
-    state: &'a mut State,
-}
-
-impl<D: AtDb> Noting<'_, D> {
-    fn note(&mut self, row: &D::Row) -> Result<(), DtxError> {
-        let table = &*self.table;
-        let key = key_text::<D>(table, &D::locked(table, row)?);
-        let (resource_id, table) = (self.at.resource_id().to_owned(), table.locked_as.clone());
-        self.read.insert(LockKey { resource_id, table, key });
-        let limit = self.at.options().max_rows;
-        if self.read.len() > limit { Err(DtxError::TooLarge { what: "rows", limit }) } else { Ok(()) }
-    }
-
-    /// Passes on what a query answers.
-    fn pass(&mut self, answer: Result<Answer<D>, Error>) -> Result<Answer<D>, Error> {
-        let noted = answer.and_then(|answer| match &answer {
-            Either::Right(row) => self.note(row).map(|()| answer).map_err(Error::from),
-            Either::Left(_) => Ok(answer),
-        });
-        noted.inspect_err(|_| self.state.failed = true)
-    }
-}
-
 impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
     type Database = D;
 
@@ -218,9 +216,8 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
                     Ok(D::executor(tx).fetch_many(call).inspect_err(|_| state.failed = true).boxed())
                 }
                 Planned::Lock(table, text) => {
-                    let AtConnection { tx, at, read, state, .. } = self;
-                    let mut noting = Noting { at, table: Arc::clone(table), read, state };
-                    Ok(D::executor(tx).fetch_many(call.with_text(text)).map(move |row| noting.pass(row)).boxed())
+                    let answer = self.locking(table, call.with_text(text)).await?;
+                    Ok(stream::iter(answer.into_iter().map(Ok)).boxed())
                 }
                 Planned::Write(covered) => {
                     let answer = self.captured(covered, call).await?;
@@ -247,12 +244,8 @@ impl<'c, D: AtDb> Executor<'c> for &'c mut AtConnection<D> {
                     row.inspect_err(|_| self.state.failed = true)
                 }
                 Planned::Lock(table, text) => {
-                    let AtConnection { tx, at, read, state, .. } = self;
-                    let mut noting = Noting { at, table: Arc::clone(table), read, state };
-                    let row = D::executor(tx).fetch_optional(call.with_text(text)).await.transpose();
-                    row.map(|row| noting.pass(row.map(Either::Right)))
-                        .transpose()
-                        .map(|row| row.and_then(Either::right))
+                    let answer = self.locking(table, call.with_text(text)).await?;
+                    Ok(answer.into_iter().find_map(Either::right))
                 }
                 Planned::Write(covered) => {
                     let answer = self.captured(covered, call).await?;
@@ -298,6 +291,10 @@ impl<D: AtDb> Conn<D> for AtConnection<D> {
 
     fn uncaptured(&mut self) -> &mut D::Connection {
         self.state.uncaptured = true;
+        if self.dropped.take().is_some() {
+            // The way back to that savepoint would take with it what comes now.
+            self.state.failed = true;
+        }
         &mut self.tx
     }
 

@@ -109,8 +109,8 @@ impl TableOptions {
 
     /// Lets a trigger be: it changes nothing but columns of the row that fires it. A table with any other trigger is refused.
     ///
-    /// Columns that it changes follow the statement's own: undo does not compare them and sets them back, and the trigger fires
-    /// once more for that.
+    /// Undo fires it once more. Columns that it changes by itself are not compared; if what the statement set does not come back
+    /// under it, the branch is parked. On PostgreSQL only `BEFORE … FOR EACH ROW` triggers can be trusted.
     #[must_use]
     pub fn with_trusted_trigger(mut self, name: impl Into<String>) -> Self {
         self.trusted.push(name.into());

@@ -13,7 +13,7 @@ use super::catalog::Table;
 use super::image::{Change, Images, Kind, Step, decode};
 use super::locks::key_text;
 use super::log::{Entry, hold_of};
-use super::undo::{Verdict, judge, named, nets};
+use super::undo::{Net, Verdict, judge, named, nets};
 use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Resource, UndoInfo, Undone};
 use crate::{DtxError, place};
@@ -192,6 +192,24 @@ impl<D: AtDb> At<D> {
             let changes: Vec<_> = step.changes.iter().filter(own).collect();
             if !D::take_back(tx, table, step, &changes).await? {
                 return Err(DtxError::Corrupt("a row was not where its image says"));
+            }
+        }
+        for (at, (step, table)) in
+            images.steps.iter().zip(&tables).enumerate().filter(|(_, (_, table))| table.triggered)
+        {
+            // Its triggers have had their say once more.
+            let own: Vec<_> = nets.iter().filter(|(id, net)| net.step == at && !skipped.contains(id)).collect();
+            let keys: Vec<_> = own.iter().map(|((_, key), _)| key.as_slice()).collect();
+            let rows = D::current(tx, table, step, &keys).await?;
+            let rows: BTreeMap<_, _> = rows.iter().map(|row| (step.key_of(row), row)).collect();
+            for (id, net) in own {
+                let back = Net { last: net.first.clone(), ..net.clone() };
+                if judge(&back, table, rows.get(&id.1).copied()) != Verdict::Ours {
+                    return Err(DtxError::refused(
+                        format!("the undo of {}, which a trigger changes", table.name),
+                        "name the columns that it changes by TableOptions::with_volatile",
+                    ));
+                }
             }
         }
         Ok(Taken::Back)

@@ -23,8 +23,15 @@ pub(crate) const PREFIX: &str = "onceward_";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) action: Action,
-    /// The functions it calls, as written, without quotes.
-    pub(crate) calls: Vec<String>,
+    pub(crate) calls: Calls,
+}
+
+/// What a statement may call, folded as the database folds names, without quotes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) functions: Vec<String>,
+    /// Names behind a point, which can be functions of a row.
+    pub(crate) attributes: Vec<String>,
 }
 
 /// What to do with a statement.
@@ -137,8 +144,13 @@ fn begin_behind(scan: &mut Scan<'_>, query: &Query) -> Result<(), DtxError> {
 /// A query is run as it is, or is one whose row locks are to be global ones.
 fn read(dialect: Dialect, statement: &Statement, scan: &mut Scan<'_>) -> Result<Action, DtxError> {
     let Statement::Query(query) = statement else { return Ok(Action::Read) };
-    if query.locks.is_empty() || dialect == Dialect::Sqlite {
+    let locks = calls::locks(statement);
+    if locks == 0 || dialect == Dialect::Sqlite {
         return Ok(Action::Read);
+    }
+    if locks > 1 || query.locks.is_empty() {
+        let instead = "lock the rows of one table by a SELECT .. FOR UPDATE of its own";
+        return Err(refused("FOR UPDATE within a query", instead));
     }
     begin_behind(scan, query)?;
     let (table, row, bare) = shape::locked(dialect, query)?;

@@ -138,7 +138,10 @@ impl<D: AtDb> AtConnection<D> {
     pub(super) async fn settle(&mut self) -> Result<(), DtxError> {
         let Some(Kept { depth, steps, bytes, written, read, state }) = self.dropped.take() else { return Ok(()) };
         let back = format!("rollback to savepoint onceward_s{depth}; release savepoint onceward_s{depth}");
-        self.savepoint_ends(&back).await?;
+        if self.savepoint_ends(&back).await.is_err() {
+            // What the driver still had to hear was the end of a statement that was given up.
+            self.savepoint_ends(&back).await?;
+        }
         self.steps.truncate(steps);
         (self.depth, self.bytes, self.written, self.read, self.state) = (depth, bytes, written, read, state);
         Ok(())

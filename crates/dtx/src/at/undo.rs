@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::{Policy, Table};
+use super::catalog::Table;
 use super::image::{Cell, Images, Kind, Row, Step};
 
 /// A row by its table and key.
@@ -69,7 +69,8 @@ fn touched(before: Option<&Row>, after: Option<&Row>) -> BTreeSet<usize> {
 
 /// Compares a row of `table` as it is now with what the branch left and what it found.
 pub(crate) fn judge(net: &Net, table: &Table, current: Option<&Row>) -> Verdict {
-    let compared = |at: &&usize| table.policies.get(*at) != Some(&Policy::Volatile);
+    // Neither what others may change, nor what undo itself counts up.
+    let compared = |at: &&usize| !table.policies.contains_key(at);
     let same = |image: Option<&Row>| match (image, current) {
         (None, None) => true,
         (Some(image), Some(current)) => net.touched.iter().filter(compared).all(|&at| image.get(at) == current.get(at)),
@@ -77,6 +78,10 @@ pub(crate) fn judge(net: &Net, table: &Table, current: Option<&Row>) -> Verdict 
     };
     if same(net.last.as_ref()) {
         return Verdict::Ours;
+    }
+    if current.is_none() && table.server.partitioned {
+        // It may lie in a partition that is none any more.
+        return Verdict::Dirty;
     }
     if same(net.first.as_ref()) { Verdict::Undone } else { Verdict::Dirty }
 }
@@ -89,7 +94,8 @@ pub(crate) fn named(step: &Step, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::at::image::{Change, Kind};
+    use crate::at::catalog::Policy;
+    use crate::at::image::Change;
 
     fn row(values: &[u8]) -> Row {
         values.iter().map(|&value| Cell { kind: 1, bytes: vec![value] }).collect()
@@ -146,7 +152,7 @@ mod tests {
         assert_eq!(judge(&inserted, &lax, Some(&row(&[1, 2, 9]))), Verdict::Ours);
         assert_eq!(judge(&inserted, &lax, Some(&row(&[1, 9, 3]))), Verdict::Dirty);
         let counted = Table { policies: [(2, Policy::Monotonic)].into(), ..Table::default() };
-        assert_eq!(judge(&inserted, &counted, Some(&row(&[1, 2, 9]))), Verdict::Dirty);
+        assert_eq!(judge(&inserted, &counted, Some(&row(&[1, 2, 9]))), Verdict::Ours);
     }
 
     #[test]

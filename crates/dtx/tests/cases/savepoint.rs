@@ -143,6 +143,23 @@ async fn parts_nest_and_a_dropped_one_takes_its_inner_parts_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_runs_past_the_capture_behind_a_dropped_part_is_never_lost_in_silence() {
+    let world = World::new().await;
+    let answer = world
+        .dtx
+        .run(Options::new("past"), async |_| {
+            let mut tx = world.at[0].begin().await?;
+            drop(tx.savepoint().await?);
+            sqlx::query("insert into account values (9, 'past', 0)").execute(tx.uncaptured()).await?;
+            tx.commit().await
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::RollbackOnly(_))), "{answer:?}");
+    assert_eq!(world.balance(0, 9).await, None);
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_outside_of_a_part_still_spoils_the_branch() {
     let world = World::new().await;
     let answer = world

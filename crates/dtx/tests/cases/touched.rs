@@ -98,6 +98,23 @@ async fn a_monotonic_column_never_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_branches_that_count_one_row_up_are_both_taken_back() {
+    let world = world(|table| table.with_trusted_trigger("touch_it").with_monotonic("seen")).await;
+    let work = async |mut tx: onceward_dtx::AtTransaction<Db>| {
+        sqlx::query("update touched set amount = amount + 3, seen = seen + 1 where id = 1").execute(&mut *tx).await?;
+        Ok::<_, DtxError>(())
+    };
+    let back = world.dtx.run(Options::new("count twice"), async |_| {
+        world.at[0].branch(work).await?;
+        world.at[0].branch(work).await?;
+        Err::<(), _>(DtxError::NoTransaction)
+    });
+    let back = back.await;
+    assert!(matches!(back, Err(DtxError::NoTransaction)), "{back:?} {:?}", world.dtx.parked().await);
+    assert_eq!(row(&world).await.0, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_column_that_is_not_there_is_refused() {
     let world = world(|table| table.with_trusted_trigger("touch_it").with_volatile("nowhere")).await;
     let refused = undone(&world, "").await;

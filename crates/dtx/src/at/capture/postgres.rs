@@ -16,7 +16,7 @@ use crate::at::catalog::{Collation, Column, Computed, Table};
 use crate::at::image::{Cell, Change, Kind, Row, Step, record};
 use crate::at::key::Part;
 use crate::at::options::TableOptions;
-use crate::at::plan::{Lock, Write};
+use crate::at::plan::{Calls, Lock, Write};
 
 mod cell;
 mod gate;
@@ -58,7 +58,7 @@ impl AtDb for Postgres {
         Ok(i64::try_from(since.as_secs() / CATALOGUE_LIFE.as_secs()).unwrap_or_default())
     }
 
-    async fn check_calls(conn: &mut PgConnection, calls: &[String]) -> Result<(), DtxError> {
+    async fn check_calls(conn: &mut PgConnection, calls: &Calls) -> Result<(), DtxError> {
         gate::calls(conn, calls).await
     }
 

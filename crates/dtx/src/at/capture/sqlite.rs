@@ -14,7 +14,7 @@ use crate::at::catalog::{Collation, Policy, Table};
 use crate::at::image::{Cell, Change, Kind, Row, Step};
 use crate::at::key::Part;
 use crate::at::options::TableOptions;
-use crate::at::plan::Write;
+use crate::at::plan::{Calls, Write};
 use crate::{DtxError, place};
 
 mod cell;
@@ -58,7 +58,7 @@ impl AtDb for Sqlite {
         Ok(row.try_get(0)?)
     }
 
-    async fn check_calls(_: &mut SqliteConnection, _: &[String]) -> Result<(), DtxError> {
+    async fn check_calls(_: &mut SqliteConnection, _: &Calls) -> Result<(), DtxError> {
         // Functions cannot reach the database here.
         Ok(())
     }
@@ -128,12 +128,12 @@ impl AtDb for Sqlite {
             }
             let before: Option<(Row, _)> = before.remove(&key);
             if before.is_some() == (write.kind == Kind::Insert) {
-                return Err(differs().into());
+                return Err(differs(table).into());
             }
             let after = match write.kind {
                 Kind::Delete => None,
                 Kind::Insert | Kind::Update => {
-                    let row = by_key(conn, &prepared.after, &step, &key).await?.ok_or_else(differs)?;
+                    let row = by_key(conn, &prepared.after, &step, &key).await?.ok_or_else(|| differs(table))?;
                     Some((image(&row, 0, width)?, computed::answered(table, &row, 2 * width)?))
                 }
             };
@@ -147,7 +147,7 @@ impl AtDb for Sqlite {
             step.changes.push(Change { before: before.map(|(row, _)| row), after: after.map(|(row, _)| row) });
         }
         if !before.is_empty() {
-            return Err(differs().into());
+            return Err(differs(table).into());
         }
         Ok(Captured { answer, step, keys, written: false })
     }
@@ -300,6 +300,7 @@ fn condition(args: &mut SqliteArguments, step: &Step, key: &[Cell]) -> Result<St
     Ok(parts.join(" and "))
 }
 
-fn differs() -> DtxError {
-    DtxError::RollbackOnly("a statement changed other rows than were imaged before it")
+/// Between the images and the change nothing moves but the clock, by which a condition may choose.
+fn differs(table: &Table) -> DtxError {
+    DtxError::Moved { table: table.name.clone() }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, ObjectName, Select, Statement, TableFactor, Visit, Visitor};
+use sqlparser::ast::{Expr, Ident, ObjectName, Query, Select, Statement, TableFactor, Visit, Visitor};
 
-use super::refused;
+use super::{Calls, refused};
 use crate::DtxError;
 
 /// The names of all functions that a statement calls. A query that makes a table is refused, and so are changes within it
 /// beyond the one, if `within` is 1, that stands behind its WITH.
-pub(super) fn of(statement: &Statement, within: usize) -> Result<Vec<String>, DtxError> {
+pub(super) fn of(statement: &Statement, within: usize) -> Result<Calls, DtxError> {
     let mut found = Found::default();
     if statement.visit(&mut found).is_break() {
         return Err(refused("SELECT … INTO, which makes a table", "create the table outside of global transactions"));
@@ -18,22 +18,27 @@ pub(super) fn of(statement: &Statement, within: usize) -> Result<Vec<String>, Dt
     if found.statements > 1 + within {
         return Err(refused("a change inside of WITH", "write the change as a statement of its own"));
     }
-    Ok(found.calls.into_iter().collect())
+    Ok(Calls { functions: found.calls.into_iter().collect(), attributes: found.attributes.into_iter().collect() })
+}
+
+/// How many queries within a statement lock rows.
+pub(super) fn locks(statement: &Statement) -> usize {
+    let mut found = Found::default();
+    let _ = statement.visit(&mut found);
+    found.locks
 }
 
 #[derive(Default)]
 struct Found {
     statements: usize,
+    locks: usize,
+    attributes: BTreeSet<String>,
     calls: BTreeSet<String>,
 }
 
 impl Found {
     fn call(&mut self, name: &ObjectName) {
-        let ident = name.0.last().and_then(|part| part.as_ident());
-        self.calls.extend(ident.map(|ident| match ident.quote_style {
-            Some(_) => ident.value.clone(),
-            None => ident.value.to_lowercase(),
-        }));
+        self.calls.extend(name.0.last().and_then(|part| part.as_ident()).map(folded));
     }
 }
 
@@ -42,6 +47,11 @@ impl Visitor for Found {
 
     fn pre_visit_statement(&mut self, _: &Statement) -> ControlFlow<()> {
         self.statements += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.locks += usize::from(!query.locks.is_empty());
         ControlFlow::Continue(())
     }
 
@@ -58,10 +68,26 @@ impl Visitor for Found {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr {
-            self.call(&function.name);
+        match expr {
+            Expr::Function(function) => self.call(&function.name),
+            // Functions like others there, which can be overloaded.
+            Expr::Floor { .. } => drop(self.calls.insert("floor".to_owned())),
+            Expr::Ceil { .. } => drop(self.calls.insert("ceil".to_owned())),
+            Expr::Substring { .. } => drop(self.calls.insert("substring".to_owned())),
+            Expr::Overlay { .. } => drop(self.calls.insert("overlay".to_owned())),
+            // `row.function` calls as well.
+            Expr::CompoundIdentifier(parts) => self.attributes.extend(parts.last().map(folded)),
+            _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// A name as PostgreSQL folds it, which leaves letters beyond ASCII alone.
+fn folded(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
     }
 }
 

@@ -3,7 +3,7 @@
 use onceward_backend::Dialect;
 use sqlparser::dialect::{self, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Location, Token, Tokenizer};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::{PREFIX, refused};
 use crate::DtxError;
@@ -56,6 +56,15 @@ impl<'a> Scan<'a> {
         let unread = |_| refused("a text that is not SQL", "check quotes and comments");
         let spanned = Tokenizer::new(grammar(dialect), text).tokenize_with_location().map_err(unread)?;
         let mut cursor = Cursor::new(text);
+        let unicode = |pair: &[TokenWithSpan]| match pair {
+            [TokenWithSpan { token: Token::Word(word), .. }, TokenWithSpan { token: Token::Ampersand, .. }] => {
+                word.value.eq_ignore_ascii_case("u") && word.quote_style.is_none()
+            }
+            _ => false,
+        };
+        if spanned.windows(2).any(unicode) {
+            return Err(refused("U&, which writes names in other letters", "write the name as it is"));
+        }
         if spanned.iter().filter(|spanned| is_link(&spanned.token)).count() > MOST_LINKS {
             let part = format!("a text of more than {MOST_LINKS} operators and keywords");
             return Err(refused(part, "split it, or bind lists as arrays"));

@@ -26,13 +26,17 @@ const RELATION: &str = "select c.oid::bigint, quote_ident(n.nspname) || '.' || q
     not c.relispartition and exists (select from pg_inherits i where i.inhrelid = c.oid \
         or i.inhparent = c.oid and c.relkind <> 'p'), \
     n.nspname <> current_schema() and to_regclass(quote_ident(n.nspname) || '.undo_log') is not null, \
-    array(select distinct g.tgname::text from pg_trigger g where g.tgrelid = any(tree.oids) and not g.tgisinternal), \
+    array(select distinct g.tgname::text || case g.tgtype::integer & 3 when 3 then '' else ', not BEFORE .. FOR EACH ROW,' end \
+        from pg_trigger g where g.tgrelid = any(tree.oids) and not g.tgisinternal), \
     (select k.conname::text from pg_constraint k where k.conrelid = any(tree.oids) and k.contype = 'x' limit 1), \
     (select p.proname::text from pg_depend d join pg_proc p on p.oid = d.refobjid and p.provolatile = 'v' \
         join pg_language l on l.oid = p.prolang and l.lanname not in ('c', 'internal') \
         where d.refclassid = 'pg_proc'::regclass and (d.classid, d.objid) in \
             (select 'pg_attrdef'::regclass, a.oid from pg_attrdef a where a.adrelid = c.oid \
-             union all select 'pg_constraint'::regclass, k.oid from pg_constraint k where k.conrelid = any(tree.oids)) \
+             union all select 'pg_constraint'::regclass, k.oid from pg_constraint k where k.conrelid = any(tree.oids) \
+             union all select 'pg_type'::regclass, y.atttypid from pg_attribute y where y.attrelid = c.oid \
+             union all select 'pg_constraint'::regclass, k.oid from pg_constraint k \
+                 join pg_attribute y on y.atttypid = k.contypid and y.attrelid = c.oid) \
         limit 1), \
     exists (select from pg_constraint k where (k.conrelid = any(tree.oids) or k.confrelid = any(tree.oids)) \
         and k.condeferrable), \
@@ -153,7 +157,9 @@ fn relation(row: &PgRow, options: &[TableOptions]) -> Result<(Table, i64), DtxEr
     // By the bare name where that is enough: it is what resource managers of other languages lock by.
     let locked_as = if schema == "public" { bare } else { format!("{schema}.{bare}") };
     let trusted = |trigger: &String| TableOptions::of(options, &locked_as).any(|table| table.trusted.contains(trigger));
+    // One that fires behind its row, or for a statement, is never trusted: what it does, no image of the row shows.
     let triggers: Vec<String> = row.try_get(10)?;
+    let triggered = !triggers.is_empty();
     let named: [(Option<String>, &str, &str, &str); 4] = [
         (
             triggers.into_iter().find(|trigger| !trusted(trigger)),
@@ -178,9 +184,15 @@ fn relation(row: &PgRow, options: &[TableOptions]) -> Result<(Table, i64), DtxEr
         }
     }
     let partitions = row.try_get::<Vec<i64>, _>(20)?.into_iter().map(number).collect::<Result<_, _>>()?;
-    let server =
-        Server { relation: number(relation)?, partitions, deferrable: row.try_get(13)?, denied, ..Server::default() };
-    Ok((Table { name, locked_as, server, ..Table::default() }, relation))
+    let server = Server {
+        relation: number(relation)?,
+        partitioned: kind == "p",
+        partitions,
+        deferrable: row.try_get(13)?,
+        denied,
+        ..Server::default()
+    };
+    Ok((Table { name, locked_as, triggered, server, ..Table::default() }, relation))
 }
 
 fn columns(table: &mut Table, rows: Vec<PgRow>) -> Result<Vec<Place>, DtxError> {
@@ -217,16 +229,17 @@ fn index(table: &mut Table, places: &[Place], row: &PgRow) -> Result<(), DtxErro
     let columns: Vec<_> = numbers.iter().filter_map(|number| position(places, *number)).collect();
     let plain = columns.len() == numbers.len();
     let keyed = plain && columns.iter().all(|&at| places.get(at).is_some_and(|place| place.keyed));
-    if !keyed || nulls_equal {
+    let when: Option<String> = row.try_get(7)?;
+    let computed = !keyed || nulls_equal || when.is_some();
+    if computed {
         let parts: Vec<String> = row.try_get(6)?;
         let parts = parts.into_iter().map(|part| (part, Collation::Binary)).collect();
-        let (when, columns) = (row.try_get(7)?, columns.clone());
+        let columns = columns.clone();
         table.computed.push(Computed { name: name.clone(), parts, when, nulls_equal, columns });
     }
     if primary {
         table.key = columns;
-    } else if keyed && !nulls_equal {
-        // A partial index is taken for a whole one: that locks more than it has to.
+    } else if !computed {
         let columns = columns.into_iter().map(|at| (at, Collation::Binary)).collect();
         table.uniques.push(Unique { name, columns });
     }

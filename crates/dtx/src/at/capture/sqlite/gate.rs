@@ -43,7 +43,9 @@ pub(super) async fn table(
     }
     let text = "select name from main.sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase \
                 union all select name from temp.sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase";
-    for trigger in rows(conn, text, &name).await? {
+    let triggers = rows(conn, text, &name).await?;
+    let triggered = !triggers.is_empty();
+    for trigger in triggers {
         let trigger: String = trigger.try_get(0)?;
         if !TableOptions::of(options, &name).any(|table| table.trusted.contains(&trigger)) {
             let part = format!("{name}, whose trigger {trigger} may change other rows");
@@ -51,7 +53,7 @@ pub(super) async fn table(
             return Err(DtxError::refused(part, instead));
         }
     }
-    let mut table = columns(conn, name).await?;
+    let mut table = Table { triggered, ..columns(conn, name).await? };
     uniques(conn, &mut table).await?;
     table.incoming = incoming(conn, &table).await?;
     table.apply(options)?;
@@ -107,8 +109,7 @@ async fn uniques(conn: &mut SqliteConnection, table: &mut Table) -> Result<(), D
                 let part = format!("{}, whose primary key compares texts by a collation", table.name);
                 return Err(DtxError::refused(part, "declare the key COLLATE BINARY"));
             }
-        } else if plain.len() == parts.len() {
-            // A partial index is taken for a whole one: that locks more than it has to.
+        } else if plain.len() == parts.len() && partial == 0 {
             table.uniques.push(Unique { name, columns: plain });
         } else {
             let sql: Option<String> = index.try_get(3)?;

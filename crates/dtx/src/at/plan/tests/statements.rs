@@ -139,7 +139,7 @@ pub(super) const STATEMENTS: [(&str, Planned, Planned); 171] = [
     ("select * from t join u using (id) for update", "read", "several tables"),
     ("select * from t, u for update of t", "read", "several tables"),
     ("select * from t for no key update", "not understood", "not understood"),
-    ("select * from (select * from t for update) x", "read", "read"),
+    ("select * from (select * from t for update) x", "read", "within a query"),
     ("select a into copied from t", "INTO", "INTO"),
     ("table t", "kind of statement", "kind of statement"),
     ("with gone as (delete from t returning id) select * from gone", "WITH", "WITH"),
