@@ -37,4 +37,4 @@ pub use tc::store::memory::MemoryStore;
 #[cfg(feature = "sql")]
 pub use tc::store::sql::SqlStore;
 pub use tc::{Tc, TcOptions};
-pub use tm::{Dtx, DtxOptions, Options};
+pub use tm::{Dtx, DtxOptions, LeftBehind, Options};

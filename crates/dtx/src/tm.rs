@@ -17,8 +17,14 @@ use crate::coordinator::rm::{ParkedInfo, Rm, UndoInfo};
 use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo};
 use crate::tc::state::{GlobalStatus, Reason};
 
-/// How often guards are looked through.
+mod sweep;
+
+pub use sweep::LeftBehind;
+
+/// How often guards and undo records are looked through.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
+/// An undo record that is older should have had its second phase.
+const BEHIND: Duration = Duration::from_secs(10 * 60);
 
 /// Runs global transactions and owns the resources of this process. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -216,7 +222,8 @@ impl Dtx {
         self.0.coordinator.recover().await
     }
 
-    /// The background work of this process until `shutdown`: second phases, time-outs, dropped transactions, old guards.
+    /// The background work of this process until `shutdown`: second phases, time-outs, dropped transactions, old guards, undo
+    /// records that stayed behind.
     /// A step in flight is finished before it returns.
     pub async fn work(&self, shutdown: CancellationToken) {
         let swept = Mutex::new(None::<Instant>);
@@ -241,6 +248,7 @@ impl Dtx {
             for resource in self.0.rm.all() {
                 resource.sweep(self.0.options.guard_retention).await?;
             }
+            self.settle_left_behind(BEHIND).await?;
             *swept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         Ok(Progress::Idle)

@@ -8,6 +8,8 @@
 
 #[path = "../cases/bank.rs"]
 mod bank;
+#[path = "../cases/behind.rs"]
+mod behind;
 #[path = "../cases/conflict.rs"]
 mod conflict;
 #[path = "../cases/crash.rs"]
