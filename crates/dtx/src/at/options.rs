@@ -8,7 +8,7 @@ use onceward_backend::Db;
 
 use crate::participant::BranchParticipant;
 
-/// Settings of an [`At`].
+/// Settings of an [`At`](crate::At).
 #[non_exhaustive]
 pub struct AtOptions<D: Db> {
     /// How long a branch tries again while its rows are locked. It never goes on past the deadline of its transaction.
