@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::At;
 use super::capture::AtDb;
 use super::catalog::Table;
-use super::image::{Change, Images, Kind, Step, decode};
+use super::image::{Change, Images, Kind, Row, Step, decode};
 use super::locks::key_text;
 use super::log::{Entry, hold_of};
-use super::undo::{Net, Verdict, judge, named, nets};
+use super::undo::{Net, RowId, Verdict, judge, named, nets};
 use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Resource, UndoInfo, Undone};
 use crate::{DtxError, place};
@@ -171,13 +171,8 @@ impl<D: AtDb> At<D> {
         let nets = nets(&images);
         let mut skipped = BTreeSet::new();
         for (at, (step, table)) in images.steps.iter().zip(&tables).enumerate() {
-            // Each row by the step that touched it first.
-            let own: Vec<_> = nets.iter().filter(|(_, net)| net.step == at).collect();
-            let keys: Vec<_> = own.iter().map(|((_, key), _)| key.as_slice()).collect();
-            let rows = D::current(tx, table, step, &keys).await?;
-            let rows: BTreeMap<_, _> = rows.iter().map(|row| (step.key_of(row), row)).collect();
-            for (id, net) in own {
-                match judge(net, table, rows.get(&id.1).copied()) {
+            for (id, net, row) in found::<D>(tx, table, step, first_touched(&nets, at)).await? {
+                match judge(net, table, row.as_ref()) {
                     Verdict::Ours => {}
                     Verdict::Undone => drop(skipped.insert(id.clone())),
                     Verdict::Dirty => return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1)))),
@@ -194,17 +189,13 @@ impl<D: AtDb> At<D> {
                 return Err(DtxError::Corrupt("a row was not where its image says"));
             }
         }
-        for (at, (step, table)) in
-            images.steps.iter().zip(&tables).enumerate().filter(|(_, (_, table))| table.triggered)
-        {
-            // Its triggers have had their say once more.
-            let own: Vec<_> = nets.iter().filter(|(id, net)| net.step == at && !skipped.contains(id)).collect();
-            let keys: Vec<_> = own.iter().map(|((_, key), _)| key.as_slice()).collect();
-            let rows = D::current(tx, table, step, &keys).await?;
-            let rows: BTreeMap<_, _> = rows.iter().map(|row| (step.key_of(row), row)).collect();
-            for (id, net) in own {
+        // Where triggers have had their say once more, it is looked what they made of it.
+        let triggered = images.steps.iter().zip(&tables).enumerate().filter(|(_, (_, table))| table.triggered);
+        for (at, (step, table)) in triggered {
+            let own = first_touched(&nets, at).filter(|(id, _)| !skipped.contains(*id));
+            for (_, net, row) in found::<D>(tx, table, step, own).await? {
                 let back = Net { last: net.first.clone(), ..net.clone() };
-                if judge(&back, table, rows.get(&id.1).copied()) != Verdict::Ours {
+                if judge(&back, table, row.as_ref()) != Verdict::Ours {
                     return Err(DtxError::refused(
                         format!("the undo of {}, which a trigger changes", table.name),
                         "name the columns that it changes by TableOptions::with_volatile",
@@ -267,6 +258,25 @@ impl<D: AtDb> At<D> {
         }
         Ok(())
     }
+}
+
+/// The rows that the step of that number was the first to touch.
+fn first_touched(nets: &BTreeMap<RowId, Net>, at: usize) -> impl Iterator<Item = (&RowId, &Net)> {
+    nets.iter().filter(move |(_, net)| net.step == at)
+}
+
+/// Rows of a step as they are now.
+async fn found<'a, D: AtDb>(
+    tx: &mut Transaction<'static, D>,
+    table: &Table,
+    step: &Step,
+    nets: impl Iterator<Item = (&'a RowId, &'a Net)>,
+) -> Result<Vec<(&'a RowId, &'a Net, Option<Row>)>, DtxError> {
+    let nets: Vec<_> = nets.collect();
+    let keys: Vec<_> = nets.iter().map(|((_, key), _)| key.as_slice()).collect();
+    let rows = D::current(tx, table, step, &keys).await?;
+    let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (step.key_of(&row), row)).collect();
+    Ok(nets.into_iter().map(|(id, net)| (id, net, rows.remove(&id.1))).collect())
 }
 
 /// The table, or why images of a step no longer fit it.

@@ -2,7 +2,7 @@
 //! text.
 
 use onceward_backend::Dialect;
-use sqlparser::ast::{Query, SetExpr, Statement};
+use sqlparser::ast::{Ident, Query, SetExpr, Statement};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 
@@ -111,8 +111,8 @@ pub(crate) fn plan(dialect: Dialect, text: &str) -> Result<Plan, DtxError> {
         _ => Some(&statement),
     };
     let within = usize::from(matches!(statement, Statement::Query(_)) && change.is_some());
-    let calls = calls::of(&statement, within)?;
-    let Some(change) = change else { return Ok(Plan { action: read(dialect, &statement, &mut scan)?, calls }) };
+    let (calls, locks) = calls::of(dialect, &statement, within)?;
+    let Some(change) = change else { return Ok(Plan { action: read(dialect, &statement, &mut scan, locks)?, calls }) };
     if let Statement::Query(query) = &statement {
         begin_behind(&mut scan, query)?;
     }
@@ -141,10 +141,9 @@ fn begin_behind(scan: &mut Scan<'_>, query: &Query) -> Result<(), DtxError> {
     }
 }
 
-/// A query is run as it is, or is one whose row locks are to be global ones.
-fn read(dialect: Dialect, statement: &Statement, scan: &mut Scan<'_>) -> Result<Action, DtxError> {
+/// A query is run as it is, or is one whose row locks are to be global ones, of which there are so many.
+fn read(dialect: Dialect, statement: &Statement, scan: &mut Scan<'_>, locks: usize) -> Result<Action, DtxError> {
     let Statement::Query(query) = statement else { return Ok(Action::Read) };
-    let locks = calls::locks(statement);
     if locks == 0 || dialect == Dialect::Sqlite {
         return Ok(Action::Read);
     }
@@ -192,6 +191,15 @@ fn write(scan: &Scan<'_>, shape: Shape) -> Result<Write, DtxError> {
     let returning = parts.returning.map(|part| scan.returning(part, (!joined).then_some(&row))).transpose()?;
     let (with, body, arguments) = (scan.with()?, scan.body(parts.end)?, scan.arguments()?);
     Ok(Write { kind, table, alias, row, with, set, assignments, from, filter, body, returning, arguments })
+}
+
+/// A name as the database folds it; PostgreSQL leaves letters beyond ASCII alone.
+fn folded(dialect: Dialect, ident: &Ident) -> String {
+    if dialect == Dialect::Postgres && ident.quote_style.is_none() {
+        ident.value.to_ascii_lowercase()
+    } else {
+        ident.value.clone()
+    }
 }
 
 fn refused(part: impl Into<String>, instead: &str) -> DtxError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use onceward_dtx::{AtOptions, DtxError, Options, TableOptions};
 use sqlx::AssertSqlSafe;
 
-use crate::disk::{Db, TOUCHED};
+use crate::disk::{Db, ROUNDS, TOUCHED};
 use crate::world::World;
 
 /// A table whose `version` a trigger counts up at every UPDATE.
@@ -75,6 +75,20 @@ async fn a_column_that_the_statement_set_is_compared_unless_it_is_volatile() {
     let back = undone(&lax, spoils).await;
     assert!(matches!(back, Err(DtxError::NoTransaction)), "{back:?}");
     assert_eq!(row(&lax).await.0, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_that_a_trusted_trigger_makes_something_else_of_is_parked() {
+    let world = world(|table| table.with_trusted_trigger("touch_it").with_trusted_trigger("rounds")).await;
+    sqlx::query("update touched set amount = 17 where id = 1").execute(world.at[0].pool()).await.unwrap();
+    for text in ROUNDS {
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(world.at[0].pool()).await.unwrap();
+    }
+    let answer = undone(&world, "").await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    let parked = world.dtx.parked().await.unwrap();
+    assert!(parked[0].reason.contains("which a trigger changes"), "{parked:?}");
+    assert_eq!(row(&world).await.0, 0, "as the branch left it: 7, rounded");
 }
 
 #[tokio::test(flavor = "multi_thread")]

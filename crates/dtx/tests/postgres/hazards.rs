@@ -94,6 +94,37 @@ async fn a_row_that_appears_while_the_statement_waits_is_neither_changed_nor_for
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_several_match_is_changed_if_one_still_does_when_it_has_been_waited_for() {
+    let world = World::new().await;
+    let at = &world.at[0];
+    let pool = at.pool();
+    pool.execute("create table due (id integer primary key, least bigint); insert into due values (1, 100), (2, 150)")
+        .await
+        .unwrap();
+    for text in [
+        "update account set owner = 'met' from due where due.least >= account.balance and account.id = 1",
+        "delete from account using due where due.least >= account.balance and account.id = 1",
+    ] {
+        let mut writer = pool.begin().await.unwrap();
+        writer.execute("update account set balance = 120 where id = 1").await.unwrap();
+        let answer = world.dtx.run(Options::new("joined"), async |_| {
+            let release = async {
+                somebody_waits(pool).await;
+                writer.commit().await.unwrap();
+            };
+            let (changed, ()) = tokio::join!(run(&world, at, text), release);
+            assert_eq!(changed?, 1, "{text}: the second match still holds");
+            Err::<(), _>(DtxError::NoTransaction)
+        });
+        let answer = answer.await;
+        assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?} {:?}", world.dtx.parked().await);
+        assert_eq!(world.balance(0, 1).await, Some(120));
+        pool.execute("update account set balance = 100 where id = 1").await.unwrap();
+    }
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_whose_key_changes_meanwhile_is_not_silently_left_out() {
     let world = World::new().await;
     let pool = world.at[0].pool();
@@ -390,4 +421,23 @@ async fn a_pool_whose_texts_end_elsewhere_is_refused() {
     let pool = PgPool::connect_with(options.options([("standard_conforming_strings", "off")])).await.unwrap();
     let refused = At::new("strings", pool, &world.dtx, AtOptions::default()).await.unwrap_err();
     assert!(format!("{refused:?}").contains("standard_conforming_strings"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_was_given_up_and_then_fails_spoils_its_part_only() {
+    let world = World::new().await;
+    let work = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
+        let mut part = tx.savepoint().await?;
+        part.execute("update account set balance = 1 where id = 2").await?;
+        // Given up while the server is at it, which has an error to tell when it is done.
+        let late = part.execute("select pg_sleep(0.3), 1 / (balance - balance) from account");
+        assert!(tokio::time::timeout(Duration::from_millis(100), late).await.is_err());
+        part.rollback().await?;
+        tx.execute("update account set balance = 7 where id = 1").await?;
+        Ok::<_, DtxError>(())
+    };
+    world.dtx.run(Options::new("given up"), async |_| world.at[0].branch(work).await).await.unwrap();
+    assert_eq!((world.balance(0, 1).await, world.balance(0, 2).await), (Some(7), Some(100)));
+    world.dtx.recover().await.unwrap();
+    world.quiet().await;
 }

@@ -49,6 +49,15 @@ const TABLES: &str = "
     create table generated (id integer primary key, a integer, b integer generated always as (a * 2) stored);
     create table money (id numeric primary key, a integer);
     create function spends() returns integer language sql volatile as 'select 1';
+    create function bump(account) returns integer language sql volatile as 'select 1';
+    create function bump() returns integer language sql volatile as 'select 1';
+    create function \"\u{c4}ndere\"() returns integer language sql volatile as 'select 1';
+    create function gen_random_trouble() returns integer language sql volatile as 'select 1';
+    create function floor(text) returns integer language sql volatile as 'select 1';
+    create domain loudly as integer default spends();
+    create table by_domain (id integer primary key, a loudly);
+    create domain checked as integer check (value <> spends());
+    create table by_check_of_domain (id integer primary key, a checked);
     create function reads() returns integer language sql stable as 'select 1'";
 
 async fn world() -> World {
@@ -123,6 +132,18 @@ async fn statements_and_tables_that_cannot_be_undone_for_certain() {
         ("select spends()", "spends()"),
         ("update account set balance = spends()", "spends()"),
         ("select * from spends()", "spends()"),
+        ("select a.bump from account a", "bump()"),
+        ("select (a).bump from account a", "bump()"),
+        ("update account a set balance = 1 where a.bump = 1", "bump()"),
+        ("select \u{c4}ndere()", "ndere()"),
+        ("select U&\"\\0062ump\"()", "U&"),
+        ("select gen_random_trouble()", "gen_random_trouble()"),
+        ("select floor('x'::text)", "floor()"),
+        ("select query_to_xml('select bump()', true, true, '')", "query_to_xml()"),
+        ("insert into by_domain values (1)", "function spends"),
+        ("insert into by_check_of_domain values (1, 1)", "function spends"),
+        ("select sum(balance) from (select balance from account for update) x", "within a query"),
+        ("with x as (select * from account for update) select * from x", "within a query"),
         ("select set_config('search_path', 'x', false)", "set_config()"),
         ("merge into account using parent on false when matched then delete", "MERGE"),
         ("truncate account", "without images"),

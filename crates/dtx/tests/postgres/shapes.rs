@@ -1,6 +1,9 @@
 //! Partitions, and rows that are read to be locked.
 
-use onceward_dtx::{AtTransaction, DtxError, Options};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use onceward_dtx::{AtOptions, AtTransaction, DtxError, Options, TableOptions};
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, Postgres, Row};
 
@@ -128,4 +131,59 @@ async fn rows_read_for_update_stay_as_they_were_read_until_the_decision() {
         .unwrap();
     world.dtx.recover().await.unwrap();
     world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_rows_that_a_query_locks_are_locked_however_many_are_fetched() {
+    const READ: &str = "select id from account order by id for update";
+    let world = World::new().await;
+    let one = async |tx: &mut Tx| tx.fetch_one(READ).await.map(drop);
+    let optional = async |tx: &mut Tx| tx.fetch_optional(READ).await.map(drop);
+    let stream = async |tx: &mut Tx| tx.fetch(READ).try_next().await.map(drop);
+    for way in 0..3 {
+        let answer = world.dtx.run(Options::new("reader"), async |_| {
+            let mut tx = world.at[0].begin().await?;
+            match way {
+                0 => one(&mut tx).await?,
+                1 => optional(&mut tx).await?,
+                _ => stream(&mut tx).await?,
+            }
+            tx.execute("update account set balance = balance where id = 1").await?;
+            tx.commit().await?;
+            let other = apart(&world, "update account set balance = 0 where id = 2").await;
+            assert!(matches!(other, Err(DtxError::LockConflict { .. })), "{way}: {other:?}");
+            Err::<(), _>(DtxError::NoTransaction)
+        });
+        assert!(matches!(answer.await, Err(DtxError::NoTransaction)));
+    }
+    world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_partition_was_detached_since_is_parked() {
+    let world = world(SPLIT).await;
+    let answer = world.dtx.run(Options::new("detached"), async |_| {
+        one(&world.at[0], "insert into part values ('a', 7, 7)").await?;
+        world.at[0].pool().execute("alter table part detach partition part_a").await.unwrap();
+        Err::<(), _>(DtxError::NoTransaction)
+    });
+    let answer = answer.await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    assert_eq!(rows(&world, "select n::text from part_a order by n").await, ["1", "7"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_fires_behind_its_row_is_never_trusted() {
+    let world = world(
+        "create table t (id integer primary key);
+         create function silent() returns trigger language plpgsql as 'begin return null; end';
+         create trigger silent after insert on t for each row execute function silent()",
+    )
+    .await;
+    let disk = Arc::clone(&world.disk);
+    drop(world);
+    let trusting = || AtOptions::default().with_table(TableOptions::new("t").with_trusted_trigger("silent"));
+    let world = World::open(disk, trusting).await;
+    let answer = apart(&world, "insert into t values (1)").await;
+    assert!(matches!(&answer, Err(DtxError::Refused { part, .. }) if part.contains("not BEFORE")), "{answer:?}");
 }

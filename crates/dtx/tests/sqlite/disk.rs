@@ -22,16 +22,22 @@ pub(crate) const TOUCHED: [&str; 3] = [
         begin update touched set version = version + 1 where id = new.id; end",
 ];
 
+/// Another trigger of it, that changes what a statement sets.
+pub(crate) const ROUNDS: [&str; 1] = ["create trigger rounds after update of amount on touched \
+    begin update touched set amount = new.amount / 10 * 10 where id = new.id; end"];
+
 /// A table with unique keys on an expression and on a generated column.
 pub(crate) const MAIL: &str = "
     create table mail (id integer primary key, address text, live integer not null default 1, n, f,
         both text generated always as (n || '/' || f) virtual unique);
     create unique index mail_address on mail (lower(address)) where live;
+    create unique index mail_live on mail (n) where live;
     insert into mail values (1, 'Ann@x', 1, 1, 0), (2, 'Bob@x', 1, 2, 2), (3, 'ANN@x', 0, 3, 3)";
 pub(crate) const MAIL_AGAIN: &str = "delete from mail where id = 9; update mail set live = id < 3";
 
 /// A statement of an open transaction, one of another transaction, and what the lock between them begins with.
-pub(crate) const EQUAL: [(&str, &str, &str); 7] = [
+pub(crate) const EQUAL: [(&str, &str, &str); 8] = [
+    ("update mail set live = 0 where id = 2", "insert into mail values (9, 'z', 1, 2, 9)", "mail_live#"),
     ("delete from mail where id = 1", "insert into mail values (9, 'ANN@X', 1, 9, 9)", "mail_address#"),
     ("update mail set address = 'c' where id = 1", "insert into mail values (9, 'aNN@x', 1, 9, 9)", "mail_address#"),
     ("update mail set live = 0 where id = 1", "update mail set live = 1 where id = 3", "mail_address#"),

@@ -3,42 +3,42 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Ident, ObjectName, Query, Select, Statement, TableFactor, Visit, Visitor};
+use onceward_backend::Dialect;
+use sqlparser::ast::{AccessExpr, Expr, ObjectName, Query, Select, Statement, TableFactor, Visit, Visitor};
 
-use super::{Calls, refused};
+use super::{Calls, folded, refused};
 use crate::DtxError;
 
-/// The names of all functions that a statement calls. A query that makes a table is refused, and so are changes within it
-/// beyond the one, if `within` is 1, that stands behind its WITH.
-pub(super) fn of(statement: &Statement, within: usize) -> Result<Calls, DtxError> {
-    let mut found = Found::default();
+/// What a statement calls, and how many queries within it lock rows. A query that makes a table is refused, and so are changes
+/// within it beyond the one, if `within` is 1, that stands behind its WITH.
+pub(super) fn of(dialect: Dialect, statement: &Statement, within: usize) -> Result<(Calls, usize), DtxError> {
+    let mut found = Found::on(dialect);
     if statement.visit(&mut found).is_break() {
         return Err(refused("SELECT … INTO, which makes a table", "create the table outside of global transactions"));
     }
     if found.statements > 1 + within {
         return Err(refused("a change inside of WITH", "write the change as a statement of its own"));
     }
-    Ok(Calls { functions: found.calls.into_iter().collect(), attributes: found.attributes.into_iter().collect() })
+    let Found { locks, functions, attributes, .. } = found;
+    Ok((Calls { functions: functions.into_iter().collect(), attributes: attributes.into_iter().collect() }, locks))
 }
 
-/// How many queries within a statement lock rows.
-pub(super) fn locks(statement: &Statement) -> usize {
-    let mut found = Found::default();
-    let _ = statement.visit(&mut found);
-    found.locks
-}
-
-#[derive(Default)]
 struct Found {
+    dialect: Dialect,
     statements: usize,
     locks: usize,
+    functions: BTreeSet<String>,
     attributes: BTreeSet<String>,
-    calls: BTreeSet<String>,
 }
 
 impl Found {
+    fn on(dialect: Dialect) -> Self {
+        Self { dialect, statements: 0, locks: 0, functions: BTreeSet::new(), attributes: BTreeSet::new() }
+    }
+
     fn call(&mut self, name: &ObjectName) {
-        self.calls.extend(name.0.last().and_then(|part| part.as_ident()).map(folded));
+        let ident = name.0.last().and_then(|part| part.as_ident());
+        self.functions.extend(ident.map(|ident| folded(self.dialect, ident)));
     }
 }
 
@@ -71,29 +71,30 @@ impl Visitor for Found {
         match expr {
             Expr::Function(function) => self.call(&function.name),
             // Functions like others there, which can be overloaded.
-            Expr::Floor { .. } => drop(self.calls.insert("floor".to_owned())),
-            Expr::Ceil { .. } => drop(self.calls.insert("ceil".to_owned())),
-            Expr::Substring { .. } => drop(self.calls.insert("substring".to_owned())),
-            Expr::Overlay { .. } => drop(self.calls.insert("overlay".to_owned())),
-            // `row.function` calls as well.
-            Expr::CompoundIdentifier(parts) => self.attributes.extend(parts.last().map(folded)),
+            Expr::Floor { .. } => drop(self.functions.insert("floor".to_owned())),
+            Expr::Ceil { .. } => drop(self.functions.insert("ceil".to_owned())),
+            Expr::Substring { .. } => drop(self.functions.insert("substring".to_owned())),
+            Expr::Overlay { .. } => drop(self.functions.insert("overlay".to_owned())),
+            // `row.function` and `(row).function` call as well.
+            Expr::CompoundIdentifier(parts) => {
+                self.attributes.extend(parts.last().map(|ident| folded(self.dialect, ident)));
+            }
+            Expr::CompoundFieldAccess { access_chain, .. } => {
+                for access in access_chain {
+                    if let AccessExpr::Dot(Expr::Identifier(ident)) = access {
+                        self.attributes.insert(folded(self.dialect, ident));
+                    }
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())
     }
 }
 
-/// A name as PostgreSQL folds it, which leaves letters beyond ASCII alone.
-fn folded(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_ascii_lowercase(),
-    }
-}
-
 /// Refuses what is evaluated twice and may answer differently: all but what `change` sets.
 pub(super) fn repeatable(statement: &Statement, change: &Statement) -> Result<(), DtxError> {
-    let mut found = Found::default();
+    let mut found = Found::on(Dialect::Sqlite);
     if let Statement::Query(query) = statement {
         let _ = query.with.visit(&mut found);
     }
@@ -105,7 +106,7 @@ pub(super) fn repeatable(statement: &Statement, change: &Statement) -> Result<()
         Statement::Delete(delete) => drop(delete.selection.visit(&mut found)),
         _ => {}
     }
-    match found.calls.iter().find(|name| ["random", "randomblob"].contains(&name.to_lowercase().as_str())) {
+    match found.functions.iter().find(|name| ["random", "randomblob"].contains(&name.to_lowercase().as_str())) {
         Some(name) => {
             let part = format!("{name}() where rows are chosen");
             Err(refused(part, "read the keys first and name them in the statement"))

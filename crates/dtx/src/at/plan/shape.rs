@@ -6,7 +6,7 @@ use sqlparser::ast::{
     OnInsert, Query, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update, UpdateTableFromKind,
 };
 
-use super::refused;
+use super::{folded, refused};
 use crate::DtxError;
 use crate::at::image::Kind;
 
@@ -165,8 +165,7 @@ fn row_name(name: &ObjectName) -> Result<String, DtxError> {
 fn column(dialect: Dialect, name: &ObjectName) -> Result<String, DtxError> {
     let ident = name.0.first().and_then(|part| part.as_ident());
     let ident = ident.ok_or_else(|| refused(format!("SET {name}"), "name a column"))?;
-    let folds = dialect == Dialect::Postgres && ident.quote_style.is_none();
-    Ok(if folds { ident.value.to_lowercase() } else { ident.value.clone() })
+    Ok(folded(dialect, ident))
 }
 
 /// The table whose rows a query locks, the name of its row, and whether it asks for no column.

@@ -93,17 +93,18 @@ fn before(table: &Table, write: &Write) -> String {
     // The stronger lock only where the change needs it: it would block whoever inserts a row that refers to this one.
     let lock = if write.kind == Kind::Delete || write.set.iter().any(unique) { "update" } else { "no key update" };
     let (image, computed) = (record(row), computed(table, row, "w"));
-    let chosen = match (from.as_str(), filter.as_str()) {
-        ("", "") => String::new(),
-        ("", filter) => format!(" where {filter}"),
-        // A row that several others match is one row.
-        (from, "") => format!(" where exists (select from {from})"),
-        (from, filter) => format!(" where exists (select from {from} where {filter})"),
-    };
-    format!(
-        "onceward_before as materialized (select {keys}{image} as onceward_was{computed} \
-         from {name}{alias}{chosen} for {lock} of {row})"
-    )
+    let others = if from.is_empty() { String::new() } else { format!(", {from}") };
+    let chosen = if filter.is_empty() { String::new() } else { format!(" where {filter}") };
+    let rows = format!(
+        "select {keys}{image} as onceward_was{computed} from {name}{alias}{others}{chosen} for {lock} of {row}"
+    );
+    if from.is_empty() {
+        return format!("onceward_before as materialized ({rows})");
+    }
+    // A row that several others match is one row. Each match is locked by itself, since another may hold when one no longer does.
+    let keys: Vec<_> = (0..table.key.len()).map(|n| format!("onceward_k{n}")).collect();
+    let keys = keys.join(", ");
+    format!("onceward_before as materialized (select distinct on ({keys}) * from ({rows}) onceward_matches)")
 }
 
 /// The other tables of a change and the condition that joins its row with them and with its image.
