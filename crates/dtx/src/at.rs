@@ -41,7 +41,11 @@ use plans::Plans;
 
 const MIGRATIONS: Migrations = Migrations::new(
     "dtx-at",
-    &[(1, include_str!("../sql/at/0001_init.sql")), (2, include_str!("../sql/at/0002_repair.sql"))],
+    &[
+        (1, include_str!("../sql/at/0001_init.sql")),
+        (2, include_str!("../sql/at/0002_repair.sql")),
+        (3, include_str!("../sql/at/0003_undo_part.sql")),
+    ],
 );
 
 /// A database as a resource of global transactions. Cheap to clone; all clones are one.

@@ -9,6 +9,7 @@ use crate::DtxError;
 
 mod batch;
 mod parked;
+mod parts;
 
 pub(crate) use parked::Parked;
 
@@ -29,7 +30,7 @@ impl<D: Db> fmt::Debug for Log<D> {
 /// A row of `undo_log`.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    /// Undo of a branch that has committed locally.
+    /// Undo of a branch that has committed locally; see [`Log::whole`].
     Undo { context: String, images: Vec<u8> },
     /// The branch was rolled back before its first phase arrived.
     Guard,
@@ -50,8 +51,13 @@ pub(crate) fn hold_of(context: &str) -> Result<Option<&str>, DtxError> {
     match rest.strip_prefix('&') {
         None if rest.is_empty() => Ok(None),
         None => Err(foreign()),
-        Some(pairs) => Ok(pairs.split('&').find_map(|pair| pair.strip_prefix("hold="))),
+        Some(_) => Ok(pair(context, "hold=")),
     }
+}
+
+/// What stands behind a name in a context.
+fn pair<'a>(context: &'a str, name: &str) -> Option<&'a str> {
+    context.split('&').find_map(|pair| pair.strip_prefix(name))
 }
 
 impl<D: Db> Log<D> {
@@ -67,12 +73,14 @@ impl<D: Db> Log<D> {
         context: &str,
         images: &[u8],
     ) -> Result<(), DtxError> {
+        let (first, parts) = parts::split(images);
+        let context = parts::context(context, parts.len());
         let insert = self.0.sql(
             "insert into undo_log (xid, branch_id, context, rollback_info, log_status, log_created, log_modified) \
              values (?, ?, ?, ?, ?, {now}, {now})",
         );
-        insert.bind(xid).bind(branch_id).bind(context).bind(images).bind(NORMAL).execute(conn).await?;
-        Ok(())
+        insert.bind(xid).bind(branch_id).bind(context.as_str()).bind(first).bind(NORMAL).execute(conn).await?;
+        self.write_parts(conn, (xid, branch_id), parts).await
     }
 
     /// Writes the whole undo of a branch over that of its first statement.
@@ -83,9 +91,11 @@ impl<D: Db> Log<D> {
         context: &str,
         images: &[u8],
     ) -> Result<(), DtxError> {
+        let (first, parts) = parts::split(images);
+        let context = parts::context(context, parts.len());
         let update = self.0.sql("update undo_log set context = ?, rollback_info = ? where xid = ? and branch_id = ?");
-        match update.bind(context).bind(images).bind(xid).bind(branch_id).execute(conn).await? {
-            1 => Ok(()),
+        match update.bind(context.as_str()).bind(first).bind(xid).bind(branch_id).execute(conn).await? {
+            1 => self.write_parts(conn, (xid, branch_id), parts).await,
             _ => Err(DtxError::RollbackOnly("its undo record is gone")),
         }
     }
@@ -139,7 +149,18 @@ impl<D: Db> Log<D> {
         Ok(statement.bind(xid).bind(branch_id).bind(OURS).bind(NORMAL).execute(conn).await? == 1)
     }
 
-    pub(crate) async fn remove(&self, conn: &mut impl Conn<D>, (xid, branch_id): (&str, i64)) -> Result<(), DtxError> {
+    /// Removes the undo of a branch, which has that context.
+    pub(crate) async fn remove(
+        &self,
+        conn: &mut impl Conn<D>,
+        name: (&str, i64),
+        context: &str,
+    ) -> Result<(), DtxError> {
+        self.remove_parts(conn, name, context).await?;
+        self.remove_row(conn, name).await
+    }
+
+    async fn remove_row(&self, conn: &mut impl Conn<D>, (xid, branch_id): (&str, i64)) -> Result<(), DtxError> {
         let statement = self.0.sql("delete from undo_log where xid = ? and branch_id = ?");
         statement.bind(xid).bind(branch_id).execute(conn).await?;
         Ok(())

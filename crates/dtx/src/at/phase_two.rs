@@ -51,7 +51,7 @@ impl<D: AtDb> Resource for At<D> {
                 participant.on_commit(&mut tx, xid, hold).await?;
             }
         }
-        log.remove(&mut tx, name).await?;
+        log.remove(&mut tx, name, &context).await?;
         commit(tx).await?;
         self.options().participants.iter().for_each(|participant| participant.committed());
         Ok(())
@@ -85,7 +85,7 @@ impl<D: AtDb> Resource for At<D> {
                 self.somebody_holds()?;
             }
             log.raw(&mut tx, "savepoint onceward_undo").await?;
-            match self.take_back(&mut tx, &images).await {
+            match self.take_back(&mut tx, name, &context, images).await {
                 Ok(Taken::Back) => {}
                 Ok(Taken::Not(reason)) => {
                     return self.park(tx, name, hold.as_deref(), &reason).await;
@@ -97,7 +97,7 @@ impl<D: AtDb> Resource for At<D> {
                 Err(error) => return Err(error),
             }
             self.discard(&mut tx, xid, hold.as_deref()).await?;
-            log.remove(&mut tx, name).await?;
+            log.remove(&mut tx, name, &context).await?;
             return match commit(tx).await.map_err(DtxError::from) {
                 Ok(()) => Ok(Undone::Done),
                 // A constraint that is checked at the end: nothing of the undo remains, and nothing will change that.
@@ -162,8 +162,14 @@ impl<D: AtDb> At<D> {
     }
 
     /// Compares every row once, then takes all steps back from the last to the first; or changes nothing.
-    async fn take_back(&self, tx: &mut Transaction<'static, D>, images: &[u8]) -> Result<Taken, DtxError> {
-        let images = decode(images)?;
+    async fn take_back(
+        &self,
+        tx: &mut Transaction<'static, D>,
+        name: (&str, i64),
+        context: &str,
+        images: Vec<u8>,
+    ) -> Result<Taken, DtxError> {
+        let images = decode(&self.0.log.whole(tx, name, context, images).await?)?;
         let tables = match self.tables(tx, &images).await? {
             Ok(tables) => tables,
             Err(reason) => return Ok(Taken::Not(reason)),

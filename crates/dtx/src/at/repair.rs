@@ -49,7 +49,7 @@ impl<D: AtDb> At<D> {
             tx.rollback().await?;
             return Ok(None);
         };
-        let look = self.look(&mut tx, &parked).await?;
+        let look = self.look(&mut tx, (xid, branch_id), &parked).await?;
         let fingerprint = fingerprint(&parked, &look);
         let (rows, problem) = match look {
             Ok(look) => (self.rows(&mut tx, &look).await?, None),
@@ -74,7 +74,7 @@ impl<D: AtDb> At<D> {
         let Some(parked) = self.0.log.parked_one(&mut tx, (xid, *branch_id)).await? else {
             return Err(DtxError::NotParked { xid: xid.clone(), branch_id: *branch_id });
         };
-        let look = self.look(&mut tx, &parked).await?;
+        let look = self.look(&mut tx, (xid, *branch_id), &parked).await?;
         let dangling = if repair.dry_run { self.0.log.dangling(&mut tx).await? } else { 0 };
         if fingerprint(&parked, &look) != repair.fingerprint {
             return Err(DtxError::RowsChanged { branch_id: *branch_id });
@@ -98,10 +98,17 @@ impl<D: AtDb> At<D> {
     }
 
     /// The rows of a parked branch, or why its record cannot be read.
-    async fn look(&self, tx: &mut Transaction<'static, D>, parked: &Parked) -> Result<Result<Look, String>, DtxError> {
-        let images = match decode(&parked.images) {
+    async fn look(
+        &self,
+        tx: &mut Transaction<'static, D>,
+        name: (&str, i64),
+        parked: &Parked,
+    ) -> Result<Result<Look, String>, DtxError> {
+        let whole = self.0.log.whole(tx, name, &parked.context, parked.images.clone()).await;
+        let images = match whole.and_then(|images| decode(&images)) {
             Ok(images) => images,
-            Err(unreadable) => return Ok(Err(unreadable.to_string())),
+            Err(unreadable @ DtxError::Corrupt(_)) => return Ok(Err(unreadable.to_string())),
+            Err(error) => return Err(error),
         };
         let nets = nets(&images);
         let mut look = Look { images: Images::default(), nets, tables: Vec::new(), current: BTreeMap::new() };

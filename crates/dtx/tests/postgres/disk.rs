@@ -53,6 +53,9 @@ pub(crate) const EQUAL: [(&str, &str, &str); 8] = [
     ("update mail set address = 'ANN@X' where id = 1", "insert into mail values (9, 'x', true, 9, 9)", ""),
 ];
 
+/// A table of bytes.
+pub(crate) const BLOBS: &str = "create table blobs (id bigint primary key, bytes bytea)";
+
 /// A change that no first poll sees the end of.
 pub(crate) const SLOW: &str = "update account set balance = $1";
 

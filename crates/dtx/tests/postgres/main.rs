@@ -26,6 +26,8 @@ mod executor;
 mod global;
 #[path = "../cases/held.rs"]
 mod held;
+#[path = "../cases/large.rs"]
+mod large;
 #[path = "../cases/order.rs"]
 mod order;
 #[path = "../cases/parked.rs"]

@@ -47,6 +47,9 @@ pub(crate) const EQUAL: [(&str, &str, &str); 8] = [
     ("update mail set address = 'ANN@X' where id = 1", "insert into mail values (9, 'x', 1, 9, 9)", ""),
 ];
 
+/// A table of bytes.
+pub(crate) const BLOBS: &str = "create table blobs (id integer primary key, bytes blob)";
+
 /// A change that no first poll sees the end of.
 pub(crate) const SLOW: &str = "update account set balance = (with recursive n (i) as \
     (select 1 union all select i + 1 from n where i < $1) select max(i) from n)";

@@ -9,6 +9,8 @@ use crate::DtxError;
 #[derive(Debug)]
 pub(crate) struct Parked {
     pub(crate) reason: String,
+    pub(crate) context: String,
+    /// As its row has them; see [`Log::whole`].
     pub(crate) images: Vec<u8>,
     /// In microseconds.
     pub(crate) age: i64,
@@ -32,7 +34,7 @@ impl<D: Db> Log<D> {
             .bind(branch_id)
             .execute(conn)
             .await?;
-        self.remove(conn, (xid, branch_id)).await
+        self.remove_row(conn, (xid, branch_id)).await
     }
 
     pub(crate) async fn is_parked(
@@ -62,17 +64,17 @@ impl<D: Db> Log<D> {
         conn: &mut impl Conn<D>,
         (xid, branch_id): (&str, i64),
     ) -> Result<Option<Parked>, DtxError> {
-        let row: Option<(String, Vec<u8>, i64)> = self
+        let row: Option<(String, String, Vec<u8>, i64)> = self
             .0
             .sql(
-                "select reason, rollback_info, {now} - parked from dtx_parked where xid = ? and branch_id = ? \
+                "select reason, context, rollback_info, {now} - parked from dtx_parked where xid = ? and branch_id = ? \
                  {for_update}",
             )
             .bind(xid)
             .bind(branch_id)
             .fetch_optional(conn)
             .await?;
-        Ok(row.map(|(reason, images, age)| Parked { reason, images, age }))
+        Ok(row.map(|(reason, context, images, age)| Parked { reason, context, images, age }))
     }
 
     /// Foreign keys that point to no row, where the database says so only at the commit.
