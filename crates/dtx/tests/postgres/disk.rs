@@ -56,8 +56,9 @@ pub(crate) const EQUAL: [(&str, &str, &str); 8] = [
 /// A table of bytes.
 pub(crate) const BLOBS: &str = "create table blobs (id bigint primary key, bytes bytea)";
 
-/// A change that no first poll sees the end of.
-pub(crate) const SLOW: &str = "update account set balance = $1";
+/// A change that no first poll sees the end of, unless it is given 1.
+pub(crate) const SLOW: &str = "update account set balance = $1::bigint \
+    + length(pg_sleep(case when $1 > 1 then 0.2 else 0 end)::text)";
 
 /// A statement after which the transaction is no more: the server refuses all that follows.
 pub(crate) const ENDS: &str = "select 1 / 0";

@@ -55,4 +55,5 @@ mod refused;
 mod shapes;
 mod store;
 mod types;
+mod undo;
 mod wire;
