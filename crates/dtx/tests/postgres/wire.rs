@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use onceward_dtx::tc::lock::LockKey;
@@ -110,14 +110,15 @@ impl Wire {
     /// Trips and registrations of a branch whose statements are prepared and whose table is known.
     async fn costs(&self, statements: &[&'static str], changed: u64) -> (u64, usize) {
         loop {
-            self.at.forget_plans();
-            let known = Instant::now();
+            let (begun, before) = (five_seconds(), self.coordinator.1.load(Ordering::SeqCst));
             self.branch(statements, changed).await;
-            let before = self.coordinator.1.load(Ordering::SeqCst);
+            let known = self.coordinator.1.load(Ordering::SeqCst);
             let ((), trips) = self.counted.trips(self.branch(statements, changed)).await;
-            // Else the catalogue may have been read anew.
-            if known.elapsed() < Duration::from_secs(5) {
-                return (trips, self.coordinator.1.load(Ordering::SeqCst) - before);
+            // Else the catalogue may have been read anew in between.
+            if five_seconds() == begun {
+                let registered = self.coordinator.1.load(Ordering::SeqCst) - known;
+                assert_eq!(registered, known - before, "each time the same");
+                return (trips, registered);
             }
         }
     }
@@ -135,6 +136,11 @@ impl Wire {
         };
         assert_eq!(self.dtx.run(Options::new("wire"), work).await.unwrap(), changed);
     }
+}
+
+/// The number of the catalogue's life, which ends every five seconds.
+fn five_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 5
 }
 
 const UPDATE: &str = "update account set balance = balance + 1 where id = 1";
