@@ -103,6 +103,30 @@ async fn every_way_to_run_a_statement_gives_the_users_own_results() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_row_gets_what_the_row_it_is_joined_with_has() {
+    let world = World::new().await;
+    let pool = world.at[0].pool();
+    sqlx::raw_sql("create table due (account integer, amount bigint)").execute(pool).await.unwrap();
+    sqlx::raw_sql("insert into due values (1, 11), (2, 22), (7, 77)").execute(pool).await.unwrap();
+    let joined =
+        "update account set balance = due.amount from due where due.account = account.id returning id, balance";
+    let with = "with more as (select account, amount + 100 as amount from due where amount > $1) \
+                update account set balance = more.amount from more where more.account = account.id returning id, balance";
+    one(&world, async |mut tx| {
+        let mut rows: Vec<(i64, i64)> = sqlx::query_as(joined).fetch_all(&mut *tx).await?;
+        rows.sort_unstable();
+        assert_eq!(rows, [(1, 11), (2, 22)]);
+        let rows: Vec<(i64, i64)> = sqlx::query_as(with).bind(11_i64).fetch_all(&mut *tx).await?;
+        assert_eq!(rows, [(2, 122)]);
+        Err::<(), _>(DtxError::NoTransaction)
+    })
+    .await
+    .unwrap_err();
+    one(&world, async |mut tx| Ok(tx.execute(joined).await?)).await.unwrap();
+    assert_eq!((world.balance(0, 1).await, world.balance(0, 2).await), (Some(11), Some(22)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_of_it_is_undone_after_its_local_commit() {
     let world = World::new().await;
     let rows = async || -> Vec<Account> {
