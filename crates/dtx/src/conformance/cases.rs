@@ -159,6 +159,18 @@ pub async fn a_rollback_keeps_the_locks_until_it_is_done(store: Store) {
     assert_eq!(register(&store, "y", 1, &["a"]).await, Registration::Registered);
 }
 
+pub async fn a_branch_that_failed_early_gives_up_its_locks_with_the_rest(store: Store) {
+    begin(&store, "x").await;
+    register(&store, "x", 1, &["a"]).await;
+    assert_eq!(settle(&store, "x", &[(1, BranchStatus::Done)]).await, GlobalStatus::Active);
+    assert_eq!(held(&store).await, set(&[("x", "a", false)]), "the transaction may still change the row");
+    assert_eq!(decide(&store, "x", ROLLBACK).await, GlobalStatus::RollingBack);
+    // No branch is asked any more: there is no answer to note.
+    let over = store.settle("x", &[]).await.unwrap().unwrap();
+    assert_eq!((over.standing.status, over.freed), (GlobalStatus::RolledBack, vec![lock("a").id()]));
+    assert!(held(&store).await.is_empty() && store.branches("x").await.unwrap().is_empty());
+}
+
 pub async fn a_parked_branch_keeps_its_own_locks(store: Store) {
     begin(&store, "x").await;
     register(&store, "x", 1, &["a", "shared"]).await;

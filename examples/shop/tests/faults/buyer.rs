@@ -1,8 +1,8 @@
 //! A client that buys whatever happens, keeps every form that it sent, and knows what was answered.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::RequestBuilder;
@@ -24,6 +24,8 @@ pub const BACK: Duration = Duration::from_secs(60);
 pub struct Seen {
     pub orders: AtomicUsize,
     pub refusals: AtomicUsize,
+    /// The newest answer to an order form: whose, and what it said.
+    pub submitted: Mutex<String>,
 }
 
 /// A confirm page that was submitted, and the order that was answered.
@@ -69,6 +71,7 @@ impl Buyer {
         }
         let page = &self.sent.last().unwrap().page;
         let answer = self.submit(page).await;
+        *self.seen.submitted.lock().unwrap() = format!("{}: {} {}", self.user, answer.status, answer.text);
         match answer.status {
             303 => {
                 self.sent.last_mut().unwrap().order = Some(answer.location().to_owned());

@@ -75,7 +75,8 @@ impl Scene {
             assert!(!self.buying.iter().any(JoinHandle::is_finished), "a buyer has given up; see above");
             let now = now();
             let enough = now.iter().zip(&before).all(|(now, before)| now - before >= more);
-            if enough { Ok(()) } else { Err(format!("{what}: {now:?} after {before:?}")) }
+            let submitted = || self.seen.iter().map(|seen| seen.submitted.lock().unwrap().clone()).collect::<Vec<_>>();
+            if enough { Ok(()) } else { Err(format!("{what}: {now:?} after {before:?}; {:#?}", submitted())) }
         })
         .await;
         self.note(what);

@@ -196,8 +196,8 @@ impl<D: Db> TcStore for SqlStore<D> {
         let branches = self.branches_of(&mut tx, xid).await?;
         let statuses: Vec<_> = branches.iter().map(|(info, _)| info.status).collect();
         let after = settled(standing.status, &statuses);
-        let mut freed = Vec::new();
-        if after != standing.status {
+        let (mut freed, moved) = (Vec::new(), after != standing.status);
+        if moved {
             self.sql
                 .sql("update dtx_global set status = ?, ended = {now} where xid = ? and status = ?")
                 .bind(after.code())
@@ -207,7 +207,8 @@ impl<D: Db> TcStore for SqlStore<D> {
                 .await?;
             standing.status = after;
         }
-        if after.is_over() && !ends.is_empty() {
+        // A transaction may end without an answer: if all its branches had failed before.
+        if after.is_over() && (moved || !ends.is_empty()) {
             self.sql.sql("delete from dtx_branch where xid = ? and status = 2").bind(xid).execute(&mut tx).await?;
             let parked = branches.iter().filter(|(info, _)| info.status == BranchStatus::Parked);
             let kept: Vec<_> = parked.flat_map(|(_, locks)| locks.split(';').map(str::to_owned)).collect();
