@@ -10,7 +10,6 @@ use onceward_dtx::{
     At, AtOptions, Coordinator, Dtx, DtxError, DtxOptions, GlobalStatus, LockInfo, MemoryStore, NewBranch, Options,
     Reason, Recovered, SqlStore, Tc, TcOptions, TransactionInfo, rm::Rm,
 };
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Postgres};
 use testkit::{CountedPool, Mode, Proxy};
 use tokio_util::sync::CancellationToken;
@@ -201,30 +200,66 @@ async fn a_branch_whose_commit_was_not_answered_is_taken_back_with_the_whole() {
     }
 }
 
+/// A resource, and a coordinator that is reached over a wire of its own.
+struct Wired {
+    proxy: Proxy,
+    dtx: Dtx,
+    at: At<Postgres>,
+    _disk: Disk,
+}
+
+impl Wired {
+    async fn new() -> Self {
+        let disk = Disk::new().await;
+        let proxy = Proxy::in_front_of(&disk.url("tc").await).await;
+        let store = SqlStore::new(PgPool::connect(proxy.url()).await.unwrap()).await.unwrap();
+        let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(store), TcOptions::default())), DtxOptions::default());
+        let data = disk.pool("orders").await;
+        sqlx::query(ACCOUNT).execute(&data).await.unwrap();
+        sqlx::query("insert into account values (1, 'ann', 100)").execute(&data).await.unwrap();
+        let at = At::new("orders", data, &dtx, AtOptions::default()).await.unwrap();
+        Self { proxy, dtx, at, _disk: disk }
+    }
+
+    async fn balance(&self) -> i64 {
+        let select = sqlx::query_scalar("select balance from account where id = 1");
+        select.fetch_one(self.at.pool()).await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_whose_reply_was_lost_leaves_no_lock_behind() {
+    let world = Wired::new().await;
+    for reply in [Mode::DropReplyTo(b"COMMIT".to_vec()), Mode::CutBefore(b"COMMIT".to_vec())] {
+        let work = async |_| {
+            world.proxy.set(reply);
+            crate::world::add(&world.at, 7).await
+        };
+        let answer = world.dtx.run(Options::new("unanswered"), work).await;
+        assert!(matches!(answer, Err(DtxError::Backend(_))), "{answer:?}");
+        assert!(world.dtx.locks().await.unwrap().is_empty() && world.dtx.transactions().await.unwrap().is_empty());
+        assert!(world.dtx.undo_rows().await.unwrap().is_empty());
+        assert_eq!(world.balance().await, 100);
+    }
+    world.dtx.run(Options::new("next"), async |_| crate::world::add(&world.at, 7).await).await.unwrap();
+    assert_eq!(world.balance().await, 107);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_whose_reply_was_lost_stands() {
-    let disk = Disk::new().await;
-    let proxy = Proxy::in_front_of(&disk.url("tc").await).await;
-    let pool = PgPoolOptions::new().connect(proxy.url()).await.unwrap();
-    let store = SqlStore::new(pool).await.unwrap();
-    let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(store), TcOptions::default())), DtxOptions::default());
-    let data = disk.pool("orders").await;
-    sqlx::query(ACCOUNT).execute(&data).await.unwrap();
-    sqlx::query("insert into account values (1, 'ann', 100)").execute(&data).await.unwrap();
-    let at = At::new("orders", data.clone(), &dtx, AtOptions::default()).await.unwrap();
+    let world = Wired::new().await;
     let mut xid = String::new();
     let work = async |global: onceward_dtx::Global| {
         xid = global.xid().to_owned();
-        crate::world::add(&at, 7).await?;
-        proxy.set(Mode::DropReplyTo(b"COMMIT".to_vec()));
+        crate::world::add(&world.at, 7).await?;
+        world.proxy.set(Mode::DropReplyTo(b"COMMIT".to_vec()));
         Ok::<_, DtxError>(())
     };
-    let answer = dtx.run(Options::new("unanswered"), work).await;
+    let answer = world.dtx.run(Options::new("unanswered"), work).await;
     assert!(matches!(answer, Err(DtxError::OutcomeUnknown { .. })), "{answer:?}");
-    assert_eq!(dtx.status(&xid).await.unwrap(), Some(GlobalStatus::Committing));
-    assert_eq!(dtx.coordinator().rollback(&xid, Reason::Failed).await.unwrap(), GlobalStatus::Committing);
-    dtx.recover().await.unwrap();
-    assert_eq!(dtx.coordinator().commit(&xid).await.unwrap(), GlobalStatus::Committed);
-    let left: i64 = sqlx::query_scalar("select balance from account where id = 1").fetch_one(&data).await.unwrap();
-    assert_eq!(left, 107);
+    assert_eq!(world.dtx.status(&xid).await.unwrap(), Some(GlobalStatus::Committing));
+    assert_eq!(world.dtx.coordinator().rollback(&xid, Reason::Failed).await.unwrap(), GlobalStatus::Committing);
+    world.dtx.recover().await.unwrap();
+    assert_eq!(world.dtx.coordinator().commit(&xid).await.unwrap(), GlobalStatus::Committed);
+    assert_eq!(world.balance().await, 107);
 }
