@@ -89,6 +89,26 @@ async fn a_partition_that_came_since_is_met_by_a_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_of_a_partition_that_came_since_is_not_passed_over() {
+    let world = world(SPLIT).await;
+    undone(&world, &["insert into part values ('a', 7, 7)"]).await;
+    let come = "create function elsewhere() returns trigger language plpgsql as \
+                $$ begin update account set balance = 0; return new; end $$; \
+                create table part_c partition of part for values in ('c'); \
+                create trigger elsewhere before insert on part_c for each row execute function elsewhere()";
+    world.at[0].pool().execute(come).await.unwrap();
+    let insert = async |mut tx: Tx| {
+        tx.execute("insert into part values ('c', 1, 1)").await?;
+        Ok::<_, DtxError>(())
+    };
+    let run = || world.dtx.run(Options::new("new"), async |_| world.at[0].branch(insert).await);
+    let first = run().await.unwrap_err();
+    let last = if matches!(first, DtxError::Moved { .. }) { run().await.unwrap_err() } else { first };
+    assert!(last.to_string().contains("trigger elsewhere"), "{last}");
+    assert_eq!(world.balance(0, 1).await, Some(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_read_for_update_are_not_another_transactions() {
     let world = World::new().await;
     const READ: &str = "select balance, owner from account where id = 1 for update";
