@@ -91,6 +91,31 @@ async fn a_change_of_a_column_that_the_branch_left_alone_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_the_statement_changed_in_another_row_only_is_kept() {
+    let world = World::new().await;
+    let rows = "select id, owner, balance from account where id in (1, 2) order by id";
+    let before: Vec<(i64, String, i64)> = sqlx::query_as(rows).fetch_all(world.at[0].pool()).await.unwrap();
+    let answer = world
+        .dtx
+        .run(Options::new("either"), async |_| {
+            let each = "update account set balance = case id when 1 then 0 else balance end, \
+                        owner = case id when 2 then 'bea' else owner end where id in (1, 2)";
+            world.at[0]
+                .branch(async |mut tx| {
+                    sqlx::query(each).execute(&mut *tx).await?;
+                    Ok::<_, DtxError>(())
+                })
+                .await?;
+            run_sql(&world, 0, "update account set owner = 'amy' where id = 1").await;
+            Err::<(), _>(DtxError::NoTransaction)
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::NoTransaction)), "{answer:?}");
+    let after: Vec<(i64, String, i64)> = sqlx::query_as(rows).fetch_all(world.at[0].pool()).await.unwrap();
+    assert_eq!(after, [(1, "amy".to_owned(), before[0].2), before[1].clone()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_somebody_set_back_already_is_left_alone() {
     let world = World::new().await;
     let (_, answer) = rolled_back(&world, "update account set balance = 100 where id = 1").await;
