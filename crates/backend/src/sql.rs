@@ -16,7 +16,7 @@ pub use statement::{Sql, Statement};
 pub use value::{Column, Columns, Value};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Executor, IntoArguments, Pool, Transaction};
+use sqlx::{Connection, Database, Executor, IntoArguments, Pool, SqlSafeStr, Transaction};
 
 use crate::BackendError;
 
@@ -107,7 +107,14 @@ impl<D: Db> Conn<D> for PoolConnection<D> {
 /// A transaction for writing: `BEGIN IMMEDIATE` on SQLite, so that it never fails half way for want of the write lock;
 /// READ COMMITTED on the servers.
 pub async fn begin<D: Db>(pool: &Pool<D>) -> Result<Transaction<'static, D>, BackendError> {
-    Ok(pool.begin_with(D::DIALECT.begin()).await?)
+    let mut conn = pool.acquire().await?;
+    // SQLite ends a transaction by itself when the disk is full. The driver takes it for open ever after, and the pool does
+    // not look.
+    while conn.is_in_transaction() {
+        conn.close().await?;
+        conn = pool.acquire().await?;
+    }
+    Ok(Transaction::begin(conn, Some(D::DIALECT.begin().into_sql_str())).await?)
 }
 
 /// Commits. An error whose class is [`ErrorClass::Unknown`](crate::ErrorClass::Unknown) may hide a commit that took

@@ -33,6 +33,26 @@ async fn a_writer_that_waits_too_long_is_busy_and_may_try_again() {
 }
 
 #[tokio::test]
+async fn a_connection_whose_transaction_ended_by_itself_is_not_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = sqlite::open(folder.path().join("full.db")).await.unwrap();
+    let options = (*pool.connect_options()).clone();
+    pool.close().await;
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    sqlx::query("create table t (b)").execute(&pool).await.unwrap();
+    for _ in 0..3 {
+        let mut tx = begin(&pool).await.unwrap();
+        sqlx::query("pragma max_page_count = 4").execute(&mut *tx).await.unwrap();
+        let full = sqlx::query("insert into t values (zeroblob(1000000))").execute(&mut *tx).await.unwrap_err();
+        assert!(full.to_string().contains("full"), "{full}");
+        let over = sqlx::query("rollback").execute(&mut *tx).await.unwrap_err();
+        assert!(over.to_string().contains("no transaction"), "{over}");
+    }
+    let tx = begin(&pool).await.unwrap();
+    commit(tx).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_opened_is_unavailable() {
     let error = sqlite::open("/nonexistent/folder/x.db").await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable);

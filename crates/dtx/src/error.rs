@@ -155,9 +155,14 @@ impl DtxError {
     #[cfg(feature = "sql")]
     pub(crate) fn is_final_refusal(&self) -> bool {
         use sqlx::error::ErrorKind;
-        // By SQLSTATE: values that a type no longer takes, and tables or columns that are no longer there; a missing right may
-        // be granted again. SQLite's 1 is any statement that does not fit the schema.
-        let misfit = |code: &str| code == "1" || code.starts_with("22") || (code.starts_with("42") && code != "42501");
+        // By SQLSTATE: values that a type no longer takes, constraints, what triggers raise, limits, and tables or columns that
+        // are no longer there; a missing right may be granted again. By SQLite's number: 1 is any statement that does not fit
+        // the schema, 19 in the lower byte a constraint or what a trigger raises.
+        const FINAL: [&str; 8] = ["22", "23", "27", "42", "44", "54", "P0001", "P0004"];
+        let misfit = |code: &str| match code.parse::<u32>() {
+            Ok(number) if code.len() < 5 => number == 1 || number & 0xff == 19,
+            _ => code != "42501" && FINAL.iter().any(|class| code.starts_with(class)),
+        };
         let refused = |error: &BackendError| {
             use sqlx::Error as E;
             let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<E>());

@@ -1,13 +1,12 @@
 //! Global transactions: begin, run, decide.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use onceward_backend::internal::{Progress, mark, work};
+use onceward_backend::internal::mark;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::DtxError;
@@ -18,13 +17,10 @@ use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo};
 use crate::tc::state::{GlobalStatus, Reason};
 
 mod sweep;
+mod work;
 
 pub use sweep::LeftBehind;
-
-/// How often guards and undo records are looked through.
-const SWEEP: Duration = Duration::from_secs(60 * 60);
-/// An undo record that is older should have had its second phase.
-const BEHIND: Duration = Duration::from_secs(10 * 60);
+use work::Open;
 
 /// Runs global transactions and owns the resources of this process. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -136,7 +132,7 @@ impl Dtx {
         }
         let deadline = Instant::now() + options.timeout;
         let xid = self.0.coordinator.begin(&options.name, options.timeout).await?;
-        let open = Open { dtx: self, xid: Some(xid.clone()) };
+        let open = Open::new(self, xid.clone());
         let global = Global::new(xid, options.name, deadline);
         let span = tracing::info_span!("onceward.dtx.run", name = global.name(), xid = global.xid());
         match context::scope(global.clone(), work(global.clone())).instrument(span).await {
@@ -213,49 +209,17 @@ impl Dtx {
         }
     }
 
-    /// Rolls back what a dead process left undecided and drives the second phase of everything decided. Call it at start,
-    /// after all resources are made and before the first [`Dtx::run`]: what is open then belongs to nobody.
+    /// Rolls back what a dead process left undecided and drives the second phase of everything decided, then ends the undo
+    /// records that stayed behind. Call it at start, after all resources are made and before the first [`Dtx::run`]: what is
+    /// open then belongs to nobody.
     ///
     /// # Errors
     /// If the coordinator's store fails. A resource that does not answer is no error; see [`Recovered::pending`].
     pub async fn recover(&self) -> Result<Recovered, DtxError> {
-        self.0.coordinator.recover().await
-    }
-
-    /// The background work of this process until `shutdown`: second phases, time-outs, dropped transactions, old guards, undo
-    /// records that stayed behind.
-    /// A step in flight is finished before it returns.
-    pub async fn work(&self, shutdown: CancellationToken) {
-        let swept = Mutex::new(None::<Instant>);
-        tokio::join!(
-            self.0.coordinator.run(shutdown.clone()),
-            work("dtx-dropped", SWEEP, &self.0.wake, &shutdown, || self.step(&swept)),
-        );
-    }
-
-    async fn step(&self, swept: &Mutex<Option<Instant>>) -> Result<Progress, DtxError> {
-        while let Some(xid) = self.next_dropped() {
-            match self.0.coordinator.rollback(&xid, Reason::Dropped).await {
-                Ok(_) | Err(DtxError::Ended { .. }) => {}
-                Err(error) => {
-                    self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(xid);
-                    return Err(error);
-                }
-            }
-        }
-        let last = *swept.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= SWEEP) {
-            for resource in self.0.rm.all() {
-                resource.sweep(self.0.options.guard_retention).await?;
-            }
-            self.settle_left_behind(BEHIND).await?;
-            *swept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        }
-        Ok(Progress::Idle)
-    }
-
-    fn next_dropped(&self) -> Option<String> {
-        self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        let recovered = self.0.coordinator.recover().await?;
+        // Before outcomes are forgotten, which the worker begins with.
+        self.settle_left_behind(Duration::ZERO).await?;
+        Ok(recovered)
     }
 
     /// Where a global transaction stands; none if it never was or was over more than the retention ago.
@@ -358,27 +322,6 @@ impl Dtx {
     /// The resources of this process.
     pub fn resources(&self) -> &Rm {
         &self.0.rm
-    }
-}
-
-/// A transaction that nobody has decided. Dropped, it goes to the worker.
-struct Open<'a> {
-    dtx: &'a Dtx,
-    xid: Option<String>,
-}
-
-impl Open<'_> {
-    fn decided(mut self) {
-        self.xid = None;
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        if let Some(xid) = self.xid.take() {
-            self.dtx.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(xid);
-            self.dtx.0.wake.notify_one();
-        }
     }
 }
 

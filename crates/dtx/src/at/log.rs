@@ -166,9 +166,12 @@ impl<D: Db> Log<D> {
         Ok(())
     }
 
-    /// Transaction, branch and age in microseconds of each undo record.
+    /// Transaction, branch and age in microseconds of each undo record, the youngest first.
     pub(crate) async fn all(&self, conn: &mut impl Conn<D>) -> Result<Vec<(String, i64, i64)>, DtxError> {
-        let statement = self.0.sql("select xid, branch_id, {now} - log_created from undo_log where log_status = ?");
+        let statement = self.0.sql(
+            "select xid, branch_id, {now} - log_created from undo_log where log_status = ? \
+             order by log_created desc, branch_id desc",
+        );
         Ok(statement.bind(NORMAL).fetch_all(conn).await?)
     }
 

@@ -72,45 +72,47 @@ impl<D: AtDb> Resource for At<D> {
                 None if log.is_parked(&mut tx, name).await? => return Ok(Undone::Parked),
                 None => {
                     // Its first phase never committed, or is undone. Whichever: it must not commit after this.
-                    if log.guard(&mut tx, name).await? {
-                        commit(tx).await?;
-                        return Ok(Undone::Done);
+                    if !log.guard(&mut tx, name).await? {
+                        // It committed between our two looks.
+                        continue;
                     }
-                    // It committed between our two looks.
-                    continue;
+                    if log.is_parked(&mut tx, name).await? {
+                        // It committed, and somebody else has parked it.
+                        return Ok(Undone::Parked);
+                    }
+                    commit(tx).await?;
+                    return Ok(Undone::Done);
                 }
             };
             let hold = hold_of(&context)?.map(str::to_owned);
             if hold.is_some() {
                 self.somebody_holds()?;
             }
-            log.raw(&mut tx, "savepoint onceward_undo").await?;
-            match self.take_back(&mut tx, name, &context, images).await {
-                Ok(Taken::Back) => {}
-                Ok(Taken::Not(reason)) => {
-                    return self.park(tx, name, hold.as_deref(), &reason).await;
-                }
-                Err(refused) if refused.is_final_refusal() => {
-                    log.raw(&mut tx, "rollback to onceward_undo").await?;
-                    return self.park(tx, name, hold.as_deref(), &described(&refused)).await;
-                }
-                Err(error) => return Err(error),
-            }
-            self.discard(&mut tx, xid, hold.as_deref()).await?;
-            log.remove(&mut tx, name, &context).await?;
-            return match commit(tx).await.map_err(DtxError::from) {
-                Ok(()) => Ok(Undone::Done),
-                // A constraint that is checked at the end: nothing of the undo remains, and nothing will change that.
-                Err(refused) if refused.is_final_refusal() => {
-                    let mut tx = begin(&self.0.undo_pool).await?;
-                    if log.find(&mut tx, name).await?.is_none() {
-                        // Somebody else has ended it meanwhile.
-                        continue;
+            let refused = match self.take_back(&mut tx, name, &context, images).await {
+                Ok(Taken::Back) => {
+                    self.discard(&mut tx, xid, hold.as_deref()).await?;
+                    log.remove(&mut tx, name, &context).await?;
+                    match commit(tx).await {
+                        Ok(()) => return Ok(Undone::Done),
+                        Err(error) => DtxError::from(error),
                     }
-                    self.park(tx, name, hold.as_deref(), &described(&refused)).await
                 }
-                Err(error) => Err(error),
+                Ok(Taken::Not(reason)) => return self.park(tx, name, hold.as_deref(), &reason).await,
+                Err(error) => {
+                    // A trigger may have rolled back before us.
+                    let _ = tx.rollback().await;
+                    error
+                }
             };
+            if !refused.is_final_refusal() {
+                return Err(refused);
+            }
+            // Nothing of the undo remains, and nothing will change that.
+            let mut tx = begin(&self.0.undo_pool).await?;
+            if matches!(log.find(&mut tx, name).await?, Some(Entry::Undo { .. })) {
+                return self.park(tx, name, hold.as_deref(), &described(&refused)).await;
+            }
+            // Somebody else has ended it meanwhile.
         }
     }
 
@@ -180,6 +182,14 @@ impl<D: AtDb> At<D> {
             for (id, net, row) in found::<D>(tx, table, step, first_touched(&nets, at)).await? {
                 match judge(net, table, row.as_ref()) {
                     Verdict::Ours => {}
+                    Verdict::Undone if self.0.log.has_parked(tx, name.0).await? => {
+                        // That one may have brought the value back, and may itself be taken back by a person.
+                        let row = key_text::<D>(table, &id.1);
+                        return Ok(Taken::Not(format!(
+                            "a later branch is parked that may have changed row {}:{row}",
+                            step.table
+                        )));
+                    }
                     Verdict::Undone => drop(skipped.insert(id.clone())),
                     Verdict::Dirty => return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1)))),
                 }

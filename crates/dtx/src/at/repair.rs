@@ -80,7 +80,15 @@ impl<D: AtDb> At<D> {
             return Err(DtxError::RowsChanged { branch_id: *branch_id });
         }
         let rows = match (repair.action, &look) {
-            (RepairAction::Restore, Ok(look)) => self.restore(&mut tx, look).await?,
+            (RepairAction::Restore, Ok(look)) => {
+                if let Some(last) = self.0.log.last_parked(&mut tx, xid).await?.filter(|last| last != branch_id) {
+                    // Values go back the way they came.
+                    let part =
+                        format!("to restore what branch {branch_id} changed before branch {last}, which is parked too");
+                    return Err(DtxError::refused(part, "end that one first"));
+                }
+                self.restore(&mut tx, look).await?
+            }
             (RepairAction::Restore, Err(problem)) => return Err(unrestorable(problem)),
             (RepairAction::Keep | RepairAction::Done, _) => Vec::new(),
         };

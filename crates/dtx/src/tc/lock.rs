@@ -1,7 +1,7 @@
 //! Row locks: their identity, and who waits for one in this process.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -42,23 +42,37 @@ pub(crate) struct Waiters(Mutex<HashMap<String, Arc<Notify>>>);
 impl Waiters {
     /// Returns when the lock may be free, at the latest after `at_most`.
     pub(crate) async fn wait(&self, id: String, at_most: Duration) {
-        let notify = {
-            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(waiting.entry(id.clone()).or_default())
-        };
-        let _ = tokio::time::timeout(at_most, notify.notified()).await;
-        drop(notify);
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.get(&id).is_some_and(|notify| Arc::strong_count(notify) == 1) {
-            waiting.remove(&id);
-        }
+        let notify = Arc::clone(self.waiting().entry(id.clone()).or_default());
+        let waiter = Waiter { waiters: self, id, notify };
+        let _ = tokio::time::timeout(at_most, waiter.notify.notified()).await;
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Arc<Notify>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes the longest waiter of each freed lock: waking all would only make them fail one behind the other.
     pub(crate) fn freed(&self, ids: &[String]) {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.waiting();
         for notify in ids.iter().filter_map(|id| waiting.get(id)) {
             notify.notify_one();
+        }
+    }
+}
+
+/// One who waits, also if it gives up half way.
+struct Waiter<'a> {
+    waiters: &'a Waiters,
+    id: String,
+    notify: Arc<Notify>,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.waiters.waiting();
+        // The map's and this one.
+        if Arc::strong_count(&self.notify) == 2 {
+            waiting.remove(&self.id);
         }
     }
 }
@@ -93,6 +107,14 @@ mod tests {
         };
         tokio::join!(wait(1), wait(2), wait(3), wake);
         assert_eq!(*order.lock().unwrap(), [1, 2, 3]);
+        assert!(waiters.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_gives_up_leaves_nothing_behind() {
+        let waiters = Waiters::default();
+        let gives_up = waiters.wait("row".to_owned(), Duration::from_secs(60));
+        assert!(tokio::time::timeout(Duration::from_secs(1), gives_up).await.is_err());
         assert!(waiters.0.lock().unwrap().is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! Undo records that stayed although their transaction is over: a database may lose its last commits, a coordinator not.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Dtx;
@@ -19,7 +20,7 @@ pub struct LeftBehind {
     pub parked: usize,
     /// Of transactions that the coordinator does not know: left alone, whatever their age.
     pub unknown: usize,
-    /// Of resources that did not answer.
+    /// Of resources that did not answer, and those that came before such a one.
     pub failed: usize,
 }
 
@@ -28,11 +29,22 @@ impl Dtx {
     /// ten minutes.
     ///
     /// # Errors
-    /// If the coordinator fails, or a resource cannot list its records.
+    /// If the coordinator fails. A resource that does not answer counts as one of [`LeftBehind::failed`].
     pub async fn settle_left_behind(&self, older: Duration) -> Result<LeftBehind, DtxError> {
         let mut found = LeftBehind::default();
         for resource in self.0.rm.all() {
-            for record in resource.undo_rows().await?.into_iter().filter(|record| record.age >= older) {
+            let records = resource.undo_rows().await.unwrap_or_else(|error| {
+                tracing::warn!(resource = resource.id(), %error, "whether anything stayed behind is not known");
+                found.failed += 1;
+                Vec::new()
+            });
+            // The youngest first: what one branch left, the next may have changed. One that stays keeps the earlier ones.
+            let mut waiting = HashSet::new();
+            for record in records.into_iter().filter(|record| record.age >= older) {
+                if waiting.contains(&record.xid) {
+                    found.failed += 1;
+                    continue;
+                }
                 let status = self.0.coordinator.status(&record.xid).await?;
                 let count = match settle(&*resource, &record, status).await {
                     Ok(Some(End::Forgotten)) => &mut found.forgotten,
@@ -43,6 +55,7 @@ impl Dtx {
                     Ok(None) => continue,
                     Err(error) => {
                         tracing::warn!(xid = record.xid, resource = record.resource_id, %error, "left behind, and stays");
+                        waiting.insert(record.xid);
                         &mut found.failed
                     }
                 };

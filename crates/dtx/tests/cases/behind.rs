@@ -63,6 +63,45 @@ async fn they_end_as_their_transaction_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_of_one_row_are_undone_from_the_last_to_the_first() {
+    for (steps, left) in [([7, -7], 100), ([7, 7], 114)] {
+        let world = World::new().await;
+        let run = world.dtx.run(Options::new("twice"), async |_| {
+            for by in steps {
+                add(&world.at[0], by).await?;
+            }
+            run_sql(&world, COPY[0]).await;
+            Err::<(), _>(DtxError::NoTransaction)
+        });
+        run.await.unwrap_err();
+        run_sql(&world, COPY[1]).await;
+        let lost = format!("update account set balance = {left} where id = 1");
+        sqlx::query(sqlx::AssertSqlSafe(lost)).execute(world.at[0].pool()).await.unwrap();
+        let found = world.dtx.settle_left_behind(Duration::ZERO).await.unwrap();
+        assert_eq!((found.undone, found.parked, world.balance(0, 1).await), (2, 0, Some(100)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_ends_them_before_the_outcome_is_forgotten() {
+    let world = World::new().await;
+    came_back(&world, false).await;
+    world.dtx.recover().await.unwrap();
+    assert_eq!((world.dtx.undo_rows().await.unwrap().len(), world.balance(0, 1).await), (0, Some(100)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_that_does_not_answer_keeps_no_other_waiting() {
+    let world = World::new().await;
+    came_back(&world, false).await;
+    for at in &world.at[1..] {
+        sqlx::query("alter table undo_log rename to away").execute(at.pool()).await.unwrap();
+    }
+    let found = world.dtx.settle_left_behind(Duration::ZERO).await.unwrap();
+    assert_eq!((found.undone, found.failed, world.balance(0, 1).await), (1, world.at.len() - 1, Some(100)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_knows_or_has_not_decided_is_left_alone() {
     let world = World::new().await;
     came_back(&world, true).await;

@@ -256,6 +256,40 @@ async fn a_death_before_the_coordinator_hears_of_it_is_made_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_went_there_and_back_goes_back_the_way_it_came() {
+    let world = World::new().await;
+    let run = world.dtx.run(Options::new("there and back"), async |_| {
+        add(&world.at[0], 7).await?;
+        world.at[0]
+            .branch(async |mut tx| {
+                let back = "update account set balance = balance - 7, owner = 'amy' where id = 1";
+                sqlx::query(back).execute(&mut *tx).await?;
+                Ok::<_, DtxError>(())
+            })
+            .await?;
+        run_sql(&world, 0, "update account set owner = 'eve' where id = 1").await;
+        Err::<(), _>(DtxError::NoTransaction)
+    });
+    let answer = run.await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    // The first branch finds the row as it was before it, but the second is parked and may be taken back later.
+    let mut parked = world.dtx.parked().await.unwrap();
+    assert_eq!(parked.len(), 2, "{parked:?}");
+    parked.sort_by_key(|branch| branch.branch_id);
+    assert!(parked[0].reason.contains("a later branch is parked"), "{parked:?}");
+    let restore = async |at: usize| {
+        let branch = world.dtx.inspect(&parked[at]).await.unwrap().unwrap();
+        world.dtx.repair(&branch.repair(RepairAction::Restore, "ann")).await
+    };
+    let early = restore(0).await;
+    assert!(matches!(early, Err(DtxError::Refused { .. })), "{early:?}");
+    restore(1).await.unwrap();
+    assert_eq!(accounts(&world).await[0], account(1, "ann", 107));
+    restore(0).await.unwrap();
+    assert_eq!(accounts(&world).await[0], account(1, "ann", 100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_parked_branches_each_gives_up_its_own_locks() {
     let world = World::new().await;
     let mut xid = String::new();

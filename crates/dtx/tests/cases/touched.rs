@@ -5,7 +5,7 @@ use std::sync::Arc;
 use onceward_dtx::{AtOptions, DtxError, Options, TableOptions};
 use sqlx::AssertSqlSafe;
 
-use crate::disk::{Db, ROUNDS, TOUCHED};
+use crate::disk::{Db, FORBIDS, ROUNDS, TOUCHED};
 use crate::world::World;
 
 /// A table whose `version` a trigger counts up at every UPDATE.
@@ -89,6 +89,25 @@ async fn an_undo_that_a_trusted_trigger_makes_something_else_of_is_parked() {
     let parked = world.dtx.parked().await.unwrap();
     assert!(parked[0].reason.contains("which a trigger changes"), "{parked:?}");
     assert_eq!(row(&world).await.0, 0, "as the branch left it: 7, rounded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_that_a_trusted_trigger_forbids_is_parked_at_once() {
+    for text in FORBIDS {
+        let world = world(|table| table.with_trusted_trigger("touch_it").with_trusted_trigger("forbids")).await;
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(world.at[0].pool()).await.unwrap();
+        let answer = undone(&world, "").await;
+        assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+        let parked = world.dtx.parked().await.unwrap();
+        assert!(parked.len() == 1 && parked[0].reason.contains("no way back"), "{parked:?}");
+        assert_eq!(row(&world).await.0, 7, "as the branch left it");
+        // The connection on which that happened serves on.
+        sqlx::query("drop trigger forbids").execute(world.at[0].pool()).await.ok();
+        sqlx::query("drop trigger forbids on touched").execute(world.at[0].pool()).await.ok();
+        let branch = world.dtx.inspect(&parked[0]).await.unwrap().unwrap();
+        world.dtx.repair(&branch.repair(onceward_dtx::RepairAction::Restore, "ann")).await.unwrap();
+        assert_eq!(row(&world).await.0, 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,11 @@ pub(crate) const ROUNDS: [&str; 2] = [
     "create trigger rounds before update on touched for each row execute function rounds()",
 ];
 
+/// Each way in which a further trigger of it lets nothing go back.
+pub(crate) const FORBIDS: [&str; 1] = ["create function forbids() returns trigger language plpgsql as \
+    'begin if new.amount < old.amount then raise exception ''no way back''; end if; return new; end'; \
+    create trigger forbids before update on touched for each row execute function forbids()"];
+
 /// A table with unique keys that the server computes.
 pub(crate) const MAIL: &str = "
     create table mail (id integer primary key, address text, live boolean not null default true, n numeric, f float8);

@@ -239,6 +239,29 @@ async fn a_rollback_that_meets_a_first_phase_in_flight_waits_for_its_end() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_meets_a_branch_that_another_parks_says_so() {
+    let world = World::new().await;
+    let orders = world.dtx.resources().get("orders").unwrap();
+    let pool = world.at[0].pool();
+    let insert = "insert into undo_log (xid, branch_id, context, rollback_info, log_status, log_created, log_modified) \
+                  values ('x', 7, 'serializer=onceward', '', 0, 0, 0)";
+    let park = "insert into dtx_parked (xid, branch_id, reason, context, rollback_info, parked) \
+                select xid, branch_id, 'dirty', context, rollback_info, 0 from undo_log; delete from undo_log";
+    // It has looked for the record and for a parked one before either could be seen.
+    let mut other = pool.begin().await.unwrap();
+    other.execute(insert).await.unwrap();
+    let park = async {
+        somebody_waits(pool).await;
+        other.execute(park).await.unwrap();
+        other.commit().await.unwrap();
+    };
+    let (undone, ()) = tokio::join!(orders.rollback("x", 7), park);
+    assert_eq!(undone.unwrap(), Undone::Parked);
+    let guards: i64 = sqlx::query_scalar("select count(*) from undo_log").fetch_one(pool).await.unwrap();
+    assert_eq!(guards, 0);
+}
+
 fn sha(bytes: &[u8]) -> [u8; 8] {
     <sha2::Sha256 as sha2::Digest>::digest(bytes)[..8].try_into().unwrap()
 }

@@ -1,6 +1,6 @@
 //! Undo where the table, the pool or the role is not what one would think.
 
-use onceward_dtx::{At, AtOptions, DtxError, Options};
+use onceward_dtx::{At, AtOptions, DtxError, Options, RepairAction};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, PgPool, Postgres};
 
@@ -79,31 +79,74 @@ async fn a_column_that_became_too_narrow_parks_the_undo() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_this_role_could_not_take_back_is_refused() {
     let world = World::new().await;
-    let role = testkit::namespace();
-    let url = world.disk.url("rights").await;
-    let owner = PgPool::connect(&url).await.unwrap();
-    let make = format!(
-        "create table audit (id integer primary key); create role {role}; \
-         grant select, insert on audit to {role}; grant create, usage on schema public to {role}"
-    );
-    owner.execute(AssertSqlSafe(make)).await.unwrap();
-    let become_it = format!("set role {role}");
-    let pool = PgPoolOptions::new()
-        .after_connect(move |conn, _| {
-            let text = AssertSqlSafe(become_it.clone());
-            Box::pin(async move { conn.execute(text).await.map(drop) })
-        })
-        .connect(&url)
-        .await
-        .unwrap();
-    let at = At::new("rights", pool, &world.dtx, AtOptions::default()).await.unwrap();
-    let answer = run(&world, &at, "insert into audit values (1)").await;
+    let rights = Rights::new(&world, "select, insert").await;
+    let answer = run(&world, &rights.at, "insert into audit values (1)").await;
     assert!(
         matches!(answer, Err(DtxError::Refused { ref part, .. }) if part.contains("may not take back")),
         "{answer:?}"
     );
-    let end = format!("drop owned by {role}; drop role {role}");
-    owner.execute(AssertSqlSafe(end)).await.unwrap();
+    rights.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_a_policy_hides_since_is_not_taken_for_gone() {
+    let world = World::new().await;
+    let rights = Rights::new(&world, "all").await;
+    let work = async |_| {
+        let insert = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
+            tx.execute("insert into audit values (1)").await?;
+            Ok::<_, DtxError>(())
+        };
+        rights.at.branch(insert).await?;
+        rights.owner.execute("alter table audit enable row level security").await?;
+        Err::<(), _>(DtxError::NoTransaction)
+    };
+    let answer = world.dtx.run(Options::new("hidden"), work).await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    let parked = world.dtx.parked().await.unwrap();
+    assert!(parked[0].reason.contains("policies hide rows"), "{parked:?}");
+    rights.owner.execute("alter table audit disable row level security").await.unwrap();
+    let branch = world.dtx.inspect(&parked[0]).await.unwrap().unwrap();
+    world.dtx.repair(&branch.repair(RepairAction::Restore, "ann")).await.unwrap();
+    let left: i64 = sqlx::query_scalar("select count(*) from audit").fetch_one(&rights.owner).await.unwrap();
+    assert_eq!(left, 0);
+    rights.end().await;
+}
+
+/// A resource on a table `audit`, whose pool is a role with few rights.
+struct Rights {
+    owner: PgPool,
+    at: At<Postgres>,
+    role: String,
+}
+
+impl Rights {
+    async fn new(world: &World, rights: &str) -> Self {
+        let role = testkit::namespace();
+        let url = world.disk.url("rights").await;
+        let owner = PgPool::connect(&url).await.unwrap();
+        let make = format!(
+            "create table audit (id integer primary key); create role {role}; \
+             grant {rights} on audit to {role}; grant create, usage on schema public to {role}"
+        );
+        owner.execute(AssertSqlSafe(make)).await.unwrap();
+        let become_it = format!("set role {role}");
+        let pool = PgPoolOptions::new()
+            .after_connect(move |conn, _| {
+                let text = AssertSqlSafe(become_it.clone());
+                Box::pin(async move { conn.execute(text).await.map(drop) })
+            })
+            .connect(&url)
+            .await
+            .unwrap();
+        let at = At::new("rights", pool, &world.dtx, AtOptions::default()).await.unwrap();
+        Self { owner, at, role }
+    }
+
+    async fn end(self) {
+        let end = format!("drop owned by {0}; drop role {0}", self.role);
+        self.owner.execute(AssertSqlSafe(end)).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,14 @@ pub(crate) const TOUCHED: [&str; 3] = [
 pub(crate) const ROUNDS: [&str; 1] = ["create trigger rounds after update of amount on touched \
     begin update touched set amount = new.amount / 10 * 10 where id = new.id; end"];
 
+/// Each way in which a further trigger of it lets nothing go back. By the second, the transaction ends there and then.
+pub(crate) const FORBIDS: [&str; 2] = [
+    "create trigger forbids before update on touched when new.amount < old.amount \
+        begin select raise(abort, 'no way back'); end",
+    "create trigger forbids before update on touched when new.amount < old.amount \
+        begin select raise(rollback, 'no way back'); end",
+];
+
 /// A table with unique keys on an expression and on a generated column.
 pub(crate) const MAIL: &str = "
     create table mail (id integer primary key, address text, live integer not null default 1, n, f,

@@ -52,6 +52,19 @@ impl<D: Db> Log<D> {
         Ok(row.is_some())
     }
 
+    /// True if a branch of that transaction is parked.
+    pub(crate) async fn has_parked(&self, conn: &mut impl Conn<D>, xid: &str) -> Result<bool, DtxError> {
+        Ok(self.last_parked(conn, xid).await?.is_some())
+    }
+
+    /// The branch of a transaction that was parked first, which is the one that came last of them.
+    pub(crate) async fn last_parked(&self, conn: &mut impl Conn<D>, xid: &str) -> Result<Option<i64>, DtxError> {
+        let select =
+            self.0.sql("select branch_id from dtx_parked where xid = ? order by parked, branch_id desc limit 1");
+        let row: Option<(i64,)> = select.bind(xid).fetch_optional(conn).await?;
+        Ok(row.map(|(branch_id,)| branch_id))
+    }
+
     /// Transaction, branch, reason and age in microseconds of each parked branch.
     pub(crate) async fn parked(&self, conn: &mut impl Conn<D>) -> Result<Vec<(String, i64, String, i64)>, DtxError> {
         let statement = self.0.sql("select xid, branch_id, reason, {now} - parked from dtx_parked order by parked");

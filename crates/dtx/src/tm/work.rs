@@ -1,0 +1,84 @@
+//! The background work of this process: transactions that nobody decided, and the sweeps.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use onceward_backend::internal::{Progress, work};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Dtx;
+use crate::DtxError;
+use crate::tc::state::Reason;
+
+/// How often guards and undo records are looked through.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
+/// An undo record that is older should have had its second phase.
+const BEHIND: Duration = Duration::from_secs(10 * 60);
+
+impl Dtx {
+    /// The background work of this process until `shutdown`: second phases, time-outs, dropped transactions, old guards, undo
+    /// records that stayed behind.
+    /// A step in flight is finished before it returns.
+    pub async fn work(&self, shutdown: CancellationToken) {
+        let swept = Mutex::new(None::<Instant>);
+        tokio::join!(
+            self.0.coordinator.run(shutdown.clone()),
+            work("dtx-dropped", SWEEP, &self.0.wake, &shutdown, || self.step(&swept)),
+        );
+    }
+
+    async fn step(&self, swept: &Mutex<Option<Instant>>) -> Result<Progress, DtxError> {
+        while let Some(xid) = self.next_dropped() {
+            // It stays in the list until it is answered: whoever calls `work` may drop it.
+            match self.0.coordinator.rollback(&xid, Reason::Dropped).await {
+                Ok(_) | Err(DtxError::Ended { .. }) => self.dropped().retain(|other| *other != xid),
+                Err(error) => return Err(error),
+            }
+        }
+        let last = *swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= SWEEP) {
+            for resource in self.0.rm.all() {
+                if let Err(error) = resource.sweep(self.0.options.guard_retention).await {
+                    tracing::warn!(resource = resource.id(), %error, "old guards stay for the next time");
+                }
+            }
+            self.settle_left_behind(BEHIND).await?;
+            *swept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        Ok(Progress::Idle)
+    }
+
+    fn dropped(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_dropped(&self) -> Option<String> {
+        self.dropped().last().cloned()
+    }
+}
+
+/// A transaction that nobody has decided. Dropped, it goes to the worker.
+pub(super) struct Open<'a> {
+    dtx: &'a Dtx,
+    xid: Option<String>,
+}
+
+impl<'a> Open<'a> {
+    pub(super) const fn new(dtx: &'a Dtx, xid: String) -> Self {
+        Self { dtx, xid: Some(xid) }
+    }
+
+    pub(super) fn decided(mut self) {
+        self.xid = None;
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(xid) = self.xid.take() {
+            self.dtx.dropped().push(xid);
+            self.dtx.0.wake.notify_one();
+        }
+    }
+}
