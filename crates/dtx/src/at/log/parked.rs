@@ -59,8 +59,10 @@ impl<D: Db> Log<D> {
 
     /// The branch of a transaction that was parked first, which is the one that came last of them.
     pub(crate) async fn last_parked(&self, conn: &mut impl Conn<D>, xid: &str) -> Result<Option<i64>, DtxError> {
-        let select =
-            self.0.sql("select branch_id from dtx_parked where xid = ? order by parked, branch_id desc limit 1");
+        let select = self.0.sql(match D::DIALECT {
+            Dialect::Sqlite => "select branch_id from dtx_parked where xid = ? order by parked, rowid limit 1",
+            _ => "select branch_id from dtx_parked where xid = ? order by parked, branch_id desc limit 1",
+        });
         let row: Option<(i64,)> = select.bind(xid).fetch_optional(conn).await?;
         Ok(row.map(|(branch_id,)| branch_id))
     }
