@@ -46,6 +46,10 @@ pub trait AtDb: Db + sealed::Sealed {
     #[doc(hidden)]
     const ENDS_BY_ITSELF: bool;
 
+    /// True if the schema may change under an open transaction. Asking for it costs nothing then.
+    #[doc(hidden)]
+    const SCHEMA_MOVES: bool;
+
     /// What no two resources may share, because they would not see each other's locks; none if it cannot be a resource.
     #[doc(hidden)]
     async fn home(conn: &mut Self::Connection) -> Result<Option<String>, BackendError>;
@@ -159,17 +163,26 @@ pub(crate) struct NewUndo<'a> {
     pub(crate) context: &'a str,
 }
 
-/// How many more rows a branch may change.
+/// How many more rows a branch may change, and how many bytes of images it may make.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
-    pub(crate) left: usize,
-    /// Of the whole branch, for the error.
-    pub(crate) limit: usize,
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+    /// Of the whole branch, for the errors.
+    pub(crate) max_rows: usize,
+    pub(crate) max_bytes: usize,
 }
 
 impl Room {
     pub(crate) fn for_one_more(self, rows: usize) -> Result<(), DtxError> {
-        if rows < self.left { Ok(()) } else { Err(DtxError::TooLarge { what: "rows", limit: self.limit }) }
+        if rows < self.rows { Ok(()) } else { Err(DtxError::TooLarge { what: "rows", limit: self.max_rows }) }
+    }
+
+    /// Takes room for images, before more of them are read.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), DtxError> {
+        let left = self.bytes.checked_sub(bytes);
+        self.bytes = left.ok_or(DtxError::TooLarge { what: "bytes", limit: self.max_bytes })?;
+        Ok(())
     }
 }
 

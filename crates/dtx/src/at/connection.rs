@@ -105,7 +105,8 @@ impl<D: AtDb> AtConnection<D> {
         }
         let AtOptions { max_rows, max_bytes, .. } = *self.at.options();
         let rows: usize = self.steps.iter().map(|done| done.step.changes.len()).sum();
-        let room = Room { left: max_rows.saturating_sub(rows), limit: max_rows };
+        let (rows, bytes) = (max_rows.saturating_sub(rows), max_bytes.saturating_sub(self.bytes));
+        let room = Room { rows, bytes, max_rows, max_bytes };
         let context = match &self.role {
             Role::Branch { hold, .. } if self.written.is_none() && self.steps.is_empty() => {
                 Some(log::context(hold.as_deref()))
@@ -123,10 +124,6 @@ impl<D: AtDb> AtConnection<D> {
         self.state.in_flight = false;
         let captured = captured.map_err(|error| self.stumbled(error))?;
         self.bytes += captured.step.changes.iter().map(super::image::Change::size).sum::<usize>();
-        if self.bytes > max_bytes {
-            self.state.failed = true;
-            return Err(DtxError::TooLarge { what: "bytes", limit: max_bytes }.into());
-        }
         if captured.written {
             self.written = context;
         }
@@ -191,6 +188,9 @@ impl<D: AtDb> AtConnection<D> {
             self.probe().await?;
         }
         let at = self.at.clone();
+        if D::SCHEMA_MOVES {
+            at.plans().schema(D::schema(&mut self.tx).await?);
+        }
         let planned = at.plans().get(&mut self.tx, text, &at.options().tables).await;
         // On some databases an error ends the transaction, whoever asked.
         planned.inspect_err(|error| self.state.failed |= matches!(error, DtxError::Backend(_)))

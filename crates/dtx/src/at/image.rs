@@ -55,8 +55,13 @@ impl Change {
     }
 
     pub(crate) fn size(&self) -> usize {
-        [&self.before, &self.after].into_iter().flatten().flatten().map(|cell| cell.bytes.len() + 8).sum()
+        [&self.before, &self.after].into_iter().flatten().map(size).sum()
     }
+}
+
+/// About as much as an image takes.
+pub(crate) fn size(row: &Row) -> usize {
+    row.iter().map(|cell| cell.bytes.len() + 8).sum()
 }
 
 /// One captured statement.

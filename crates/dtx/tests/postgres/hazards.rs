@@ -184,6 +184,32 @@ async fn a_column_that_appears_after_planning_is_not_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cascade_that_comes_under_an_open_branch_is_seen() {
+    let world = World::new().await;
+    let pool = world.at[0].pool();
+    const DELETE: &str = "delete from account where id = 9";
+    let answer = world
+        .dtx
+        .run(Options::new("long"), async |_| {
+            world.at[0]
+                .branch(async |mut tx| {
+                    tx.execute("select 1").await?;
+                    // Planned by another branch, within the same life of the catalogue.
+                    run(&world, &world.at[0], DELETE).await?;
+                    let cascade = "create table note (account bigint references account (id) on delete cascade)";
+                    pool.execute(cascade).await?;
+                    // The catalogue is read anew every 5 s.
+                    tokio::time::sleep(Duration::from_millis(5_100)).await;
+                    tx.execute(DELETE).await?;
+                    Ok::<_, DtxError>(())
+                })
+                .await
+        })
+        .await;
+    assert!(matches!(&answer, Err(DtxError::Refused { part, .. }) if part.contains("cascades")), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn values_that_are_equal_and_not_the_same_have_one_lock() {
     let world = World::new().await;
     let at = &world.at[0];

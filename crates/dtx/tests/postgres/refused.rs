@@ -13,6 +13,10 @@ const TABLES: &str = "
     create table parent (id integer primary key, code text unique);
     create table child (id integer primary key, parent integer references parent (id) on delete cascade);
     create table other (id integer primary key, code text references parent (code) on update set null);
+    create table doubled (id integer primary key, a integer, code integer generated always as (a * 2) stored unique);
+    create table halves (id integer primary key, code integer references doubled (code) on update set null);
+    create schema elsewhere;
+    create table elsewhere.stock (id integer primary key);
     create view seen as select * from account;
     create materialized view kept as select * from account;
     create table split (id integer primary key) partition by range (id);
@@ -54,6 +58,8 @@ const TABLES: &str = "
     create function \"\u{c4}ndere\"() returns integer language sql volatile as 'select 1';
     create function gen_random_trouble() returns integer language sql volatile as 'select 1';
     create function floor(text) returns integer language sql volatile as 'select 1';
+    create function convert(bigint, text) returns bigint language sql volatile as 'select 1::bigint';
+    create function substr(account) returns integer language sql volatile as 'select 1';
     create domain loudly as integer default spends();
     create table by_domain (id integer primary key, a loudly);
     create domain checked as integer check (value <> spends());
@@ -88,6 +94,8 @@ async fn statements_and_tables_that_cannot_be_undone_for_certain() {
         ("delete from parent", "foreign key from child cascades"),
         ("insert into parent values (1, 'x')", "foreign key from child cascades"),
         ("update parent set code = 'x'", "foreign key from other cascades"),
+        ("update doubled set a = 6", "foreign key from halves cascades"),
+        ("insert into elsewhere.stock values (1)", "first schema of the pool's search_path"),
         ("update seen set balance = 1", "no ordinary table"),
         ("delete from kept", "no ordinary table"),
         ("insert into split_low values (1)", "is a partition"),
@@ -139,6 +147,13 @@ async fn statements_and_tables_that_cannot_be_undone_for_certain() {
         ("select U&\"\\0062ump\"()", "U&"),
         ("select gen_random_trouble()", "gen_random_trouble()"),
         ("select floor('x'::text)", "floor()"),
+        ("select convert(balance, owner) from account", "CONVERT"),
+        ("select substr(a) from account a", "substr()"),
+        (
+            "update account set balance = 1 from money m where m.id = 1 returning *, account.balance",
+            "* before other columns",
+        ),
+        ("update account set balance = $18446744073709551615", "placeholder"),
         ("select query_to_xml('select bump()', true, true, '')", "query_to_xml()"),
         ("insert into by_domain values (1)", "function spends"),
         ("insert into by_check_of_domain values (1, 1)", "function spends"),

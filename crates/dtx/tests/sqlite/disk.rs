@@ -40,13 +40,16 @@ pub(crate) const MAIL: &str = "
         both text generated always as (n || '/' || f) virtual unique);
     create unique index mail_address on mail (lower(address)) where live;
     create unique index mail_live on mail (n) where live;
+    create table untyped (k primary key);
+    insert into untyped values (9007199254740992);
     insert into mail values (1, 'Ann@x', 1, 1, 0), (2, 'Bob@x', 1, 2, 2), (3, 'ANN@x', 0, 3, 3)";
 pub(crate) const MAIL_AGAIN: &str = "delete from mail where id = 9; update mail set live = id < 3";
 
 /// A statement of an open transaction, one of another transaction, and what the lock between them begins with.
-pub(crate) const EQUAL: [(&str, &str, &str); 8] = [
+pub(crate) const EQUAL: [(&str, &str, &str); 9] = [
     ("update mail set live = 0 where id = 2", "insert into mail values (9, 'z', 1, 2, 9)", "mail_live#"),
     ("delete from mail where id = 1", "insert into mail values (9, 'ANN@X', 1, 9, 9)", "mail_address#"),
+    ("delete from untyped where k > 1", "insert into untyped values (9007199254740992.0)", "9007199254740992"),
     ("update mail set address = 'c' where id = 1", "insert into mail values (9, 'aNN@x', 1, 9, 9)", "mail_address#"),
     ("update mail set live = 0 where id = 1", "update mail set live = 1 where id = 3", "mail_address#"),
     ("delete from mail where id = 1", "insert into mail values (9, 'x', 1, '1', '0')", "sqlite_autoindex_mail_1#"),

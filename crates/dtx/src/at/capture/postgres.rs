@@ -36,6 +36,7 @@ impl AtDb for Postgres {
     type Prepared = Prepared;
 
     const ENDS_BY_ITSELF: bool = false;
+    const SCHEMA_MOVES: bool = true;
 
     async fn home(conn: &mut PgConnection) -> Result<Option<String>, BackendError> {
         let text = "select current_setting('standard_conforming_strings'), \
@@ -74,7 +75,7 @@ impl AtDb for Postgres {
         conn: &mut PgConnection,
         Covered { table, write, prepared }: &Covered<Self>,
         mut call: Call<Self>,
-        room: Room,
+        mut room: Room,
         undo: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error> {
         let args = call.args.get_or_insert_default();
@@ -92,7 +93,9 @@ impl AtDb for Postgres {
             match result {
                 Either::Right(row) => {
                     room.for_one_more(step.changes.len())?;
-                    step.changes.push(change(&row, table, write.kind)?);
+                    let change = change(&row, table, write.kind)?;
+                    room.take(change.size())?;
+                    step.changes.push(change);
                     keys.extend(computed(&row, table)?);
                     if write.returning.is_some() {
                         answer.push(Either::Right(row));

@@ -11,7 +11,7 @@ use sqlx::{Either, Executor, Row as _, SqlStr, Sqlite, SqliteConnection, SqliteP
 use super::{AtDb, Captured, Covered, NewUndo, Room};
 use crate::at::call::{Call, safe};
 use crate::at::catalog::{Collation, Policy, Table};
-use crate::at::image::{Cell, Change, Kind, Row, Step};
+use crate::at::image::{Cell, Change, Kind, Row, Step, size};
 use crate::at::key::Part;
 use crate::at::options::TableOptions;
 use crate::at::plan::{Calls, Write};
@@ -41,6 +41,8 @@ impl AtDb for Sqlite {
     type Prepared = Prepared;
 
     const ENDS_BY_ITSELF: bool = true;
+    // The transaction is the only writer of the file.
+    const SCHEMA_MOVES: bool = false;
 
     async fn home(conn: &mut SqliteConnection) -> Result<Option<String>, BackendError> {
         place::file::<Self>(conn).await
@@ -91,7 +93,7 @@ impl AtDb for Sqlite {
         conn: &mut SqliteConnection,
         Covered { table, write, prepared }: &Covered<Self>,
         call: Call<Self>,
-        room: Room,
+        mut room: Room,
         _: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error> {
         let mut step = table.step(write);
@@ -102,6 +104,7 @@ impl AtDb for Sqlite {
                 room.for_one_more(before.len())?;
                 let keys = computed::answered(table, &row, 2 * width)?;
                 let row = image(&row, 0, width)?;
+                room.take(size(&row))?;
                 before.insert(step.key_of(&row), (row, keys));
             }
         }
@@ -134,7 +137,10 @@ impl AtDb for Sqlite {
                 Kind::Delete => None,
                 Kind::Insert | Kind::Update => {
                     let row = by_key(conn, &prepared.after, &step, &key).await?.ok_or_else(|| differs(table))?;
-                    Some((image(&row, 0, width)?, computed::answered(table, &row, 2 * width)?))
+                    let keys = computed::answered(table, &row, 2 * width)?;
+                    let row = image(&row, 0, width)?;
+                    room.take(size(&row))?;
+                    Some((row, keys))
                 }
             };
             for at in 0..table.computed.len() {

@@ -13,8 +13,8 @@ use crate::DtxError;
 /// within it beyond the one, if `within` is 1, that stands behind its WITH.
 pub(super) fn of(dialect: Dialect, statement: &Statement, within: usize) -> Result<(Calls, usize), DtxError> {
     let mut found = Found::on(dialect);
-    if statement.visit(&mut found).is_break() {
-        return Err(refused("SELECT … INTO, which makes a table", "create the table outside of global transactions"));
+    if let ControlFlow::Break(error) = statement.visit(&mut found) {
+        return Err(error);
     }
     if found.statements > 1 + within {
         return Err(refused("a change inside of WITH", "write the change as a statement of its own"));
@@ -43,37 +43,55 @@ impl Found {
 }
 
 impl Visitor for Found {
-    type Break = ();
+    type Break = DtxError;
 
-    fn pre_visit_statement(&mut self, _: &Statement) -> ControlFlow<()> {
+    fn pre_visit_statement(&mut self, _: &Statement) -> ControlFlow<DtxError> {
         self.statements += 1;
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<DtxError> {
         self.locks += usize::from(!query.locks.is_empty());
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        if select.into.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<DtxError> {
+        if select.into.is_none() {
+            return ControlFlow::Continue(());
+        }
+        let part = "SELECT … INTO, which makes a table";
+        ControlFlow::Break(refused(part, "create the table outside of global transactions"))
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<DtxError> {
         match factor {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => self.call(name),
-            _ => {}
+            TableFactor::Table { .. }
+            | TableFactor::Derived { .. }
+            | TableFactor::NestedJoin { .. }
+            | TableFactor::TableFunction { .. }
+            | TableFactor::UNNEST { .. }
+            | TableFactor::XmlTable { .. } => {}
+            // A function of that name there, of which the parser knows better.
+            _ => {
+                let part = "a form of FROM of another database";
+                return ControlFlow::Break(refused(part, "name tables, sub-queries and functions"));
+            }
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<DtxError> {
         match expr {
+            // What it is given may stand where the parser sees the name of a type.
+            Expr::Convert { .. } => {
+                return ControlFlow::Break(refused("CONVERT", "call it outside of the branch, or write CAST"));
+            }
             Expr::Function(function) => self.call(&function.name),
             // Functions like others there, which can be overloaded.
             Expr::Floor { .. } => drop(self.functions.insert("floor".to_owned())),
             Expr::Ceil { .. } => drop(self.functions.insert("ceil".to_owned())),
-            Expr::Substring { .. } => drop(self.functions.insert("substring".to_owned())),
+            Expr::Substring { .. } => self.functions.extend(["substring", "substr"].map(str::to_owned)),
             Expr::Overlay { .. } => drop(self.functions.insert("overlay".to_owned())),
             // `row.function` and `(row).function` call as well.
             Expr::CompoundIdentifier(parts) => {

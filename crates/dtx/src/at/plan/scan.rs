@@ -11,6 +11,8 @@ use crate::at::image::Kind;
 
 /// Each operator or keyword may nest what follows one deeper, and who walks the parsed statement needs stack for that.
 const MOST_LINKS: usize = 4_000;
+/// No database takes more.
+const MOST_ARGUMENTS: usize = 65_535;
 
 /// How a database reads statements.
 pub(super) fn grammar(dialect: Dialect) -> &'static dyn dialect::Dialect {
@@ -243,7 +245,11 @@ impl<'a> Scan<'a> {
 
     /// How many arguments the statement needs.
     pub(super) fn arguments(&self) -> Result<usize, DtxError> {
-        Ok(self.placeholders()?.iter().map(|(number, ..)| *number).max().unwrap_or_default())
+        let most = self.placeholders()?.iter().map(|(number, ..)| *number).max().unwrap_or_default();
+        if most > MOST_ARGUMENTS {
+            return Err(refused(format!("a placeholder of the number {most}"), "count from 1, without gaps"));
+        }
+        Ok(most)
     }
 
     /// Number, offset and length of each placeholder. The driver counts `?` by its place among the arguments, so mixing it

@@ -3,7 +3,8 @@
 use onceward_backend::Dialect;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Delete, FromTable, Insert, LockClause, LockType, ObjectName, OnConflictAction,
-    OnInsert, Query, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update, UpdateTableFromKind,
+    OnInsert, Query, SelectItem, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update,
+    UpdateTableFromKind,
 };
 
 use super::{folded, refused};
@@ -98,6 +99,7 @@ fn update_of(dialect: Dialect, update: &Update) -> Result<Shape, DtxError> {
         Some(UpdateTableFromKind::BeforeSet(_)) => return Err(refused("FROM before SET", "put FROM behind SET")),
     };
     let (filtered, returning) = (update.selection.is_some(), update.returning.is_some());
+    all_last(joined, update.returning.as_deref())?;
     Ok(Shape { kind: Kind::Update, table, alias, row, set, joined, filtered, returning })
 }
 
@@ -115,7 +117,19 @@ fn delete_of(dialect: Dialect, delete: &Delete) -> Result<Shape, DtxError> {
     }
     let (joined, filtered, returning) =
         (delete.using.is_some(), delete.selection.is_some(), delete.returning.is_some());
+    all_last(joined, delete.returning.as_deref())?;
     Ok(Shape { kind: Kind::Delete, table, alias, row, set: Vec::new(), joined, filtered, returning })
+}
+
+/// Refuses `*` before other columns of a joined change: the private columns of a captured one stand behind those of all tables.
+fn all_last(joined: bool, returning: Option<&[SelectItem]>) -> Result<(), DtxError> {
+    let all = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_));
+    match returning {
+        Some([items @ .., _]) if joined && items.iter().any(all) => {
+            Err(refused("* before other columns of RETURNING, of a change with further tables", "write it last"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The table, ` as alias`, and the name of its row.

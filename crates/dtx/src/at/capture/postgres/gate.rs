@@ -44,7 +44,8 @@ const RELATION: &str = "select c.oid::bigint, quote_ident(n.nspname) || '.' || q
     c.relispartition, exists (select from pg_class p where p.oid = any(tree.oids) and p.relkind not in ('r', 'p')), \
     (select i.indexrelid::regclass::text from pg_index i where i.indisunique and i.indrelid = any(tree.oids) \
         and i.indrelid <> c.oid and not exists (select from pg_inherits h where h.inhrelid = i.indexrelid) limit 1), \
-    array(select oid::bigint from unnest(tree.oids) t (oid) where oid <> c.oid) \
+    array(select oid::bigint from unnest(tree.oids) t (oid) where oid <> c.oid), \
+    n.nspname is distinct from current_schema() \
     from pg_class c join pg_namespace n on n.oid = c.relnamespace \
     cross join lateral (select array(select c.oid union select p.relid::oid from pg_partition_tree(c.oid) p)) tree (oids) \
     where c.oid = to_regclass($1)";
@@ -156,6 +157,15 @@ fn relation(row: &PgRow, options: &[TableOptions]) -> Result<(Table, i64), DtxEr
     }
     // By the bare name where that is enough: it is what resource managers of other languages lock by.
     let locked_as = if schema == "public" { bare } else { format!("{schema}.{bare}") };
+    if row.try_get(21)? && TableOptions::of(options, &locked_as).next().is_none() {
+        // A resource that begins with another schema would lock the same rows under a name of its own.
+        let part = format!("{name}, which is not in the first schema of the pool's search_path");
+        let instead = format!(
+            "let the search_path begin with it; or if all branches that change it are of one resource, say so by \
+             TableOptions::new(\"{locked_as}\")"
+        );
+        return Err(DtxError::refused(part, instead));
+    }
     let trusted = |trigger: &String| TableOptions::of(options, &locked_as).any(|table| table.trusted.contains(trigger));
     // One that fires behind its row, or for a statement, is never trusted: what it does, no image of the row shows.
     let triggers: Vec<String> = row.try_get(10)?;

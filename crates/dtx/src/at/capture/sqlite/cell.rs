@@ -82,12 +82,9 @@ pub(super) fn part(cell: &Cell) -> Part {
         (INTEGER, Ok(bytes)) => Part::Int(i64::from_be_bytes(bytes)),
         (REAL, Ok(bytes)) => {
             let value = f64::from_bits(u64::from_be_bytes(bytes));
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "exact within the bounds, which are those of exact integers"
-            )]
-            let whole =
-                (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(Part::Int(value as i64));
+            const END: f64 = 9_223_372_036_854_775_808.0;
+            #[expect(clippy::cast_possible_truncation, reason = "exact: whole and within the bounds")]
+            let whole = (value.fract() == 0.0 && (-END..END).contains(&value)).then_some(Part::Int(value as i64));
             whole.unwrap_or_else(|| Part::Other(cell.clone()))
         }
         (TEXT, _) => match std::str::from_utf8(&cell.bytes) {
