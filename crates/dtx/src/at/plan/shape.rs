@@ -99,7 +99,7 @@ fn update_of(dialect: Dialect, update: &Update) -> Result<Shape, DtxError> {
         Some(UpdateTableFromKind::BeforeSet(_)) => return Err(refused("FROM before SET", "put FROM behind SET")),
     };
     let (filtered, returning) = (update.selection.is_some(), update.returning.is_some());
-    all_last(joined, update.returning.as_deref())?;
+    all_last(joined && dialect == Dialect::Postgres, update.returning.as_deref())?;
     Ok(Shape { kind: Kind::Update, table, alias, row, set, joined, filtered, returning })
 }
 
@@ -121,7 +121,8 @@ fn delete_of(dialect: Dialect, delete: &Delete) -> Result<Shape, DtxError> {
     Ok(Shape { kind: Kind::Delete, table, alias, row, set: Vec::new(), joined, filtered, returning })
 }
 
-/// Refuses `*` before other columns of a joined change: the private columns of a captured one stand behind those of all tables.
+/// Refuses `*` before other columns of a joined change, where it means all tables: the private columns of a captured one stand
+/// behind theirs.
 fn all_last(joined: bool, returning: Option<&[SelectItem]>) -> Result<(), DtxError> {
     let all = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_));
     match returning {
