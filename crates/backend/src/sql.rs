@@ -15,6 +15,9 @@ pub use migrate::Migrations;
 pub use statement::{Sql, Statement};
 pub use value::{Column, Columns, Value};
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database, Executor, IntoArguments, Pool, SqlSafeStr, Transaction};
 
@@ -114,7 +117,33 @@ pub async fn begin<D: Db>(pool: &Pool<D>) -> Result<Transaction<'static, D>, Bac
         conn.close().await?;
         conn = pool.acquire().await?;
     }
-    Ok(Transaction::begin(conn, Some(D::DIALECT.begin().into_sql_str())).await?)
+    Ok(Begin(Some(Transaction::begin(conn, Some(D::DIALECT.begin().into_sql_str())))).await?)
+}
+
+/// A BEGIN that ends also if nobody waits for it any more. Given up half way, it would leave its connection in the pool with a
+/// transaction that the driver knows nothing of, and what runs there next would be part of it.
+struct Begin<D: Db>(Option<Pin<Box<dyn Future<Output = Begun<D>> + Send>>>);
+
+type Begun<D> = Result<Transaction<'static, D>, sqlx::Error>;
+
+impl<D: Db> Future for Begin<D> {
+    type Output = Begun<D>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(begin) = &mut self.0 else { return Poll::Pending };
+        let begun = ready!(begin.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(begun)
+    }
+}
+
+impl<D: Db> Drop for Begin<D> {
+    fn drop(&mut self) {
+        if let (Some(begin), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            // A drop cannot wait. The task ends with one answer of the server.
+            runtime.spawn(async move { drop(begin.await) });
+        }
+    }
 }
 
 /// Commits. An error whose class is [`ErrorClass::Unknown`](crate::ErrorClass::Unknown) may hide a commit that took

@@ -29,6 +29,25 @@ async fn the_seam() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_begin_that_is_given_up_half_way_leaves_no_transaction_behind() {
+    let db = testkit::postgres::database().await;
+    let proxy = Proxy::in_front_of(db.url()).await;
+    let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = options.connect(proxy.url()).await.unwrap();
+    sqlx::query("create table t (a integer)").execute(&pool).await.unwrap();
+    // The pool looks after a connection that comes back, before anybody gets it.
+    testkit::eventually(Duration::from_secs(10), async || if pool.num_idle() == 1 { Ok(()) } else { Err("not yet") })
+        .await;
+    proxy.set(Mode::Delay(Duration::from_millis(200)));
+    assert!(tokio::time::timeout(Duration::from_millis(300), begin(&pool)).await.is_err(), "it is on its way");
+    proxy.set(Mode::Pass);
+    sqlx::query("insert into t values (1)").execute(&pool).await.unwrap();
+    drop(begin(&pool).await.unwrap());
+    let kept: i64 = sqlx::query_scalar("select count(*) from t").fetch_one(&pool).await.unwrap();
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_writing_transaction_is_read_committed() {
     let db = testkit::postgres::database().await;
     let options = PgConnectOptions::from_str(db.url()).unwrap();
