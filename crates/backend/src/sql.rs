@@ -114,7 +114,8 @@ pub async fn begin<D: Db>(pool: &Pool<D>) -> Result<Transaction<'static, D>, Bac
     // SQLite ends a transaction by itself when the disk is full. The driver takes it for open ever after, and the pool does
     // not look.
     while conn.is_in_transaction() {
-        conn.close().await?;
+        // Whatever it says to that: it is not used again.
+        let _ = conn.close().await;
         conn = pool.acquire().await?;
     }
     Ok(Begin(Some(Transaction::begin(conn, Some(D::DIALECT.begin().into_sql_str())))).await?)

@@ -20,7 +20,7 @@ pub struct LeftBehind {
     pub parked: usize,
     /// Of transactions that the coordinator does not know: left alone, whatever their age.
     pub unknown: usize,
-    /// Of resources that did not answer, and those that came before such a one.
+    /// Of resources that did not answer.
     pub failed: usize,
 }
 
@@ -40,9 +40,9 @@ impl Dtx {
             });
             // The youngest first: what one branch left, the next may have changed. One that stays keeps the earlier ones.
             let mut waiting = HashSet::new();
-            for record in records.into_iter().filter(|record| record.age >= older) {
-                if waiting.contains(&record.xid) {
-                    found.failed += 1;
+            for record in records {
+                if record.age < older || waiting.contains(&record.xid) {
+                    waiting.insert(record.xid);
                     continue;
                 }
                 let status = self.0.coordinator.status(&record.xid).await?;

@@ -77,6 +77,11 @@ async fn several_of_one_row_are_undone_from_the_last_to_the_first() {
         run_sql(&world, COPY[1]).await;
         let lost = format!("update account set balance = {left} where id = 1");
         sqlx::query(sqlx::AssertSqlSafe(lost)).execute(world.at[0].pool()).await.unwrap();
+        let first = "update undo_log set log_created = log_created - 7200000000 \
+                     where log_created = (select min(log_created) from undo_log where log_status = 0) and log_status = 0";
+        run_sql(&world, first).await;
+        let young = world.dtx.settle_left_behind(Duration::from_secs(60 * 60)).await.unwrap();
+        assert_eq!((young, world.dtx.undo_rows().await.unwrap().len()), (Default::default(), 2), "the last one waits");
         let found = world.dtx.settle_left_behind(Duration::ZERO).await.unwrap();
         assert_eq!((found.undone, found.parked, world.balance(0, 1).await), (2, 0, Some(100)));
     }
