@@ -2,6 +2,8 @@
 
 #[doc(hidden)]
 pub mod cases;
+#[doc(hidden)]
+pub mod queue;
 
 /// Stamps one `#[test]` per case. `make` gives a future of an empty store and of whatever must live as long as the case.
 ///
@@ -18,7 +20,7 @@ pub mod cases;
 #[macro_export]
 macro_rules! conformance {
     ($make:expr) => {
-        $crate::conformance!(@each $make;
+        $crate::conformance!(@each cases $make;
             begins_and_is_found,
             the_first_decision_stands,
             an_empty_transaction_ends_with_its_decision,
@@ -39,13 +41,23 @@ macro_rules! conformance {
             a_decision_races_registrations_and_loses_none,
             awkward_texts_come_back,
         );
+        $crate::conformance!(@each queue $make;
+            rows_go_to_who_waits_longest,
+            who_holds_rows_passes_who_holds_none,
+            free_rows_are_granted_at_once,
+            another_coordinator_reads_what_its_waiters_were_told,
+            a_circle_is_broken_at_once,
+            nobody_waits_for_what_cannot_come,
+            who_leaves_or_loses_patience_is_passed_over,
+            thirty_two_take_turns_on_one_row,
+        );
     };
-    (@each $make:expr; $($case:ident),* $(,)?) => {
+    (@each $module:ident $make:expr; $($case:ident),* $(,)?) => {
         $(#[test]
         fn $case() {
             $crate::conformance::cases::on_runtime(async {
                 let (store, _guard) = ($make)().await;
-                $crate::conformance::cases::$case(::std::sync::Arc::new(store)).await;
+                $crate::conformance::$module::$case(::std::sync::Arc::new(store)).await;
             });
         })*
     };

@@ -61,8 +61,13 @@ pub trait Coordinator: Debug + Send + Sync + 'static {
     /// [`DtxError::LockConflict`] if another transaction holds any.
     async fn check_locks(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<(), DtxError>;
 
-    /// Returns when the lock may be free, at the latest after `at_most`.
-    async fn lock_freed(&self, lock: &LockKey, at_most: Duration);
+    /// Waits until all these rows belong to the transaction, in the order of arrival; false if that took longer than
+    /// `at_most`. True may also say no more than that it is worth a try: the registration that follows is the truth.
+    ///
+    /// # Errors
+    /// [`DtxError::Deadlock`] if the transaction has to give way, [`DtxError::LockConflict`] if a row is held by a parked one,
+    /// [`DtxError::Ended`] if it is no longer open.
+    async fn wait_for_locks(&self, xid: &str, locks: &[LockKey], at_most: Duration) -> Result<bool, DtxError>;
 
     /// Decides commit and answers the state after: `Committing` and `Committed` say yes, any other that the transaction
     /// had been decided otherwise.
@@ -93,6 +98,9 @@ pub trait Coordinator: Debug + Send + Sync + 'static {
 
     /// All row locks.
     async fn locks(&self) -> Result<Vec<LockInfo>, DtxError>;
+
+    /// Whoever waits for row locks, the first first.
+    async fn waiters(&self) -> Result<Vec<WaiterInfo>, DtxError>;
 }
 
 /// What recovery found and did.
@@ -137,6 +145,16 @@ pub struct BranchInfo {
     pub resource_id: String,
     /// Where it stands.
     pub status: BranchStatus,
+}
+
+/// A transaction that waits for rows, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaiterInfo {
+    /// The transaction.
+    pub xid: String,
+    /// All rows that it wants, the held ones with who holds them.
+    pub wants: Vec<(LockKey, Option<String>)>,
 }
 
 /// A row lock, for people.

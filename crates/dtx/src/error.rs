@@ -33,6 +33,13 @@ pub enum DtxError {
         /// The locked key.
         key: String,
     },
+    /// The transaction waited for a row of another that waits for one of its own, and began later: it has to give way. Let
+    /// its closure fail, which frees its rows, and run the whole again.
+    #[error("global transaction {xid} gives way to another that it waited for in a circle")]
+    Deadlock {
+        /// The transaction.
+        xid: String,
+    },
     /// The branch met a database error, or one of its statements was dropped half way: it can only roll back.
     #[error("the branch can only roll back: {0}")]
     RollbackOnly(&'static str),
@@ -126,7 +133,7 @@ impl DtxError {
     /// True if nothing remains of what was tried and the whole transaction may be run again, under a new xid.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::LockConflict { .. } | Self::Moved { .. } => true,
+            Self::LockConflict { .. } | Self::Deadlock { .. } | Self::Moved { .. } => true,
             Self::Backend(error) => error.is_retryable(),
             _ => false,
         }

@@ -13,17 +13,20 @@ use uuid::Uuid;
 
 use crate::DtxError;
 use crate::coordinator::rm::Rm;
-use crate::coordinator::{Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo};
+use crate::coordinator::{Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo, WaiterInfo};
 
 pub mod lock;
 mod recovery;
 pub mod state;
 pub mod store;
 mod together;
+pub mod turn;
+mod waiting;
 
-use lock::{LockKey, Waiters};
+use lock::LockKey;
 use state::{Decision, GlobalStatus, Reason};
 use store::{Conflict, Decided, Registration, TcStore};
+use waiting::Waiters;
 
 /// How long the worker leaves a rollback to the caller who decided it.
 const HEAD_START: Duration = Duration::from_secs(1);
@@ -39,6 +42,8 @@ struct Inner {
     store: Arc<dyn TcStore>,
     options: TcOptions,
     rm: OnceLock<Rm>,
+    /// The name of this coordinator among those that share its store.
+    owner: String,
     waiters: Waiters,
     wake: Notify,
 }
@@ -98,15 +103,24 @@ impl fmt::Debug for Tc {
 impl Tc {
     /// A coordinator over a store.
     pub fn new(store: Arc<dyn TcStore>, options: TcOptions) -> Self {
-        let inner = Inner { store, options, rm: OnceLock::new(), waiters: Waiters::default(), wake: Notify::new() };
-        Self(Arc::new(inner))
+        let (rm, owner) = (OnceLock::new(), Uuid::new_v4().simple().to_string());
+        Self(Arc::new(Inner { store, options, rm, owner, waiters: Waiters::default(), wake: Notify::new() }))
     }
 
     async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Decided, DtxError> {
         let decided = self.0.store.decide(xid, decision, due).await?;
         let decided = decided.ok_or_else(|| DtxError::Ended { xid: xid.to_owned(), status: None })?;
-        self.0.waiters.freed(&decided.freed);
+        self.freed(&decided).await;
         Ok(decided)
+    }
+
+    /// Lets those who wait have what a call freed. The call itself stands: an error here only makes them wait a little.
+    async fn freed(&self, decided: &Decided) {
+        if decided.wanted
+            && let Err(error) = self.serve().await
+        {
+            tracing::warn!(%error, "the queue for rows was not served; it is by the next who looks");
+        }
     }
 }
 
@@ -153,8 +167,8 @@ impl Coordinator for Tc {
         self.0.store.held(xid, locks).await?.map_or(Ok(()), |held| Err(conflict(held)))
     }
 
-    async fn lock_freed(&self, lock: &LockKey, at_most: Duration) {
-        self.0.waiters.wait(lock.id(), at_most).await;
+    async fn wait_for_locks(&self, xid: &str, locks: &[LockKey], at_most: Duration) -> Result<bool, DtxError> {
+        self.wait(xid, locks, at_most).await
     }
 
     async fn commit(&self, xid: &str) -> Result<GlobalStatus, DtxError> {
@@ -205,5 +219,9 @@ impl Coordinator for Tc {
 
     async fn locks(&self) -> Result<Vec<LockInfo>, DtxError> {
         Ok(self.0.store.locks().await?)
+    }
+
+    async fn waiters(&self) -> Result<Vec<WaiterInfo>, DtxError> {
+        Ok(self.0.store.waiters().await?)
     }
 }

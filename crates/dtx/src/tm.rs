@@ -13,7 +13,7 @@ use crate::DtxError;
 use crate::context::{self, Global};
 use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Rm, UndoInfo};
-use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo};
+use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo, WaiterInfo};
 use crate::tc::state::{GlobalStatus, Reason};
 
 mod sweep;
@@ -253,6 +253,14 @@ impl Dtx {
     /// If the coordinator fails.
     pub async fn locks(&self) -> Result<Vec<LockInfo>, DtxError> {
         self.0.coordinator.locks().await
+    }
+
+    /// Whoever waits for row locks, the first first.
+    ///
+    /// # Errors
+    /// If the coordinator fails.
+    pub async fn waiters(&self) -> Result<Vec<WaiterInfo>, DtxError> {
+        self.0.coordinator.waiters().await
     }
 
     /// Undo records in the resources of this process, without guards and parked ones.

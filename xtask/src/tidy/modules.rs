@@ -50,6 +50,7 @@ const RANKS: [(Rank, &[&str]); 5] = [
             "random",
             "record",
             "state",
+            "turn",
             "types",
         ],
     ),

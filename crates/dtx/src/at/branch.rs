@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use onceward_backend::internal::{begin, random_unit};
+use onceward_backend::internal::begin;
 use onceward_backend::{Conn, Hold};
 use sqlx::Executor;
 use tokio::time::Instant;
@@ -16,13 +16,9 @@ use uuid::Uuid;
 use super::At;
 use super::capture::AtDb;
 use super::connection::{AtConnection, Role, State};
+use super::finish::Unfinished;
 use crate::DtxError;
 use crate::context::{self, Global};
-use crate::tc::lock::LockKey;
-
-/// The pauses between two tries for a locked row, unless it is freed earlier in this process.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The local transaction of a branch. Derefs to [`AtConnection`], the executor, like sqlx's own `Transaction` does to its
 /// connection: `&mut *tx` runs statements, `&mut tx` is a [`Conn`].
@@ -95,7 +91,7 @@ impl<D: AtDb> AtTransaction<D> {
             return Err(DtxError::TransactionKept);
         }
         match self.conn.take() {
-            Some(conn) => conn.finish(context::current().as_ref()).await,
+            Some(conn) => conn.finish(context::current().as_ref()).await.map_err(|unfinished| unfinished.error),
             None => Err(DtxError::TransactionKept),
         }
     }
@@ -119,14 +115,14 @@ impl<D: AtDb> At<D> {
     /// Runs `work` in a branch of the current global transaction: captured, registered with its row locks, then committed
     /// locally.
     ///
-    /// If a row is locked by another global transaction, the local transaction is rolled back, this waits with nothing
-    /// open, and `work` runs **again**, reads included. Write it as `async |mut tx| { .. }` without `move`, so that it can.
+    /// If a row is locked by another global transaction, the local transaction is rolled back, this waits its turn with
+    /// nothing open, and `work` runs **again**, reads included. Write it as `async |mut tx| { .. }` without `move`, so that it can.
     ///
     /// # Errors
     /// The error of `work`, after the local rollback. [`DtxError::NoTransaction`] outside of
     /// [`Dtx::run`](crate::Dtx::run); [`DtxError::LockConflict`] if a row stays locked past
     /// [`AtOptions::lock_timeout`](crate::AtOptions::lock_timeout) or the deadline, or at once if its holder rolls back;
-    /// [`DtxError::Ended`] if the global transaction is decided already.
+    /// [`DtxError::Deadlock`] if the transaction waits in a circle and began last; [`DtxError::Ended`] if the global transaction is decided already.
     ///
     /// # Cancel safety
     /// Dropped before its end, the branch is rolled back, or the global transaction can only roll back.
@@ -160,10 +156,31 @@ impl<D: AtDb> At<D> {
     /// [`DtxError::NoTransaction`] outside of [`Dtx::run`](crate::Dtx::run).
     pub async fn begin(&self) -> Result<AtTransaction<D>, DtxError> {
         let global = context::current().ok_or(DtxError::NoTransaction)?;
-        Ok(AtTransaction { conn: Some(self.open(Some(&global)).await?), home: None })
+        Ok(AtTransaction { conn: Some(self.open(Role::branch(&global)).await?), home: None })
     }
 
     async fn repeat<T, E, F>(&self, global: Option<&Global>, work: impl Fn(AtTransaction<D>) -> F) -> Result<T, E>
+    where
+        E: From<DtxError>,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let mut turn = None;
+        let answer = self.repeat_in_turn(global, &mut turn, work).await;
+        if let Some(turn) = turn
+            && let Err(error) = self.0.coordinator.commit(&turn).await
+        {
+            tracing::warn!(%error, "the rows that a local transaction waited for stay locked until its time is over");
+        }
+        answer
+    }
+
+    /// `turn` is the transaction without branches that stands in the queue for a local one.
+    async fn repeat_in_turn<T, E, F>(
+        &self,
+        global: Option<&Global>,
+        turn: &mut Option<String>,
+        work: impl Fn(AtTransaction<D>) -> F,
+    ) -> Result<T, E>
     where
         E: From<DtxError>,
         F: Future<Output = Result<T, E>> + Send,
@@ -172,9 +189,9 @@ impl<D: AtDb> At<D> {
         if let Some(global) = global {
             until = until.min(global.deadline());
         }
-        let mut pause = FIRST_PAUSE;
         loop {
-            let (tx, home) = AtTransaction::lend(self.open(global).await?);
+            let role = global.map_or_else(|| Role::Local { turn: turn.clone() }, Role::branch);
+            let (tx, home) = AtTransaction::lend(self.open(role).await?);
             let running = work(tx);
             let answer = running.await;
             let returned = home.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -188,27 +205,30 @@ impl<D: AtDb> At<D> {
                     return Err(error);
                 }
             };
-            match conn.finish(global).await {
+            let Unfinished { error, wanted } = match conn.finish(global).await {
                 Ok(()) => return Ok(value),
-                Err(DtxError::LockConflict { rolling_back: false, table, key, .. }) if Instant::now() < until => {
-                    let lock = LockKey { resource_id: self.resource_id().to_owned(), table, key };
-                    let left = until.saturating_duration_since(Instant::now());
-                    self.0.coordinator.lock_freed(&lock, pause.mul_f64(0.5 + random_unit()).min(left)).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(error) => return Err(error.into()),
+                Err(unfinished) => unfinished,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !matches!(error, DtxError::LockConflict { rolling_back: false, .. }) {
+                return Err(error.into());
+            }
+            let coordinator = &self.0.coordinator;
+            let xid = match (global, &mut *turn) {
+                (Some(global), _) => global.xid(),
+                (None, Some(turn)) => turn,
+                (None, none) => none.insert(coordinator.begin("local", left).await?),
+            };
+            if !coordinator.wait_for_locks(xid, &wanted, left).await? {
+                return Err(error.into());
             }
         }
     }
 
-    async fn open(&self, global: Option<&Global>) -> Result<AtConnection<D>, DtxError> {
+    async fn open(&self, role: Role) -> Result<AtConnection<D>, DtxError> {
         let mut tx = begin(&self.0.pool).await?;
         let schema = D::schema(&mut tx).await?;
         self.plans().schema(schema);
-        let role = match global {
-            Some(global) => Role::Branch { xid: global.xid().to_owned(), branch_id: branch_id(), hold: None },
-            None => Role::Local,
-        };
         Ok(AtConnection {
             tx,
             at: self.clone(),
@@ -221,6 +241,12 @@ impl<D: AtDb> At<D> {
             depth: 0,
             dropped: None,
         })
+    }
+}
+
+impl Role {
+    fn branch(global: &Global) -> Self {
+        Self::Branch { xid: global.xid().to_owned(), branch_id: branch_id(), hold: None }
     }
 }
 

@@ -56,8 +56,8 @@ pub(super) struct Done {
 pub(super) enum Role {
     /// A branch of this global transaction, its id, and the name under which it holds messages.
     Branch { xid: String, branch_id: i64, hold: Option<String> },
-    /// A transaction of its own that only respects the locks of others.
-    Local,
+    /// A transaction of its own that only respects the locks of others, but those that it was given after a wait.
+    Local { turn: Option<String> },
 }
 
 /// What forbids to go on.
@@ -304,7 +304,7 @@ impl<D: AtDb> Conn<D> for AtConnection<D> {
                 let hold_id = hold.get_or_insert_with(|| Uuid::now_v7().simple().to_string()).clone();
                 Some(Hold { xid: xid.clone(), hold_id })
             }
-            Role::Local => None,
+            Role::Local { .. } => None,
         }
     }
 }

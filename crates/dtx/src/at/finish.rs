@@ -10,6 +10,19 @@ use super::log;
 use crate::DtxError;
 use crate::context::Global;
 use crate::coordinator::NewBranch;
+use crate::tc::lock::LockKey;
+
+/// Why a local transaction was rolled back, and the rows that it asked for in vain.
+pub(super) struct Unfinished {
+    pub(super) error: DtxError,
+    pub(super) wanted: Vec<LockKey>,
+}
+
+impl<E: Into<DtxError>> From<E> for Unfinished {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), wanted: Vec::new() }
+    }
+}
 
 impl<D: AtDb> AtConnection<D> {
     pub(super) async fn roll_back(self) -> Result<(), DtxError> {
@@ -34,33 +47,33 @@ impl<D: AtDb> AtConnection<D> {
     }
 
     /// Commits the local transaction if its branch is accepted with all its locks, else rolls it back.
-    pub(super) async fn finish(mut self, global: Option<&Global>) -> Result<(), DtxError> {
+    pub(super) async fn finish(mut self, global: Option<&Global>) -> Result<(), Unfinished> {
         // A statement past the capture may have failed or ended the transaction, whose commit would not say so.
         if let Err(error) = self.is_whole().await {
-            return Err(self.give_up(error).await);
+            return Err(self.give_up(error).await.into());
         }
         if matches!(self.role, Role::Branch { hold: Some(_), .. }) && self.at.options().participants.is_empty() {
             let resource = self.at.resource_id().to_owned();
             // Nobody would release it at the commit, and its undo record would go all the same.
             let problem = "a message was held and no participant can release it: see AtOptions::with_participant";
-            return Err(self.give_up(DtxError::Resource { resource, problem: problem.to_owned() }).await);
+            return Err(self.give_up(DtxError::Resource { resource, problem: problem.to_owned() }).await.into());
         }
         if self.steps.iter().any(|done| done.table.server.deferrable)
             && let Err(error) = D::check_deferred(&mut self.tx).await
         {
             // Refused here, before anybody hears of the branch.
-            return Err(self.give_up(error).await);
+            return Err(self.give_up(error).await.into());
         }
         match (&self.role, global) {
-            (Role::Local, _) => self.finish_unregistered().await,
+            (Role::Local { .. }, _) => self.finish_unregistered().await,
             (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => self.finish_unregistered().await,
             (Role::Branch { xid, .. }, Some(global)) if global.xid() == xid => self.finish_branch(global).await,
-            (Role::Branch { .. }, _) => Err(self.give_up(DtxError::NoTransaction).await),
+            (Role::Branch { .. }, _) => Err(self.give_up(DtxError::NoTransaction).await.into()),
         }
     }
 
     /// What leaves nothing to undo: what it read and changed must not be another transaction's.
-    async fn finish_unregistered(mut self) -> Result<(), DtxError> {
+    async fn finish_unregistered(mut self) -> Result<(), Unfinished> {
         let locks = locks::<D>(self.at.resource_id(), &self.steps, std::mem::take(&mut self.read));
         if locks.is_empty() {
             return Ok(commit(self.tx).await?);
@@ -68,16 +81,16 @@ impl<D: AtDb> AtConnection<D> {
         // The rows are locked in the database until the commit below, so no branch can take their locks in between.
         let xid = match &self.role {
             Role::Branch { xid, .. } => Some(xid.as_str()),
-            Role::Local => None,
+            Role::Local { turn } => turn.as_deref(),
         };
         match self.at.0.coordinator.check_locks(xid, &locks).await {
             Ok(()) => Ok(commit(self.tx).await?),
-            Err(error) => Err(self.give_up(error).await),
+            Err(error) => Err(Unfinished { error: self.give_up(error).await, wanted: locks }),
         }
     }
 
-    async fn finish_branch(mut self, global: &Global) -> Result<(), DtxError> {
-        let Role::Branch { xid, branch_id, hold } = &self.role else { return Err(DtxError::NoTransaction) };
+    async fn finish_branch(mut self, global: &Global) -> Result<(), Unfinished> {
+        let Role::Branch { xid, branch_id, hold } = &self.role else { return Err(DtxError::NoTransaction.into()) };
         let branch = NewBranch {
             xid: xid.clone(),
             branch_id: *branch_id,
@@ -87,7 +100,7 @@ impl<D: AtDb> AtConnection<D> {
         let context = log::context(hold.as_deref());
         let coordinator = std::sync::Arc::clone(&self.at.0.coordinator);
         if let Err(error) = self.write_undo((&branch.xid, branch.branch_id), &context).await {
-            return Err(self.give_up(error).await);
+            return Err(self.give_up(error).await.into());
         }
         // From here to the answer of the commit, nobody else may take the branch for done or for gone.
         let doubt = global.enter_doubt();
@@ -96,14 +109,14 @@ impl<D: AtDb> AtConnection<D> {
             Err(refused @ (DtxError::LockConflict { .. } | DtxError::Ended { .. })) => {
                 let refused = self.give_up(refused).await;
                 doubt.settle();
-                return Err(refused);
+                return Err(Unfinished { error: refused, wanted: branch.locks });
             }
             Err(unknown) => {
                 // It may be registered. Said to have failed only once that is certain; else the doubt stays.
                 self.roll_back().await?;
                 coordinator.phase_one_failed(&branch.xid, branch.branch_id).await.ok();
                 doubt.settle();
-                return Err(unknown);
+                return Err(unknown.into());
             }
         }
         // An error here may hide a commit that took effect: the doubt stays, so the whole can only roll back, and undo or

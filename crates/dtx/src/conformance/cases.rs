@@ -15,14 +15,14 @@ use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason};
 use crate::tc::store::{Registration, TcStore};
 
-type Store = Arc<dyn TcStore>;
+pub(super) type Store = Arc<dyn TcStore>;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const ROLLBACK: Decision = Decision::Rollback(Reason::Failed);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const ROLLBACK: Decision = Decision::Rollback(Reason::Failed);
 
 pub use onceward_backend::conformance::block_on as on_runtime;
 
-fn lock(key: &str) -> LockKey {
+pub(super) fn lock(key: &str) -> LockKey {
     LockKey { resource_id: "r".to_owned(), table: "t".to_owned(), key: key.to_owned() }
 }
 
@@ -31,28 +31,28 @@ fn branch(xid: &str, branch_id: i64, keys: &[&str]) -> NewBranch {
     NewBranch { xid: xid.to_owned(), branch_id, resource_id: "r".to_owned(), locks }
 }
 
-async fn begin(store: &Store, xid: &str) {
+pub(super) async fn begin(store: &Store, xid: &str) {
     store.begin(xid, "a name", MINUTE).await.unwrap();
 }
 
-async fn register(store: &Store, xid: &str, branch_id: i64, keys: &[&str]) -> Registration {
+pub(super) async fn register(store: &Store, xid: &str, branch_id: i64, keys: &[&str]) -> Registration {
     store.register(&branch(xid, branch_id, keys)).await.unwrap()
 }
 
-async fn decide(store: &Store, xid: &str, decision: Decision) -> GlobalStatus {
+pub(super) async fn decide(store: &Store, xid: &str, decision: Decision) -> GlobalStatus {
     store.decide(xid, decision, Duration::ZERO).await.unwrap().unwrap().standing.status
 }
 
-async fn settle(store: &Store, xid: &str, ends: &[(i64, BranchStatus)]) -> GlobalStatus {
+pub(super) async fn settle(store: &Store, xid: &str, ends: &[(i64, BranchStatus)]) -> GlobalStatus {
     store.settle(xid, ends).await.unwrap().unwrap().standing.status
 }
 
-async fn held(store: &Store) -> BTreeSet<(String, String, bool)> {
+pub(super) async fn held(store: &Store) -> BTreeSet<(String, String, bool)> {
     let locks = store.locks().await.unwrap();
     locks.into_iter().map(|lock| (lock.xid, lock.key, lock.parked)).collect()
 }
 
-fn set(locks: &[(&str, &str, bool)]) -> BTreeSet<(String, String, bool)> {
+pub(super) fn set(locks: &[(&str, &str, bool)]) -> BTreeSet<(String, String, bool)> {
     locks.iter().map(|&(xid, key, parked)| (xid.to_owned(), key.to_owned(), parked)).collect()
 }
 
@@ -136,11 +136,7 @@ pub async fn a_commit_frees_the_locks(store: Store) {
     begin(&store, "x").await;
     register(&store, "x", 1, &["a", "b"]).await;
     let decided = store.decide("x", Decision::Commit, Duration::ZERO).await.unwrap().unwrap();
-    let freed: BTreeSet<_> = decided.freed.into_iter().collect();
-    assert_eq!(freed, BTreeSet::from([lock("a").id(), lock("b").id()]));
-    assert!(held(&store).await.is_empty());
-    let again = store.decide("x", Decision::Commit, Duration::ZERO).await.unwrap().unwrap();
-    assert!(again.freed.is_empty());
+    assert!(held(&store).await.is_empty() && !decided.wanted);
 }
 
 pub async fn a_rollback_keeps_the_locks_until_it_is_done(store: Store) {
@@ -167,7 +163,7 @@ pub async fn a_branch_that_failed_early_gives_up_its_locks_with_the_rest(store: 
     assert_eq!(decide(&store, "x", ROLLBACK).await, GlobalStatus::RollingBack);
     // No branch is asked any more: there is no answer to note.
     let over = store.settle("x", &[]).await.unwrap().unwrap();
-    assert_eq!((over.standing.status, over.freed), (GlobalStatus::RolledBack, vec![lock("a").id()]));
+    assert_eq!(over.standing.status, GlobalStatus::RolledBack);
     assert!(held(&store).await.is_empty() && store.branches("x").await.unwrap().is_empty());
 }
 
@@ -194,11 +190,11 @@ pub async fn a_repaired_branch_gives_up_its_own_locks(store: Store) {
     decide(&store, "x", ROLLBACK).await;
     settle(&store, "x", &[(1, BranchStatus::Parked), (2, BranchStatus::Parked)]).await;
     let first = store.settle("x", &[(1, BranchStatus::Done)]).await.unwrap().unwrap();
-    assert_eq!((first.standing.status, first.freed), (GlobalStatus::Parked, vec![lock("a").id()]));
+    assert_eq!(first.standing.status, GlobalStatus::Parked);
     assert_eq!(held(&store).await, set(&[("x", "b", true), ("x", "shared", true)]));
     assert_eq!(store.parked().await.unwrap().len(), 1);
     let last = store.settle("x", &[(2, BranchStatus::Done)]).await.unwrap().unwrap();
-    assert_eq!((last.standing.status, last.freed.len()), (GlobalStatus::RolledBack, 2));
+    assert_eq!(last.standing.status, GlobalStatus::RolledBack);
     assert!(held(&store).await.is_empty() && store.parked().await.unwrap().is_empty());
     assert!(store.branches("x").await.unwrap().is_empty() && store.transactions().await.unwrap().is_empty());
     assert_eq!(settle(&store, "x", &[(2, BranchStatus::Parked)]).await, GlobalStatus::RolledBack);

@@ -65,7 +65,7 @@ impl Tc {
         ends: &[(i64, BranchStatus)],
     ) -> Result<GlobalStatus, DtxError> {
         let Some(decided) = self.0.store.settle(xid, ends).await? else { return Ok(status) };
-        self.0.waiters.freed(&decided.freed);
+        self.freed(&decided).await;
         let status = decided.standing.status;
         if !status.is_over() {
             let pause = self.0.options.retry.delay(tries.saturating_add(1), random_unit());
@@ -99,7 +99,7 @@ impl Tc {
         if branch.status == BranchStatus::Parked {
             let end = self.second_phase(xid, GlobalStatus::RollingBack, branch).await?;
             if let Some(decided) = self.0.store.settle(xid, &[(branch.branch_id, end)]).await? {
-                self.0.waiters.freed(&decided.freed);
+                self.freed(&decided).await;
             }
         }
         Ok(())
@@ -160,6 +160,7 @@ impl Tc {
             self.ask_all_parked().await?;
             *purged.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
+        self.leave().await?;
         tokio::time::sleep(GATHER).await;
         let due = self.0.store.due(BATCH).await?;
         let full = due.len() == usize::try_from(BATCH).unwrap_or_default();

@@ -8,7 +8,8 @@ use onceward_backend::BackendError;
 
 use super::lock::LockKey;
 use super::state::{BranchStatus, Decision, GlobalStatus, Reason};
-use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo};
+use super::turn::Answer;
+use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
 
 pub mod memory;
 #[cfg(feature = "sql")]
@@ -29,11 +30,12 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     async fn begin(&self, xid: &str, name: &str, timeout: Duration) -> Result<(), BackendError>;
 
     /// Adds a branch with all its locks, or nothing. Only an open transaction within its time takes branches; the same
-    /// branch again is registered already; a lock of the same transaction is not a conflict.
+    /// branch again is registered already; a lock of the same transaction is not a conflict. Of a transaction that holds no
+    /// row yet, a row that somebody waits for is one.
     async fn register(&self, branch: &NewBranch) -> Result<Registration, BackendError>;
 
     /// Moves an open transaction as [`decided`](super::state::decided) says and answers where it stands now; none if it is
-    /// not known. A decision to commit frees the locks. The second phase is due after `due`.
+    /// not known. A decision to commit frees the locks, and so does any that ends it. The second phase is due after `due`.
     async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Option<Decided>, BackendError>;
 
     /// The branches in the order of their registration.
@@ -59,6 +61,23 @@ pub trait TcStore: Debug + Send + Sync + 'static {
         }
         Ok(())
     }
+
+    /// Puts a transaction into the queue for rows, behind everybody who is there, and [serves](Self::serve) the queue.
+    async fn enqueue(&self, waiter: &NewWaiter) -> Result<Vec<(String, Answer)>, BackendError>;
+
+    /// Answers whoever in the queue can be answered, as [`turn::serve`](super::turn::serve) says: rows that are granted become
+    /// the transaction's own. Answers those of `owner`, who leave the queue with it; others read theirs by
+    /// [`answers`](Self::answers).
+    async fn serve(&self, owner: &str) -> Result<Vec<(String, Answer)>, BackendError>;
+
+    /// The waiters of `owner` with what they were answered, who leave the queue with it, and without an answer those who wait.
+    async fn answers(&self, owner: &str) -> Result<Vec<(String, Option<Answer>)>, BackendError>;
+
+    /// Takes waiters out of the queue. What they were granted stays their transaction's.
+    async fn leave(&self, waiters: &[&str]) -> Result<(), BackendError>;
+
+    /// Whoever waits, the first first.
+    async fn waiters(&self) -> Result<Vec<WaiterInfo>, BackendError>;
 
     /// All parked branches with their transactions.
     async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError>;
@@ -129,13 +148,28 @@ pub struct Standing {
     pub reason: Option<Reason>,
 }
 
-/// Where a transaction stands after a call, and which locks the call freed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a transaction stands after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decided {
     /// The state.
     pub standing: Standing,
-    /// Ids of the locks that were freed.
-    pub freed: Vec<String>,
+    /// True if the call freed a row that somebody waits for: the queue wants to be served.
+    pub wanted: bool,
+}
+
+/// A transaction that wants rows, and has nothing open while it waits for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewWaiter {
+    /// The name of its place in the queue.
+    pub waiter: String,
+    /// The transaction.
+    pub xid: String,
+    /// The coordinator that asks, which hears the answer.
+    pub owner: String,
+    /// All rows that it wants.
+    pub locks: Vec<LockKey>,
+    /// How long it waits; it leaves by itself, or is passed over after that.
+    pub patience: Duration,
 }
 
 /// A transaction with something to do.

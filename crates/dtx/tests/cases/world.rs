@@ -70,6 +70,15 @@ impl World {
         all
     }
 
+    /// Returns once that many wait for rows.
+    pub(crate) async fn waiting(&self, many: usize) {
+        testkit::eventually(Duration::from_secs(20), async || match self.dtx.waiters().await {
+            Ok(waiters) if waiters.len() == many => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    }
+
     /// Returns once nothing is open, locked or waiting for its second phase.
     pub(crate) async fn quiet(&self) {
         testkit::eventually(Duration::from_secs(20), async || {

@@ -44,6 +44,8 @@ mod shrink;
 mod together;
 #[path = "../cases/touched.rs"]
 mod touched;
+#[path = "../cases/turn.rs"]
+mod turn;
 #[path = "../cases/world.rs"]
 mod world;
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use onceward_dtx::tc::lock::LockKey;
 use onceward_dtx::{
     At, AtOptions, Coordinator, Dtx, DtxError, DtxOptions, GlobalStatus, LockInfo, MemoryStore, NewBranch, Options,
-    Reason, Recovered, SqlStore, Tc, TcOptions, TransactionInfo, rm::Rm,
+    Reason, Recovered, SqlStore, Tc, TcOptions, TransactionInfo, WaiterInfo, rm::Rm,
 };
 use sqlx::{PgPool, Postgres};
 use testkit::{CountedPool, Mode, Proxy};
@@ -43,8 +43,8 @@ impl Coordinator for Counting {
         self.0.check_locks(xid, locks).await
     }
 
-    async fn lock_freed(&self, lock: &LockKey, at_most: Duration) {
-        self.0.lock_freed(lock, at_most).await;
+    async fn wait_for_locks(&self, xid: &str, locks: &[LockKey], at_most: Duration) -> Result<bool, DtxError> {
+        self.0.wait_for_locks(xid, locks, at_most).await
     }
 
     async fn commit(&self, xid: &str) -> Result<GlobalStatus, DtxError> {
@@ -77,6 +77,10 @@ impl Coordinator for Counting {
 
     async fn transactions(&self) -> Result<Vec<TransactionInfo>, DtxError> {
         self.0.transactions().await
+    }
+
+    async fn waiters(&self) -> Result<Vec<WaiterInfo>, DtxError> {
+        self.0.waiters().await
     }
 
     async fn locks(&self) -> Result<Vec<LockInfo>, DtxError> {

@@ -8,10 +8,15 @@ use async_trait::async_trait;
 use onceward_backend::BackendError;
 use tokio::time::Instant;
 
-use super::{Conflict, Decided, Due, Registration, Standing, TcStore};
-use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo};
+use super::{Conflict, Decided, Due, NewWaiter, Registration, Standing, TcStore};
+use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, settled};
+use crate::tc::turn::Answer;
+
+mod queue;
+
+use queue::Waiter;
 
 /// A [`TcStore`] in memory, **for tests only**: it survives nothing, so a crash between two local commits could never be
 /// repaired. It runs the same conformance suite as the others.
@@ -24,6 +29,10 @@ struct State {
     /// The transactions that are not over: few among all outcomes that are kept.
     open: HashSet<String>,
     locks: HashMap<String, Lock>,
+    /// In the order of arrival.
+    queue: Vec<Waiter>,
+    /// For those of another process, as it were.
+    answered: Vec<(String, String, Answer)>,
     begun: u64,
 }
 
@@ -39,6 +48,8 @@ struct Global {
     ended: Option<Instant>,
     tries: u32,
     branches: Vec<Branch>,
+    /// Ids of all its locks, those of branches and those that it waited for.
+    locks: HashSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,16 +84,24 @@ impl State {
         Some(Conflict { lock: lock.key.clone(), holder: lock.xid.clone(), status })
     }
 
-    /// Frees locks of a transaction; of one that another branch of it named as well, only the first call does.
-    fn free(&mut self, xid: &str, ids: Vec<String>) -> Vec<String> {
-        let mut freed = Vec::with_capacity(ids.len());
-        for id in ids {
-            if self.locks.get(&id).is_some_and(|lock| lock.xid == xid) {
-                self.locks.remove(&id);
-                freed.push(id);
-            }
+    fn take(&mut self, xid: &str, locks: &[LockKey]) {
+        let Some(global) = self.globals.get_mut(xid) else { return };
+        for key in locks {
+            let id = key.id();
+            global.locks.insert(id.clone());
+            let lock = || Lock { key: key.clone(), xid: xid.to_owned(), since: Instant::now() };
+            self.locks.entry(id).or_insert_with(lock);
         }
-        freed
+    }
+
+    /// Frees the locks of a transaction but the kept ones, and answers if somebody waits for one of them.
+    fn free(&mut self, xid: &str, kept: &HashSet<String>) -> bool {
+        let Some(global) = self.globals.get_mut(xid) else { return false };
+        let freed: HashSet<_> = global.locks.extract_if(|id| !kept.contains(id)).collect();
+        for id in &freed {
+            self.locks.remove(id);
+        }
+        self.queue.iter().any(|waiter| waiter.asked.locks.iter().any(|lock| freed.contains(&lock.id())))
     }
 
     fn open(&self) -> impl Iterator<Item = (&String, &Global)> {
@@ -98,22 +117,18 @@ impl State {
         }
         let statuses: Vec<_> = global.branches.iter().map(|branch| branch.info.status).collect();
         let after = settled(global.status, &statuses);
-        let mut freed = Vec::new();
         if global.status != after {
             global.status = after;
             global.ended = Some(Instant::now());
         }
-        if after.is_over() {
-            let is_parked = |branch: &Branch| branch.info.status == BranchStatus::Parked;
-            let (parked, done): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut global.branches).into_iter().partition(is_parked);
-            let kept: HashSet<_> = parked.iter().flat_map(|branch| branch.locks.clone()).collect();
-            freed = done.into_iter().flat_map(|branch| branch.locks).filter(|id| !kept.contains(id)).collect();
-            global.branches = parked;
-            self.open.remove(xid);
-        }
         let standing = global.standing();
-        Some(Decided { standing, freed: self.free(xid, freed) })
+        if !after.is_over() {
+            return Some(Decided { standing, wanted: false });
+        }
+        global.branches.retain(|branch| branch.info.status == BranchStatus::Parked);
+        let kept = global.branches.iter().flat_map(|branch| branch.locks.clone()).collect();
+        self.open.remove(xid);
+        Some(Decided { standing, wanted: self.free(xid, &kept) })
     }
 }
 
@@ -145,6 +160,7 @@ impl TcStore for MemoryStore {
             ended: None,
             tries: 0,
             branches: Vec::new(),
+            locks: HashSet::new(),
         };
         state.open.insert(xid.to_owned());
         state.globals.insert(xid.to_owned(), global);
@@ -164,13 +180,10 @@ impl TcStore for MemoryStore {
             return Ok(Registration::Registered);
         }
         let ids: Vec<_> = branch.locks.iter().map(LockKey::id).collect();
-        if let Some(conflict) = state.conflict(Some(&branch.xid), ids.iter()) {
+        if let Some(conflict) = state.conflict(Some(&branch.xid), ids.iter()).or_else(|| state.queued(branch)) {
             return Ok(Registration::Conflict(conflict));
         }
-        for (id, key) in ids.iter().zip(&branch.locks) {
-            let lock = || Lock { key: key.clone(), xid: branch.xid.clone(), since: now };
-            state.locks.entry(id.clone()).or_insert_with(lock);
-        }
+        state.take(&branch.xid, &branch.locks);
         if let Some(global) = state.globals.get_mut(&branch.xid) {
             global.branches.push(Branch {
                 info: BranchInfo {
@@ -199,13 +212,10 @@ impl TcStore for MemoryStore {
             free = decision == Decision::Commit || global.status.is_over();
         }
         let standing = global.standing();
-        let named =
-            if free { global.branches.iter().flat_map(|branch| branch.locks.clone()).collect() } else { Vec::new() };
         if standing.status.is_over() {
             state.open.remove(xid);
         }
-        let freed = state.free(xid, named);
-        Ok(Some(Decided { standing, freed }))
+        Ok(Some(Decided { standing, wanted: free && state.free(xid, &HashSet::new()) }))
     }
 
     async fn branches(&self, xid: &str) -> Result<Vec<BranchInfo>, BackendError> {
@@ -227,6 +237,40 @@ impl TcStore for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    async fn enqueue(&self, waiter: &NewWaiter) -> Result<Vec<(String, Answer)>, BackendError> {
+        let mut state = self.state();
+        state.queue.push(Waiter { asked: waiter.clone(), until: Instant::now() + waiter.patience });
+        Ok(state.serve(&waiter.owner))
+    }
+
+    async fn serve(&self, owner: &str) -> Result<Vec<(String, Answer)>, BackendError> {
+        Ok(self.state().serve(owner))
+    }
+
+    async fn answers(&self, owner: &str) -> Result<Vec<(String, Option<Answer>)>, BackendError> {
+        let mut state = self.state();
+        let answered = state.answered.extract_if(.., |(other, ..)| *other == owner);
+        let mut answers: Vec<_> = answered.map(|(_, waiter, answer)| (waiter, Some(answer))).collect();
+        let own = state.queue.iter().filter(|waiter| waiter.asked.owner == owner);
+        answers.extend(own.map(|waiter| (waiter.asked.waiter.clone(), None)));
+        Ok(answers)
+    }
+
+    async fn leave(&self, waiters: &[&str]) -> Result<(), BackendError> {
+        let mut state = self.state();
+        state.queue.retain(|waiter| !waiters.contains(&waiter.asked.waiter.as_str()));
+        state.answered.retain(|(_, waiter, _)| !waiters.contains(&waiter.as_str()));
+        Ok(())
+    }
+
+    async fn waiters(&self) -> Result<Vec<WaiterInfo>, BackendError> {
+        let state = self.state();
+        let holder = |lock: &LockKey| state.locks.get(&lock.id()).map(|lock| lock.xid.clone());
+        let wants = |asked: &NewWaiter| asked.locks.iter().map(|lock| (lock.clone(), holder(lock))).collect();
+        let info = |Waiter { asked, .. }: &Waiter| WaiterInfo { xid: asked.xid.clone(), wants: wants(asked) };
+        Ok(state.queue.iter().map(info).collect())
     }
 
     async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError> {

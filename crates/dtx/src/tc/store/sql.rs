@@ -9,17 +9,22 @@ use onceward_backend::internal::{Sql, begin, commit};
 use onceward_backend::{BackendError, Db, Migrations};
 use sqlx::Pool;
 
-use super::{Conflict, Decided, Due, Registration, Standing, TcStore};
-use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo};
+use super::{Conflict, Decided, Due, NewWaiter, Registration, Standing, TcStore};
+use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, settled};
+use crate::tc::turn::Answer;
 
+mod queue;
 mod rows;
 mod together;
 
 use rows::{ids, micros, status_of};
 
-const MIGRATIONS: Migrations = Migrations::new("dtx", &[(1, include_str!("../../../sql/0001_init.sql"))]);
+const MIGRATIONS: Migrations = Migrations::new(
+    "dtx",
+    &[(1, include_str!("../../../sql/0001_init.sql")), (2, include_str!("../../../sql/0002_queue.sql"))],
+);
 
 /// A [`TcStore`] in a SQL database. On SQLite it is the embedded default and wants a file of its own: a resource in the
 /// same file would hold the write lock while it asks the coordinator.
@@ -105,25 +110,17 @@ impl<D: Db> TcStore for SqlStore<D> {
         if !added {
             return Ok(Registration::Registered);
         }
+        if let Some(conflict) = self.queued(&mut tx, branch).await? {
+            tx.rollback().await?;
+            return Ok(Registration::Conflict(conflict));
+        }
         // In one order everywhere, so that two registrations never wait for each other in a circle.
         let mut locks: Vec<_> = branch.locks.iter().map(|lock| (lock.id(), lock)).collect();
         locks.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         locks.dedup_by(|a, b| a.0 == b.0);
         for (id, lock) in locks {
             loop {
-                let taken = sql
-                    .sql(
-                        "{insert_ignore} dtx_lock (lock_id, xid, resource_id, table_name, row_key, since) \
-                         values (?, ?, ?, ?, ?, {now}) {or_ignore}",
-                    )
-                    .bind(&id)
-                    .bind(xid)
-                    .bind(&lock.resource_id)
-                    .bind(&lock.table)
-                    .bind(&lock.key)
-                    .insert_once(&mut tx)
-                    .await?;
-                if taken {
+                if self.take_lock(&mut tx, xid, &id, lock).await? {
                     break;
                 }
                 match self.holder(&mut tx, lock).await? {
@@ -162,12 +159,10 @@ impl<D: Db> TcStore for SqlStore<D> {
             .execute(&mut tx)
             .await?;
         let Some(standing) = self.standing(&mut tx, xid).await? else { return Ok(None) };
-        let mut freed = Vec::new();
-        if moved == 1 && decision == Decision::Commit {
-            freed = self.free(&mut tx, xid, &[]).await?;
-        }
+        let frees = moved == 1 && (decision == Decision::Commit || standing.status.is_over());
+        let wanted = frees && self.free(&mut tx, xid, &[]).await?;
         commit(tx).await?;
-        Ok(Some(Decided { standing, freed }))
+        Ok(Some(Decided { standing, wanted }))
     }
 
     async fn branches(&self, xid: &str) -> Result<Vec<BranchInfo>, BackendError> {
@@ -196,7 +191,7 @@ impl<D: Db> TcStore for SqlStore<D> {
         let branches = self.branches_of(&mut tx, xid).await?;
         let statuses: Vec<_> = branches.iter().map(|(info, _)| info.status).collect();
         let after = settled(standing.status, &statuses);
-        let (mut freed, moved) = (Vec::new(), after != standing.status);
+        let (mut wanted, moved) = (false, after != standing.status);
         if moved {
             self.sql
                 .sql("update dtx_global set status = ?, ended = {now} where xid = ? and status = ?")
@@ -212,10 +207,10 @@ impl<D: Db> TcStore for SqlStore<D> {
             self.sql.sql("delete from dtx_branch where xid = ? and status = 2").bind(xid).execute(&mut tx).await?;
             let parked = branches.iter().filter(|(info, _)| info.status == BranchStatus::Parked);
             let kept: Vec<_> = parked.flat_map(|(_, locks)| locks.split(';').map(str::to_owned)).collect();
-            freed = self.free(&mut tx, xid, &kept).await?;
+            wanted = self.free(&mut tx, xid, &kept).await?;
         }
         commit(tx).await?;
-        Ok(Some(Decided { standing, freed }))
+        Ok(Some(Decided { standing, wanted }))
     }
 
     async fn branches_of(&self, xids: &[&str]) -> Result<Vec<Vec<BranchInfo>>, BackendError> {
@@ -224,6 +219,33 @@ impl<D: Db> TcStore for SqlStore<D> {
 
     async fn end_committed(&self, xids: &[&str]) -> Result<(), BackendError> {
         self.end_all(xids).await
+    }
+
+    async fn enqueue(&self, waiter: &NewWaiter) -> Result<Vec<(String, Answer)>, BackendError> {
+        self.join_queue(waiter).await
+    }
+
+    async fn serve(&self, owner: &str) -> Result<Vec<(String, Answer)>, BackendError> {
+        let mut tx = begin(&self.pool).await?;
+        let served = self.serve_queue(&mut tx, owner).await?;
+        commit(tx).await?;
+        Ok(served)
+    }
+
+    async fn answers(&self, owner: &str) -> Result<Vec<(String, Option<Answer>)>, BackendError> {
+        self.read_answers(owner).await
+    }
+
+    async fn leave(&self, waiters: &[&str]) -> Result<(), BackendError> {
+        let mut tx = begin(&self.pool).await?;
+        for waiter in waiters {
+            self.forget_waiter(&mut tx, waiter).await?;
+        }
+        commit(tx).await
+    }
+
+    async fn waiters(&self) -> Result<Vec<WaiterInfo>, BackendError> {
+        self.list_waiters().await
     }
 
     async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError> {

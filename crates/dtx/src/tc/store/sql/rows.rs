@@ -55,24 +55,49 @@ impl<D: Db> SqlStore<D> {
         Ok(Some(Conflict { lock: lock.clone(), holder, status }))
     }
 
-    /// Frees the locks of a transaction but the kept ones.
-    pub(super) async fn free(
+    /// Takes a lock that nobody holds; false if somebody does.
+    pub(super) async fn take_lock(
         &self,
         conn: &mut impl Conn<D>,
         xid: &str,
-        kept: &[String],
-    ) -> Result<Vec<String>, BackendError> {
-        let held: Vec<(String,)> =
-            self.sql.sql("select lock_id from dtx_lock where xid = ?").bind(xid).fetch_all(conn).await?;
-        let freed: Vec<_> = held.into_iter().map(|(id,)| id).filter(|id| !kept.contains(id)).collect();
+        id: &str,
+        lock: &LockKey,
+    ) -> Result<bool, BackendError> {
+        self.sql
+            .sql(
+                "{insert_ignore} dtx_lock (lock_id, xid, resource_id, table_name, row_key, since) \
+                 values (?, ?, ?, ?, ?, {now}) {or_ignore}",
+            )
+            .bind(id)
+            .bind(xid)
+            .bind(&lock.resource_id)
+            .bind(&lock.table)
+            .bind(&lock.key)
+            .insert_once(conn)
+            .await
+    }
+
+    /// Frees the locks of a transaction but the kept ones, and answers if somebody waits for one of them.
+    pub(super) async fn free(&self, conn: &mut impl Conn<D>, xid: &str, kept: &[String]) -> Result<bool, BackendError> {
+        let held: Vec<(String, bool)> = self
+            .sql
+            .sql(
+                "select lock_id, exists (select 1 from dtx_wait w where w.lock_id = dtx_lock.lock_id) from dtx_lock \
+                 where xid = ?",
+            )
+            .bind(xid)
+            .fetch_all(conn)
+            .await?;
+        let freed: Vec<_> = held.into_iter().filter(|(id, _)| !kept.contains(id)).collect();
+        let wanted = freed.iter().any(|(_, wanted)| *wanted);
         if kept.is_empty() && !freed.is_empty() {
             self.sql.sql("delete from dtx_lock where xid = ?").bind(xid).execute(conn).await?;
-            return Ok(freed);
+            return Ok(wanted);
         }
-        for id in &freed {
+        for (id, _) in &freed {
             self.sql.sql("delete from dtx_lock where lock_id = ? and xid = ?").bind(id).bind(xid).execute(conn).await?;
         }
-        Ok(freed)
+        Ok(wanted)
     }
 
     pub(super) async fn dues(&self, template: &'static str, limit: i64) -> Result<Vec<Due>, BackendError> {
