@@ -48,7 +48,11 @@ fn said(error: &(dyn Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(answer) = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error) {
-            return answer.message().to_owned();
+            // Several rows may refer to several partitions: which of the violations is met first is the plan's affair.
+            return match answer.is_foreign_key_violation() {
+                true => "a foreign key is violated".to_owned(),
+                false => answer.message().to_owned(),
+            };
         }
         next = error.source();
     }
