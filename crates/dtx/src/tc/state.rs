@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub mod seata;
+
 /// Where a global transaction stands. The codes are what is stored and what the Seata protocol calls these states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
