@@ -168,6 +168,16 @@ pub enum Decision {
     Rollback(Reason),
 }
 
+/// Whether a transaction takes branches: only while nothing is decided and its time is not over.
+pub const fn admits(status: GlobalStatus, in_time: bool) -> bool {
+    in_time && matches!(status, GlobalStatus::Active)
+}
+
+/// Whether a transaction is rolled back because nobody decided it in time. A commit that comes first still counts.
+pub const fn is_overdue(status: GlobalStatus, in_time: bool) -> bool {
+    !in_time && matches!(status, GlobalStatus::Active)
+}
+
 /// The state after a decision arrives. Only an open transaction moves: the first decision stands, whoever comes later
 /// reads it.
 pub const fn decided(status: GlobalStatus, decision: Decision, has_branches: bool) -> GlobalStatus {

@@ -1,5 +1,7 @@
 use super::*;
 
+mod model;
+
 const DECISIONS: [Decision; 2] = [Decision::Commit, Decision::Rollback(Reason::Failed)];
 
 /// Every combination of up to three branches.
