@@ -3,8 +3,8 @@
 //! A `world` is one global transaction with up to three branches on one or two databases: what the coordinator's store has,
 //! what each process and each database has of a branch, the rows, and the messages under way. The `search` visits every world
 //! that the `events` lead to, breadth first, and looks in each at the `invariants`; a finding comes with the shortest way to
-//! it. What is decided, settled, noted and admitted say the real functions of [`state`](crate::tc::state); the steps around them are
-//! those of the coordinator, of `At` and of `Dtx`, and the `replay` holds the model's store against the real ones, step by step.
+//! it. What is decided, settled, noted and admitted say the real functions of `tc::state`; the steps around them are those of
+//! the coordinator, of `At` and of `Dtx`, and the `replay` holds the model's store against the real ones, step by step.
 //!
 //! **Messages.** A request that was sent can be delivered in any later world, once more in any after that, or never; an
 //! answer can be heard or lost. So loss, repetition, delay and reordering need no events of their own. A caller that lost an
