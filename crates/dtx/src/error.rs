@@ -10,9 +10,17 @@ use crate::tc::state::{GlobalStatus, Reason};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DtxError {
-    /// A branch was opened outside [`Dtx::run`](crate::Dtx::run).
+    /// A branch was opened outside [`Dtx::run`](crate::Dtx::run), or work began there that needs a transaction
+    /// ([`Propagation::Mandatory`](crate::Propagation::Mandatory)).
     #[error("no global transaction in this task: call it inside `Dtx::run`, awaited in the same task")]
     NoTransaction,
+    /// Work that must not be part of a global transaction ([`Propagation::Never`](crate::Propagation::Never)) was to begin
+    /// inside one; it was not run.
+    #[error("global transaction {xid} is open where none may be")]
+    TransactionOpen {
+        /// The open transaction.
+        xid: String,
+    },
     /// A statement that cannot be undone for certain; it was not run.
     #[error("refused in a branch: {part}; {instead}")]
     Refused {
@@ -61,6 +69,14 @@ pub enum DtxError {
         xid: String,
         /// Why.
         reason: Reason,
+    },
+    /// A hook said no before the commit, so the whole was rolled back.
+    #[error("a hook refused the commit of global transaction {xid}, which was rolled back")]
+    Vetoed {
+        /// The transaction.
+        xid: String,
+        /// What the hook answered.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The decision is rollback, but not every branch could be undone yet; the worker goes on.
     #[error("global transaction {xid} is being rolled back")]

@@ -23,7 +23,7 @@ mod tm;
 pub use async_trait::async_trait;
 #[cfg(feature = "sql")]
 pub use at::{At, AtConnection, AtDb, AtOptions, AtSavepoint, AtTransaction, TableOptions};
-pub use context::Global;
+pub use context::{Global, spawn};
 pub use coordinator::repair::{Effect, ParkedBranch, ParkedRow, Repair, RepairAction, Repaired, RepairedRow, RowText};
 pub use coordinator::rm::{self, ParkedInfo, UndoInfo};
 pub use coordinator::{BranchInfo, Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo, WaiterInfo};
@@ -37,4 +37,4 @@ pub use tc::store::memory::MemoryStore;
 #[cfg(feature = "sql")]
 pub use tc::store::sql::SqlStore;
 pub use tc::{Tc, TcOptions};
-pub use tm::{Dtx, DtxOptions, LeftBehind, Options};
+pub use tm::{Dtx, DtxOptions, GlobalTransaction, LeftBehind, Options, Propagation, TransactionHook, Verdict};

@@ -6,21 +6,27 @@ use std::time::Duration;
 
 use onceward_backend::internal::mark;
 use tokio::sync::Notify;
-use tokio::time::Instant;
-use tracing::Instrument;
 
 use crate::DtxError;
-use crate::context::{self, Global};
 use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Rm, UndoInfo};
 use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo, WaiterInfo};
-use crate::tc::state::{GlobalStatus, Reason};
+use crate::tc::state::GlobalStatus;
 
+mod hook;
+mod propagation;
+mod run;
 mod sweep;
+mod transaction;
 mod work;
 
+pub use hook::TransactionHook;
+pub use propagation::Propagation;
+pub use run::Verdict;
 pub use sweep::LeftBehind;
-use work::Open;
+pub use transaction::GlobalTransaction;
+
+use work::Undecided;
 
 /// Runs global transactions and owns the resources of this process. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -30,7 +36,7 @@ struct Inner {
     coordinator: Arc<dyn Coordinator>,
     rm: Rm,
     options: DtxOptions,
-    dropped: Mutex<Vec<String>>,
+    dropped: Mutex<Vec<Undecided>>,
     wake: Notify,
 }
 
@@ -46,12 +52,14 @@ impl Drop for Inner {
 pub struct DtxOptions {
     /// How long a guard against a late first phase stays. Far longer than any transaction may last.
     pub guard_retention: Duration,
+    /// Who is told how the transactions of this process go, in this order.
+    pub hooks: Vec<Arc<dyn TransactionHook>>,
 }
 
 impl Default for DtxOptions {
-    /// Guards stay for 7 days.
+    /// Guards stay for 7 days, nobody is told.
     fn default() -> Self {
-        Self { guard_retention: Duration::from_secs(7 * 24 * 60 * 60) }
+        Self { guard_retention: Duration::from_secs(7 * 24 * 60 * 60), hooks: Vec::new() }
     }
 }
 
@@ -60,6 +68,13 @@ impl DtxOptions {
     #[must_use]
     pub const fn with_guard_retention(mut self, retention: Duration) -> Self {
         self.guard_retention = retention;
+        self
+    }
+
+    /// Adds somebody who is told how transactions go.
+    #[must_use]
+    pub fn with_hook(mut self, hook: Arc<dyn TransactionHook>) -> Self {
+        self.hooks.push(hook);
         self
     }
 }
@@ -100,113 +115,6 @@ impl Dtx {
         let rm = Rm::default();
         coordinator.attach(rm.clone());
         Self(Arc::new(Inner { coordinator, rm, options, dropped: Mutex::default(), wake: Notify::new() }))
-    }
-
-    /// Runs `work` in a global transaction: if it answers `Ok`, all its branches take effect, else none.
-    ///
-    /// Inside an open global transaction of the same task it joins that one, which then can only roll back if `work`
-    /// fails. `work` runs once; run the whole again yourself if [`DtxError::is_retryable`] says so.
-    ///
-    /// # Errors
-    /// The error of `work`, when everything is undone. An error of this crate if the outcome is another:
-    /// [`DtxError::RollbackInProgress`], [`DtxError::Parked`], [`DtxError::RolledBack`], [`DtxError::OutcomeUnknown`].
-    ///
-    /// # Cancel safety
-    /// A dropped future, or a panic in `work`, leaves the transaction to [`Dtx::work`], which rolls it back. Dropped before
-    /// `work` began, it may stay open without a branch until its deadline.
-    ///
-    /// # Examples
-    /// The README shows a whole one.
-    pub async fn run<T, E, F>(&self, options: Options, work: impl FnOnce(Global) -> F) -> Result<T, E>
-    where
-        E: From<DtxError>,
-        F: Future<Output = Result<T, E>> + Send,
-    {
-        if let Some(outer) = context::current() {
-            let mut failure = NestedFailure(Some(outer.clone()));
-            let answer = work(outer).await;
-            if answer.is_ok() {
-                failure.0 = None;
-            }
-            return answer;
-        }
-        let deadline = Instant::now() + options.timeout;
-        let xid = self.0.coordinator.begin(&options.name, options.timeout).await?;
-        let open = Open::new(self, xid.clone());
-        let global = Global::new(xid, options.name, deadline);
-        let span = tracing::info_span!("onceward.dtx.run", name = global.name(), xid = global.xid());
-        match context::scope(global.clone(), work(global.clone())).instrument(span).await {
-            Ok(value) => {
-                self.finish(&global, open).await?;
-                Ok(value)
-            }
-            Err(error) => {
-                let status = self.roll_back(&global, open, Reason::Failed).await?;
-                match status {
-                    GlobalStatus::RolledBack => Err(error),
-                    other => Err(self.unfinished(&global, other).into()),
-                }
-            }
-        }
-    }
-
-    /// Commits, unless something says that it must not.
-    async fn finish(&self, global: &Global, open: Open<'_>) -> Result<(), DtxError> {
-        let verdict = match (global.in_doubt(), global.nested_failed()) {
-            (true, _) => Some(Reason::Doubt),
-            (_, true) => Some(Reason::Nested),
-            _ => None,
-        };
-        if let Some(reason) = verdict {
-            return match self.roll_back(global, open, reason).await? {
-                GlobalStatus::RolledBack => Err(DtxError::RolledBack { xid: global.xid().to_owned(), reason }),
-                other => Err(self.unfinished(global, other)),
-            };
-        }
-        mark("dtx.before_decision");
-        let status = match self.0.coordinator.commit(global.xid()).await {
-            Ok(status) => status,
-            Err(error) => {
-                // `open` is handed to the worker: if the decision was not stored, it becomes a rollback.
-                tracing::warn!(xid = global.xid(), %error, "the commit decision was not answered");
-                return Err(DtxError::OutcomeUnknown { xid: global.xid().to_owned() });
-            }
-        };
-        if matches!(status, GlobalStatus::Committing | GlobalStatus::Committed) {
-            open.decided();
-            return Ok(());
-        }
-        // Decided before us, by the deadline as a rule. The answer waits for the undo like any other rollback's.
-        match self.roll_back(global, open, Reason::Timeout).await? {
-            GlobalStatus::RolledBack => {
-                let reason = self.0.coordinator.reason(global.xid()).await.ok().flatten().unwrap_or(Reason::Timeout);
-                Err(DtxError::RolledBack { xid: global.xid().to_owned(), reason })
-            }
-            other => Err(self.unfinished(global, other)),
-        }
-    }
-
-    async fn roll_back(&self, global: &Global, open: Open<'_>, reason: Reason) -> Result<GlobalStatus, DtxError> {
-        let answer = self.0.coordinator.rollback(global.xid(), reason).await;
-        match answer {
-            Ok(status) => {
-                open.decided();
-                Ok(status)
-            }
-            Err(error) => {
-                tracing::warn!(xid = global.xid(), %error, "the rollback was not answered");
-                Err(DtxError::RollbackInProgress { xid: global.xid().to_owned() })
-            }
-        }
-    }
-
-    fn unfinished(&self, global: &Global, status: GlobalStatus) -> DtxError {
-        let xid = global.xid().to_owned();
-        match status {
-            GlobalStatus::Parked => DtxError::Parked { xid },
-            GlobalStatus::RollingBack | GlobalStatus::RolledBack => DtxError::RollbackInProgress { xid },
-            _ => DtxError::OutcomeUnknown { xid },
-        }
     }
 
     /// Rolls back what a dead process left undecided and drives the second phase of everything decided, then ends the undo
@@ -330,16 +238,5 @@ impl Dtx {
     /// The resources of this process.
     pub fn resources(&self) -> &Rm {
         &self.0.rm
-    }
-}
-
-/// Dropped or failed half way, a joined transaction dooms the one that it joined.
-struct NestedFailure(Option<Global>);
-
-impl Drop for NestedFailure {
-    fn drop(&mut self) {
-        if let Some(global) = self.0.take() {
-            global.fail_nested();
-        }
     }
 }

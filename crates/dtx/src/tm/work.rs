@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Dtx;
 use crate::DtxError;
+use crate::context::Global;
 use crate::tc::state::Reason;
 
 /// How often guards and undo records are looked through.
@@ -29,11 +30,19 @@ impl Dtx {
     }
 
     async fn step(&self, swept: &Mutex<Option<Instant>>) -> Result<Progress, DtxError> {
-        while let Some(xid) = self.next_dropped() {
+        while let Some(undecided) = self.next_dropped() {
+            let Undecided { global, reason } = &undecided;
+            self.tell_rollback(global, *reason).await;
             // It stays in the list until it is answered: whoever calls `work` may drop it.
-            match self.0.coordinator.rollback(&xid, Reason::Dropped).await {
-                Ok(_) | Err(DtxError::Ended { .. }) => self.dropped().retain(|other| *other != xid),
+            let status = match self.0.coordinator.rollback(global.xid(), *reason).await {
+                Ok(status) => Some(status),
+                Err(DtxError::Ended { status, .. }) => status,
                 Err(error) => return Err(error),
+            };
+            self.dropped().retain(|other| other.global.xid() != global.xid());
+            match status {
+                Some(status) => self.tell_end(global, status).await,
+                None => {}
             }
         }
         let last = *swept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,36 +58,23 @@ impl Dtx {
         Ok(Progress::Idle)
     }
 
-    fn dropped(&self) -> MutexGuard<'_, Vec<String>> {
+    pub(super) fn hand_over(&self, undecided: Undecided) {
+        self.dropped().push(undecided);
+        self.0.wake.notify_one();
+    }
+
+    fn dropped(&self) -> MutexGuard<'_, Vec<Undecided>> {
         self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next_dropped(&self) -> Option<String> {
+    fn next_dropped(&self) -> Option<Undecided> {
         self.dropped().last().cloned()
     }
 }
 
-/// A transaction that nobody has decided. Dropped, it goes to the worker.
-pub(super) struct Open<'a> {
-    dtx: &'a Dtx,
-    xid: Option<String>,
-}
-
-impl<'a> Open<'a> {
-    pub(super) const fn new(dtx: &'a Dtx, xid: String) -> Self {
-        Self { dtx, xid: Some(xid) }
-    }
-
-    pub(super) fn decided(mut self) {
-        self.xid = None;
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        if let Some(xid) = self.xid.take() {
-            self.dtx.dropped().push(xid);
-            self.dtx.0.wake.notify_one();
-        }
-    }
+/// A transaction that nobody has decided, for the worker to roll back.
+#[derive(Clone, Debug)]
+pub(super) struct Undecided {
+    pub(super) global: Global,
+    pub(super) reason: Reason,
 }

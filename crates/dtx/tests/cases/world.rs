@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use onceward_dtx::tc::store::TcStore;
 use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, Tc, TcOptions};
 use sqlx::Pool;
 use tokio_util::sync::CancellationToken;
@@ -19,24 +20,45 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let world = Self::open(Arc::new(Disk::new().await), AtOptions::default).await;
-        for at in &world.at {
+        Self::told(DtxOptions::default()).await
+    }
+
+    /// A world whose transaction manager has these options.
+    pub(crate) async fn told(options: DtxOptions) -> Self {
+        let disk = Arc::new(Disk::new().await);
+        let store = Arc::new(disk.store().await);
+        let world = Self::start(disk, store, options, &NAMES, AtOptions::default).await;
+        world.fill().await;
+        world
+    }
+
+    async fn fill(&self) {
+        for at in &self.at {
             sqlx::query(ACCOUNT).execute(at.pool()).await.unwrap();
             sqlx::query("insert into account values (1, 'ann', 100), (2, 'bob', 100)")
                 .execute(at.pool())
                 .await
                 .unwrap();
         }
-        world
     }
 
     /// Starts a process on the databases.
     pub(crate) async fn open(disk: Arc<Disk>, options: impl Fn() -> AtOptions<Db>) -> Self {
         let store = Arc::new(disk.store().await);
-        let dtx = Dtx::new(Arc::new(Tc::new(store, TcOptions::default())), DtxOptions::default());
+        Self::start(disk, store, DtxOptions::default(), &NAMES, options).await
+    }
+
+    async fn start(
+        disk: Arc<Disk>,
+        store: Arc<dyn TcStore>,
+        dtx: DtxOptions,
+        names: &[&str],
+        options: impl Fn() -> AtOptions<Db>,
+    ) -> Self {
+        let dtx = Dtx::new(Arc::new(Tc::new(store, TcOptions::default())), dtx);
         let mut at = Vec::new();
-        for name in NAMES {
-            at.push(At::new(name, disk.pool(name).await, &dtx, options()).await.unwrap());
+        for name in names {
+            at.push(At::new(*name, disk.pool(name).await, &dtx, options()).await.unwrap());
         }
         Self { dtx, at, disk }
     }
@@ -115,4 +137,27 @@ pub(crate) async fn add(at: &At<Db>, amount: i64) -> Result<(), DtxError> {
         Ok(())
     })
     .await
+}
+
+/// Adds to account 1 in a branch that is given up between its registration and the answer of its local commit.
+pub(crate) async fn add_in_doubt(world: &World, at: usize, xid: &str) {
+    loop {
+        let before = branches(world, xid).await;
+        let mut branch = Box::pin(add(&world.at[at], 7));
+        // Polled once between two looks. If it ends in that one poll, it is another one's turn.
+        while let Err(()) = tokio::select! {
+            biased;
+            answer = &mut branch => answer.map_err(|error| unreachable!("{error}")),
+            () = std::future::ready(()) => Err(()),
+        } {
+            if branches(world, xid).await > before {
+                return;
+            }
+        }
+    }
+}
+
+async fn branches(world: &World, xid: &str) -> usize {
+    let open = world.dtx.transactions().await.unwrap();
+    open.iter().find(|transaction| transaction.xid == xid).map_or(0, |transaction| transaction.branches.len())
 }

@@ -10,6 +10,8 @@
 mod bank;
 #[path = "../cases/behind.rs"]
 mod behind;
+#[path = "../cases/carried.rs"]
+mod carried;
 #[path = "../cases/conflict.rs"]
 mod conflict;
 #[path = "../cases/crash.rs"]
@@ -24,14 +26,20 @@ mod equal;
 mod executor;
 #[path = "../cases/global.rs"]
 mod global;
+#[path = "../cases/hand.rs"]
+mod hand;
 #[path = "../cases/held.rs"]
 mod held;
+#[path = "../cases/hooks.rs"]
+mod hooks;
 #[path = "../cases/large.rs"]
 mod large;
 #[path = "../cases/order.rs"]
 mod order;
 #[path = "../cases/parked.rs"]
 mod parked;
+#[path = "../cases/propagation.rs"]
+mod propagation;
 #[path = "../cases/repair.rs"]
 mod repair;
 #[path = "../cases/savepoint.rs"]
