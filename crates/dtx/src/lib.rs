@@ -11,12 +11,17 @@ pub mod conformance;
 pub mod context;
 mod coordinator;
 mod error;
+#[cfg(feature = "layer")]
+pub mod layer;
 #[cfg(feature = "sql")]
 mod list;
 #[cfg(feature = "sql")]
 mod participant;
 #[cfg(feature = "sql")]
 mod place;
+#[cfg(feature = "http")]
+pub mod propagate;
+mod remote;
 pub mod tc;
 mod tm;
 
@@ -30,6 +35,7 @@ pub use coordinator::{BranchInfo, Coordinator, LockInfo, NewBranch, Recovered, T
 pub use error::DtxError;
 #[cfg(feature = "sql")]
 pub use participant::BranchParticipant;
+pub use remote::{Remote, RemoteError};
 #[cfg(feature = "sql")]
 pub use sqlx;
 pub use tc::state::{BranchStatus, GlobalStatus, Reason};

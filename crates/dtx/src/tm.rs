@@ -14,6 +14,7 @@ use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo, Wait
 use crate::tc::state::GlobalStatus;
 
 mod hook;
+mod join;
 mod propagation;
 mod run;
 mod sweep;
@@ -26,6 +27,8 @@ pub use run::Verdict;
 pub use sweep::LeftBehind;
 pub use transaction::GlobalTransaction;
 
+#[cfg(feature = "layer")]
+pub(crate) use join::Joined;
 use work::Undecided;
 
 /// Runs global transactions and owns the resources of this process. Cheap to clone; all clones are one.

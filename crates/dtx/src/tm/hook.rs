@@ -47,7 +47,9 @@ pub trait TransactionHook: Debug + Send + Sync + 'static {
     }
 
     /// It did not come to a clean end: `Parked` and `RollingBack` as [`DtxError::Parked`](crate::DtxError::Parked) and
-    /// [`DtxError::RollbackInProgress`](crate::DtxError::RollbackInProgress) say, none if the outcome is unknown.
+    /// [`DtxError::RollbackInProgress`](crate::DtxError::RollbackInProgress) say, none if the outcome is unknown. `Committing` or
+    /// `Committed` for a transaction of another service that this one [joined](crate::Dtx::join): it was committed although the
+    /// part done here is in doubt, so somebody has to look.
     async fn alert(&self, transaction: &Global, status: Option<GlobalStatus>) {
         let _ = (transaction, status);
     }

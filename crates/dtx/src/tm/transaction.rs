@@ -145,7 +145,7 @@ impl GlobalTransaction {
 impl Drop for GlobalTransaction {
     fn drop(&mut self) {
         if self.open {
-            self.dtx.hand_over(Undecided { global: self.global.clone(), reason: Reason::Dropped });
+            self.dtx.hand_over(Undecided { global: self.global.clone(), reason: Reason::Dropped, joined: false });
         }
     }
 }

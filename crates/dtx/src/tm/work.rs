@@ -31,16 +31,19 @@ impl Dtx {
 
     async fn step(&self, swept: &Mutex<Option<Instant>>) -> Result<Progress, DtxError> {
         while let Some(undecided) = self.next_dropped() {
-            let Undecided { global, reason } = &undecided;
-            self.tell_rollback(global, *reason).await;
+            let Undecided { global, reason, joined } = &undecided;
+            if !joined {
+                self.tell_rollback(global, *reason).await;
+            }
             // It stays in the list until it is answered: whoever calls `work` may drop it.
             let status = match self.0.coordinator.rollback(global.xid(), *reason).await {
                 Ok(status) => Some(status),
                 Err(DtxError::Ended { status, .. }) => status,
                 Err(error) => return Err(error),
             };
-            self.dropped().retain(|other| other.global.xid() != global.xid());
+            self.dropped().retain(|other| other.joined != *joined || other.global.xid() != global.xid());
             match status {
+                Some(status) if *joined => self.check_joined(global, status).await,
                 Some(status) => self.tell_end(global, status).await,
                 None => {}
             }
@@ -72,9 +75,11 @@ impl Dtx {
     }
 }
 
-/// A transaction that nobody has decided, for the worker to roll back.
+/// A transaction that nobody has decided, or one of another service that must not be committed, for the worker to roll back.
 #[derive(Clone, Debug)]
 pub(super) struct Undecided {
     pub(super) global: Global,
     pub(super) reason: Reason,
+    /// True if another service has begun it, and hears of its end.
+    pub(super) joined: bool,
 }

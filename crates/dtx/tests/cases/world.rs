@@ -32,6 +32,18 @@ impl World {
         world
     }
 
+    /// Two services on one coordinator's store, the first with one database and the second with two.
+    pub(crate) async fn pair(options: [DtxOptions; 2]) -> [Self; 2] {
+        let disk = Arc::new(Disk::new().await);
+        let store: Arc<dyn TcStore> = Arc::new(disk.store().await);
+        let [first, second] = options;
+        let first = Self::start(Arc::clone(&disk), Arc::clone(&store), first, &NAMES[..1], AtOptions::default).await;
+        let second = Self::start(disk, store, second, &NAMES[1..], AtOptions::default).await;
+        first.fill().await;
+        second.fill().await;
+        [first, second]
+    }
+
     async fn fill(&self) {
         for at in &self.at {
             sqlx::query(ACCOUNT).execute(at.pool()).await.unwrap();

@@ -32,6 +32,8 @@ mod hand;
 mod held;
 #[path = "../cases/hooks.rs"]
 mod hooks;
+#[path = "../cases/joined.rs"]
+mod joined;
 #[path = "../cases/large.rs"]
 mod large;
 #[path = "../cases/order.rs"]
