@@ -39,7 +39,7 @@ const BANNED: [&str; 2] = ["ring", "openssl-sys"];
 
 /// Crate and features, chosen to catch an item that forgets its feature: nothing, each backend alone, and pairs that
 /// touch. Only the library is built, so that no feature of a test dependency helps out.
-const COMBINATIONS: [(&str, &str); 19] = [
+const COMBINATIONS: [(&str, &str); 21] = [
     ("onceward-backend", ""),
     ("onceward-idempotency", ""),
     ("onceward-cart-store", ""),
@@ -53,6 +53,8 @@ const COMBINATIONS: [(&str, &str); 19] = [
     ("onceward-dtx", "postgres"),
     ("onceward-dtx", "sqlite"),
     ("onceward-dtx", "reliable-mq"),
+    ("onceward-dtx", "layer"),
+    ("onceward-dtx", "reqwest"),
     ("onceward-oauth-client", "sqlite"),
     ("onceward-oauth-client", "redis"),
     ("onceward-backend", "postgres"),

@@ -31,12 +31,12 @@ pub fn without<F: Future>(work: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(None, work)
 }
 
-/// Runs `work` in a global transaction that another task has begun. It must have ended when that transaction is decided: while
-/// it runs, the transaction can only roll back.
+/// Runs `work` in a global transaction that another task has begun. It must have ended when that transaction is
+/// decided: while it runs, the transaction can only roll back.
 ///
 /// # Errors
-/// The error of `work`, which is for the owner of the transaction to judge. [`DtxError::Ended`] if the transaction is being
-/// decided; `work` is not run then.
+/// The error of `work`, which is for the owner of the transaction to judge. [`DtxError::Ended`] if the transaction is
+/// being decided; `work` is not run then.
 ///
 /// # Cancel safety
 /// That of `work`.
@@ -56,9 +56,9 @@ where
 
 /// Spawns `work` as a task of its own that carries the current global transaction, if there is one.
 ///
-/// Await it before the closure of the transaction ends. If it still runs then, nobody knows what it was going to change: the
-/// whole is rolled back for [`Reason::Doubt`], and a later branch of the task is refused with [`DtxError::Ended`]. What it
-/// answers, a panic too, is for the one who awaits it to judge.
+/// Await it before the closure of the transaction ends. If it still runs then, nobody knows what it was going to
+/// change: the whole is rolled back for [`Reason::Doubt`], and a later branch of the task is refused with
+/// [`DtxError::Ended`]. What it answers, a panic too, is for the one who awaits it to judge.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
@@ -123,8 +123,8 @@ impl Global {
         self.0.nested_failure.store(true, Ordering::SeqCst);
     }
 
-    /// Lets nothing more be carried into other tasks. Whatever is carried later sees that it is closed, and whatever was carried
-    /// earlier is seen by [`doom`](Self::doom).
+    /// Lets nothing more be carried into other tasks. Whatever is carried later sees that it is closed, and whatever
+    /// was carried earlier is seen by [`doom`](Self::doom).
     pub(crate) fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
     }
@@ -147,7 +147,8 @@ impl Global {
         self.0.nested_failure.load(Ordering::SeqCst).then_some(Reason::Nested)
     }
 
-    /// Says that a branch is about to register and commit locally. While the answer is out, the whole can only roll back.
+    /// Says that a branch is about to register and commit locally. While the answer is out, the whole can only roll
+    /// back.
     #[cfg(feature = "sql")]
     pub(crate) fn enter_doubt(&self) -> Doubt {
         self.0.in_doubt.fetch_add(1, Ordering::SeqCst);

@@ -10,14 +10,15 @@ use tower::{Layer, Service};
 use crate::propagate;
 use crate::tm::{Dtx, Joined};
 
-/// Runs each request whose headers name a global transaction as a part of that one, as [`Dtx::join`] does; others as they are.
+/// Runs each request whose headers name a global transaction as a part of that one, as [`Dtx::join`] does; others as
+/// they are.
 ///
-/// **For routers that only services of yours can reach.** Whoever can name a transaction in a header can hold it open, have it
-/// rolled back, and change rows under its locks. So it is a layer of single routers and never on by itself.
+/// **For routers that only services of yours can reach.** Whoever can name a transaction in a header can hold it open,
+/// have it rolled back, and change rows under its locks. So it is a layer of single routers and never on by itself.
 ///
-/// Headers that name no transaction properly are answered with 400. If the part must not be committed, the answer of the handler is
-/// replaced by 500: the whole is being rolled back then. Any other answer, an error too, is the handler's own, and the caller
-/// decides by it.
+/// Headers that name no transaction properly are answered with 400. If the part must not be committed, the answer of
+/// the handler is replaced by 500: the whole is being rolled back then. Any other answer, an error too, is the
+/// handler's own, and the caller decides by it.
 ///
 /// Clients that go away drop the handler's future, which has the whole rolled back.
 #[derive(Clone, Debug)]

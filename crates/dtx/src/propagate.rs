@@ -1,10 +1,10 @@
 //! The current global transaction as headers of a call to another service.
 //!
-//! The xid stands in `TX_XID`, as Seata's own clients write it, and again in `tx-xid`, since proxies drop names with an underscore;
-//! the milliseconds that remain until the deadline in `tx-timeout-ms`. Clocks are not compared.
+//! The xid stands in `TX_XID`, as Seata's own clients write it, and again in `tx-xid`, since proxies drop names with an
+//! underscore; the milliseconds that remain until the deadline in `tx-timeout-ms`. Clocks are not compared.
 //!
-//! The same map is the metadata of gRPC (`MetadataMap::into_headers` and `from_headers` of tonic), so an interceptor there is
-//! [`inject`] on one side and [`extract`] on the other.
+//! The same map is the metadata of gRPC (`MetadataMap::into_headers` and `from_headers` of tonic), so an interceptor
+//! there is [`inject`] on one side and [`extract`] on the other.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ pub const XID: [&str; 2] = ["tx_xid", "tx-xid"];
 /// The name under which the remaining milliseconds travel.
 pub const TIMEOUT: &str = "tx-timeout-ms";
 
-/// Names the current global transaction in the headers of a call. Outside of one they name none afterwards, so that what came
-/// in with a request does not go out with another by accident.
+/// Names the current global transaction in the headers of a call. Outside of one they name none afterwards, so that
+/// what came in with a request does not go out with another by accident.
 ///
 /// # Errors
-/// [`RemoteError::Xid`] if the coordinator made an xid that cannot be named. Headers name no transaction then; do not send the
-/// call, whose work would not be part of the whole.
+/// [`RemoteError::Xid`] if the coordinator made an xid that cannot be named. Headers name no transaction then; do not
+/// send the call, whose work would not be part of the whole.
 pub fn inject(headers: &mut HeaderMap) -> Result<(), RemoteError> {
     for name in XID.into_iter().chain([TIMEOUT]) {
         headers.remove(name);
@@ -54,11 +54,12 @@ pub fn headers() -> Result<HeaderMap, RemoteError> {
     Ok(headers)
 }
 
-/// The global transaction that headers name. Ask only headers of a service that you trust: whoever can name a transaction can
-/// hold it, fail it, and change rows under its locks.
+/// The global transaction that headers name. Ask only headers of a service that you trust: whoever can name a
+/// transaction can hold it, fail it, and change rows under its locks.
 ///
 /// # Errors
-/// [`RemoteError`] if the xid or the time is not what [`Remote::new`] takes, or if there are several that are not the same.
+/// [`RemoteError`] if the xid or the time is not what [`Remote::new`] takes, or if there are several that are not the
+/// same.
 pub fn extract(headers: &HeaderMap) -> Result<Option<Remote>, RemoteError> {
     let Some(xid) = only(XID.into_iter().flat_map(|name| headers.get_all(name)))? else { return Ok(None) };
     let xid = xid.to_str().map_err(|_| RemoteError::Xid)?;

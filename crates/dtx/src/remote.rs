@@ -32,12 +32,12 @@ pub enum RemoteError {
 }
 
 impl Remote {
-    /// The transaction of that xid, with the time after which it is rolled back if it is not decided. Without it, branches wait
-    /// for their locks as if it were 60 s.
+    /// The transaction of that xid, with the time after which it is rolled back if it is not decided. Without it,
+    /// branches wait for their locks as if it were 60 s.
     ///
     /// # Errors
-    /// [`RemoteError::Xid`] if it is not 1 to 128 characters of visible ASCII, [`RemoteError::Remaining`] if the time is longer
-    /// than a day.
+    /// [`RemoteError::Xid`] if it is not 1 to 128 characters of visible ASCII, [`RemoteError::Remaining`] if the time
+    /// is longer than a day.
     pub fn new(xid: impl Into<String>, remaining: Option<Duration>) -> Result<Self, RemoteError> {
         let xid = xid.into();
         if xid.is_empty() || xid.len() > LONGEST_XID || !xid.bytes().all(|byte| byte.is_ascii_graphic()) {

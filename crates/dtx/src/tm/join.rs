@@ -16,18 +16,21 @@ use crate::tc::state::{GlobalStatus, Reason};
 const REMAINING: Duration = Duration::from_secs(60);
 
 impl Dtx {
-    /// Runs `work` as a part of a global transaction that another service has begun and decides: branches register under its
-    /// xid, at the coordinator of this `Dtx`, which has to be the same.
+    /// Runs `work` as a part of a global transaction that another service has begun and decides: branches register
+    /// under its xid, at the coordinator of this `Dtx`, which has to be the same. An open transaction of this task is put
+    /// aside meanwhile.
     ///
-    /// The other service hears only what you answer it. So this tells the coordinator to roll the whole back if the part must
-    /// not be committed: a local commit is in doubt, a nested [`run`](Dtx::run) failed, work still runs in another task, or this
-    /// future is dropped half way. An error of `work` by itself does not: the other service may go on without this part, of
-    /// which branches that had ended stay in the whole. Where that is wrong, let `work` be a [`run`](Dtx::run).
+    /// The other service hears only what you answer it. So this tells the coordinator to roll the whole back if the
+    /// part must not be committed: a local commit is in doubt, a nested [`run`](Dtx::run) failed, work still runs in
+    /// another task, or this future is dropped half way. An error of `work` by itself does not: the other service may
+    /// go on without this part, of which branches that had ended stay in the whole. Where that is wrong, let `work` be
+    /// a [`run`](Dtx::run).
     ///
     /// # Errors
     /// The error of `work`. After an `Ok` of it, [`DtxError::RolledBack`], [`DtxError::RollbackInProgress`] or
-    /// [`DtxError::Parked`] if the whole is rolled back for this part; [`DtxError::Ended`] if the other service has committed
-    /// although this part is in doubt, which it never should before it has the answer: hooks are [alerted](crate::TransactionHook::alert).
+    /// [`DtxError::Parked`] if the whole is rolled back for this part; [`DtxError::Ended`] if the other service has
+    /// committed although this part is in doubt, which it never should before it has the answer: hooks are
+    /// [alerted](crate::TransactionHook::alert).
     ///
     /// # Cancel safety
     /// A dropped future, or a panic in `work`, leaves it to [`Dtx::work`] to have the whole rolled back.

@@ -29,8 +29,8 @@ impl Dtx {
     /// [`DtxError::OutcomeUnknown`].
     ///
     /// # Cancel safety
-    /// A dropped future, or a panic in `work`, leaves the transaction to [`Dtx::work`], which rolls it back. Dropped before
-    /// `work` began, it may stay open without a branch until its deadline.
+    /// A dropped future, or a panic in `work`, leaves the transaction to [`Dtx::work`], which rolls it back. Dropped
+    /// before `work` began, it may stay open without a branch until its deadline.
     ///
     /// # Examples
     /// The README shows a whole one.
@@ -42,8 +42,9 @@ impl Dtx {
         self.run_ruled(options, work, |_| Verdict::Rollback).await
     }
 
-    /// As [`Dtx::run`], but `rule` says which errors of `work` roll back. With [`Verdict::Commit`] what was done takes effect, and
-    /// the error is answered all the same; in a joined transaction it does not stand in the way of its commit.
+    /// As [`Dtx::run`], but `rule` says which errors of `work` roll back. With [`Verdict::Commit`] what was done takes
+    /// effect, and the error is answered all the same; in a joined transaction it does not stand in the way of its
+    /// commit.
     ///
     /// To rule in a transaction of its own, run it in [`context::without`].
     ///
@@ -68,15 +69,16 @@ impl Dtx {
         }
     }
 
-    /// Runs `work` in the global transaction that `propagation` says: the one that is open, one of its own, or none, in which
-    /// case it is given none and a branch in it is [`DtxError::NoTransaction`].
+    /// Runs `work` in the global transaction that `propagation` says: the one that is open, one of its own, or none, in
+    /// which case it is given none and a branch in it is [`DtxError::NoTransaction`].
     ///
-    /// In a transaction of its own inside an open one, that one is put aside meanwhile and goes on as if nothing had happened,
-    /// whatever the outcome. Both hold their locks: a row that the open one has changed stays locked for `work`.
+    /// In a transaction of its own inside an open one, that one is put aside meanwhile and goes on as if nothing had
+    /// happened, whatever the outcome. Both hold their locks: a row that the open one has changed stays locked for
+    /// `work`.
     ///
     /// # Errors
-    /// As [`Dtx::run`]. [`DtxError::NoTransaction`] and [`DtxError::TransactionOpen`] if `propagation` forbids it here; `work` is
-    /// not run then.
+    /// As [`Dtx::run`]. [`DtxError::NoTransaction`] and [`DtxError::TransactionOpen`] if `propagation` forbids it here;
+    /// `work` is not run then.
     ///
     /// # Cancel safety
     /// That of [`Dtx::run`].

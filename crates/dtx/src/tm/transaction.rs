@@ -52,8 +52,8 @@ impl GlobalTransaction {
         &self.global
     }
 
-    /// Runs `work` in the transaction: branches in it are part of the whole. As often as you like; what it answers decides
-    /// nothing.
+    /// Runs `work` in the transaction: branches in it are part of the whole. As often as you like; what it answers
+    /// decides nothing.
     pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
         context::scope(self.global.clone(), work)
     }
@@ -61,9 +61,9 @@ impl GlobalTransaction {
     /// Commits, unless something says that it must not.
     ///
     /// # Errors
-    /// [`DtxError::RolledBack`] if it could only roll back: past its deadline, a nested run failed, a local commit is in doubt, or
-    /// work of it still runs in another task. [`DtxError::Vetoed`] if a hook refused. Then everything is undone, else
-    /// [`DtxError::RollbackInProgress`], [`DtxError::Parked`], or [`DtxError::OutcomeUnknown`].
+    /// [`DtxError::RolledBack`] if it could only roll back: past its deadline, a nested run failed, a local commit is
+    /// in doubt, or work of it still runs in another task. [`DtxError::Vetoed`] if a hook refused. Then everything is
+    /// undone, else [`DtxError::RollbackInProgress`], [`DtxError::Parked`], or [`DtxError::OutcomeUnknown`].
     ///
     /// # Cancel safety
     /// Dropped before the decision it is rolled back by the worker; a decision that is stored stands.

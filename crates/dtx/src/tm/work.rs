@@ -18,9 +18,8 @@ const SWEEP: Duration = Duration::from_secs(60 * 60);
 const BEHIND: Duration = Duration::from_secs(10 * 60);
 
 impl Dtx {
-    /// The background work of this process until `shutdown`: second phases, time-outs, dropped transactions, old guards, undo
-    /// records that stayed behind.
-    /// A step in flight is finished before it returns.
+    /// The background work of this process until `shutdown`: second phases, time-outs, dropped transactions, old
+    /// guards, undo records that stayed behind. A step in flight is finished before it returns.
     pub async fn work(&self, shutdown: CancellationToken) {
         let swept = Mutex::new(None::<Instant>);
         tokio::join!(
@@ -75,7 +74,8 @@ impl Dtx {
     }
 }
 
-/// A transaction that nobody has decided, or one of another service that must not be committed, for the worker to roll back.
+/// A transaction that nobody has decided, or one of another service that must not be committed, for the worker to roll
+/// back.
 #[derive(Clone, Debug)]
 pub(super) struct Undecided {
     pub(super) global: Global,

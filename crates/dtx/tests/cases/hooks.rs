@@ -151,6 +151,28 @@ async fn they_are_alerted_when_somebody_has_to_look() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn they_are_alerted_of_a_rollback_that_takes_longer() {
+    let (a, b, heard) = pair(false);
+    let world = told(a, b).await;
+    let rename = async |from: &str, to: &str| {
+        let text = sqlx::AssertSqlSafe(format!("alter table {from} rename to {to}"));
+        sqlx::query(text).execute(world.at[0].pool()).await.unwrap();
+    };
+    let answer = world.dtx.run(Options::new("slow"), async |_| {
+        add(&world.at[0], 7).await?;
+        rename("undo_log", "undo_log_away").await;
+        Err::<(), _>(DtxError::RollbackOnly("on purpose"))
+    });
+    let answer = answer.await;
+    assert!(matches!(answer, Err(DtxError::RollbackInProgress { .. })), "{answer:?}");
+    assert_eq!(take(&heard)[4..], ["a alert Some(RollingBack)", "b alert Some(RollingBack)"]);
+    rename("undo_log_away", "undo_log").await;
+    let _worker = world.worker();
+    world.quiet().await;
+    assert_eq!(world.balances().await, [100; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn they_hear_of_a_dropped_one_from_the_worker() {
     let (a, b, heard) = pair(false);
     let world = told(a, b).await;
