@@ -22,6 +22,12 @@ create table if not exists dtx_wait (
     unique (waiter, lock_id)
 );
 
+-- Until when the coordinators that share this database live at least. A hint that divides work; nothing rests on it.
+create table if not exists dtx_owner (
+    owner {key} not null primary key,
+    until bigint not null
+);
+
 -- Whoever serves the queue changes its only row first, so that one at a time does.
 create table if not exists dtx_turn (
     id bigint not null primary key,

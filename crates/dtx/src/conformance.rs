@@ -3,6 +3,8 @@
 #[doc(hidden)]
 pub mod cases;
 #[doc(hidden)]
+pub mod peers;
+#[doc(hidden)]
 pub mod queue;
 
 /// Stamps one `#[test]` per case. `make` gives a future of an empty store and of whatever must live as long as the case.
@@ -40,6 +42,10 @@ macro_rules! conformance {
             thirty_two_registrations_of_one_row_have_one_winner,
             a_decision_races_registrations_and_loses_none,
             awkward_texts_come_back,
+        );
+        $crate::conformance!(@each peers $make;
+            coordinators_divide_what_is_due,
+            open_transactions_of_a_dead_coordinator_are_found,
         );
         $crate::conformance!(@each queue $make;
             rows_go_to_who_waits_longest,

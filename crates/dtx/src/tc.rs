@@ -1,13 +1,14 @@
 //! The coordinator inside your process.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use onceward_backend::RetryPolicy;
 use onceward_backend::internal::mark;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,24 +18,31 @@ use crate::coordinator::{Coordinator, LockInfo, NewBranch, Recovered, Transactio
 
 pub mod lock;
 mod recovery;
+mod silence;
 pub mod state;
 pub mod store;
 mod together;
 pub mod turn;
 mod waiting;
+mod worker;
 
 use lock::LockKey;
+use silence::{CALL, Silence};
 use state::{Decision, GlobalStatus, Reason};
-use store::{Conflict, Decided, Registration, TcStore};
+use store::{Conflict, Decided, Due, Registration, TcStore};
 use waiting::Waiters;
 
+/// Characters of a coordinator's name, with which the xids that it gives begin.
+const OWNER: usize = 16;
+/// Transactions of dead coordinators that are taken at once.
+const ORPHANS: i64 = 64;
 /// How long the worker leaves a rollback to the caller who decided it.
 const HEAD_START: Duration = Duration::from_secs(1);
 
 /// A [`Coordinator`] in this process over a [`TcStore`]. Cheap to clone.
 ///
-/// One process at a time may own a store, since [`Tc::recover`](Coordinator::recover) takes whatever is undecided for
-/// left behind by a dead one.
+/// By itself it is alone on its store: [`recover`](Coordinator::recover) takes whatever is undecided for left behind by a dead
+/// process. Several on one store say so by [`TcOptions::with_peers`].
 #[derive(Clone)]
 pub struct Tc(Arc<Inner>);
 
@@ -44,6 +52,9 @@ struct Inner {
     rm: OnceLock<Rm>,
     /// The name of this coordinator among those that share its store.
     owner: String,
+    /// When it last said that it lives.
+    beaten: Mutex<Option<Instant>>,
+    silence: Silence,
     waiters: Waiters,
     wake: Notify,
 }
@@ -58,15 +69,23 @@ pub struct TcOptions {
     pub retention: Duration,
     /// The pauses between attempts of a second phase; the number of attempts is not limited.
     pub retry: RetryPolicy,
+    /// True if no other coordinator works on the store.
+    pub is_alone: bool,
+    /// How long a coordinator that is not alone may be silent before others take it for dead, and how long a second phase that
+    /// it has taken on is its own. Only divides the work: whatever two of them do at once is right. Zero switches that
+    /// off: each then does all work, and what a dead one left open ends by its deadline.
+    pub lease: Duration,
 }
 
 impl Default for TcOptions {
-    /// 200 ms, 24 h, and pauses that grow to the policy's maximum.
+    /// 200 ms, 24 h, pauses that grow to the policy's maximum, alone.
     fn default() -> Self {
         Self {
             poll: Duration::from_millis(200),
             retention: Duration::from_secs(24 * 60 * 60),
             retry: RetryPolicy::exponential(),
+            is_alone: true,
+            lease: Duration::from_secs(5),
         }
     }
 }
@@ -83,6 +102,13 @@ impl TcOptions {
     #[must_use]
     pub const fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Says that other coordinators work on the store, with the same lease: see [`TcOptions::lease`].
+    #[must_use]
+    pub const fn with_peers(mut self, lease: Duration) -> Self {
+        (self.is_alone, self.lease) = (false, lease);
         self
     }
 
@@ -103,8 +129,18 @@ impl fmt::Debug for Tc {
 impl Tc {
     /// A coordinator over a store.
     pub fn new(store: Arc<dyn TcStore>, options: TcOptions) -> Self {
-        let (rm, owner) = (OnceLock::new(), Uuid::new_v4().simple().to_string());
-        Self(Arc::new(Inner { store, options, rm, owner, waiters: Waiters::default(), wake: Notify::new() }))
+        let mut owner = Uuid::new_v4().simple().to_string();
+        owner.truncate(OWNER);
+        Self(Arc::new(Inner {
+            store,
+            options,
+            rm: OnceLock::new(),
+            owner,
+            beaten: Mutex::default(),
+            silence: Silence::default(),
+            waiters: Waiters::default(),
+            wake: Notify::new(),
+        }))
     }
 
     async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Decided, DtxError> {
@@ -112,6 +148,38 @@ impl Tc {
         let decided = decided.ok_or_else(|| DtxError::Ended { xid: xid.to_owned(), status: None })?;
         self.freed(&decided).await;
         Ok(decided)
+    }
+
+    /// How long a second phase that is taken on belongs to this coordinator.
+    fn claim(&self) -> Duration {
+        if self.0.options.is_alone { Duration::ZERO } else { self.0.options.lease }
+    }
+
+    /// The longest that anything is put off for; what is due later was put off by another clock.
+    fn longest_pause(&self) -> Duration {
+        let TcOptions { retry, lease, .. } = &self.0.options;
+        retry.max.max(*lease).max(HEAD_START).saturating_mul(2)
+    }
+
+    /// Says that this coordinator lives, if it is time to.
+    async fn beat(&self) -> Result<(), DtxError> {
+        let lease = self.claim();
+        let last = *self.0.beaten.lock().unwrap_or_else(PoisonError::into_inner);
+        if lease.is_zero() || last.is_some_and(|last| last.elapsed() < lease / 4) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.0.store.beat(&self.0.owner, lease).await?;
+        *self.0.beaten.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        Ok(())
+    }
+
+    /// Open transactions of coordinators that are dead by all appearances.
+    async fn orphans(&self) -> Result<Vec<Due>, DtxError> {
+        match self.claim().is_zero() {
+            true => Ok(Vec::new()),
+            false => Ok(self.0.store.orphans(ORPHANS).await?),
+        }
     }
 
     /// Lets those who wait have what a call freed. The call itself stands: an error here only makes them wait a little.
@@ -144,7 +212,9 @@ impl Coordinator for Tc {
     }
 
     async fn begin(&self, name: &str, timeout: Duration) -> Result<String, DtxError> {
-        let xid = Uuid::now_v7().simple().to_string();
+        // Before anything of it can be seen.
+        self.beat().await?;
+        let xid = format!("{}.{}", self.0.owner, Uuid::now_v7().simple());
         self.0.store.begin(&xid, name, timeout).await?;
         metrics::counter!("onceward_dtx_begun_total").increment(1);
         Ok(xid)
@@ -184,7 +254,7 @@ impl Coordinator for Tc {
     async fn rollback(&self, xid: &str, reason: Reason) -> Result<GlobalStatus, DtxError> {
         let decided = self.decide(xid, Decision::Rollback(reason), HEAD_START).await?;
         if decided.standing.status == GlobalStatus::RollingBack {
-            return self.drive(xid, decided.standing.status, 0).await;
+            return self.drive(xid, decided.standing.status, 0, CALL).await;
         }
         Ok(decided.standing.status)
     }

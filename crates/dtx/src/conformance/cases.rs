@@ -266,7 +266,7 @@ pub async fn many_commits_end_at_once(store: Store) {
         assert!(registered && left.is_empty() == status.is_over(), "{xid}: {left:?}");
     }
     assert_eq!(held(&store).await, set(&[("x0", "x0", false), ("x1", "x1", false)]));
-    assert_eq!(store.due(100).await.unwrap().len(), 1);
+    assert_eq!(store.due(100, Duration::ZERO, MINUTE * 2).await.unwrap().len(), 1);
 }
 
 pub async fn what_is_due_is_found_and_put_off(store: Store) {
@@ -279,12 +279,12 @@ pub async fn what_is_due_is_found_and_put_off(store: Store) {
     register(&store, "later", 1, &[]).await;
     store.decide("later", ROLLBACK, MINUTE).await.unwrap();
     let due = async || -> HashSet<_> {
-        let due = store.due(10).await.unwrap();
+        let due = store.due(10, Duration::ZERO, MINUTE * 2).await.unwrap();
         due.into_iter().map(|due| (due.xid, due.status, due.tries)).collect()
     };
     let late = ("late".to_owned(), GlobalStatus::Active, 0);
     assert_eq!(due().await, HashSet::from([late.clone(), ("decided".to_owned(), GlobalStatus::Committing, 0)]));
-    assert_eq!(store.due(1).await.unwrap().len(), 1);
+    assert_eq!(store.due(1, Duration::ZERO, MINUTE * 2).await.unwrap().len(), 1);
     store.postpone("decided", MINUTE).await.unwrap();
     assert_eq!(due().await, HashSet::from([late]));
     store.postpone("decided", Duration::ZERO).await.unwrap();

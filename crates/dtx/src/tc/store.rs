@@ -85,8 +85,16 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// Puts the second phase off and counts the attempt.
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError>;
 
-    /// Transactions with something to do now: open past their deadline, or decided with a second phase due.
-    async fn due(&self, limit: i64) -> Result<Vec<Due>, BackendError>;
+    /// Transactions with something to do now: open past their deadline, or decided with a second phase due. Decided ones
+    /// are not due again for `claim`, so that coordinators divide them. What is due later than `longest` is due now: the clock
+    /// has gone back.
+    async fn due(&self, limit: i64, claim: Duration, longest: Duration) -> Result<Vec<Due>, BackendError>;
+
+    /// Says that a coordinator lives, for `lease` from now at least.
+    async fn beat(&self, owner: &str, lease: Duration) -> Result<(), BackendError>;
+
+    /// Open transactions of coordinators that did not say so: those whose xid does not begin with the name of one that did.
+    async fn orphans(&self, limit: i64) -> Result<Vec<Due>, BackendError>;
 
     /// All transactions that are not over, the oldest first.
     async fn unfinished(&self) -> Result<Vec<Due>, BackendError>;

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use onceward_backend::internal::mark;
 
 use super::Tc;
 use super::recovery::{ABREAST, put_off};
+use super::silence::SOON;
 use super::state::BranchStatus;
 use super::store::Due;
 use crate::DtxError;
@@ -68,14 +70,17 @@ impl Tc {
             }
         }
         let mut ends = Ends::default();
-        for (at, (id, branches)) in by_resource.into_iter().enumerate() {
+        let asked = by_resource.into_iter().enumerate().map(|(at, (id, branches))| async move {
             if at > 0 {
                 mark("dtx.phase_two");
             }
             let answer = match self.resource(id) {
-                Ok(resource) => resource.commit_together(&branches).await,
+                Ok(resource) => self.0.silence.ask(id, SOON, resource.commit_together(&branches)).await,
                 Err(missing) => Err(missing),
             };
+            (id, branches, answer)
+        });
+        for (id, branches, answer) in join_all(asked).await {
             match answer {
                 Ok(done) => ends.done.extend(done),
                 Err(error) => {
@@ -98,7 +103,7 @@ impl Tc {
             if ends.silent.contains(&branch.resource_id) {
                 continue;
             }
-            match self.second_phase(&due.xid, due.status, branch).await {
+            match self.second_phase(&due.xid, due.status, branch, SOON).await {
                 Ok(end) => done.push((branch.branch_id, end)),
                 Err(error) => put_off(&due.xid, &branch.resource_id, &error),
             }

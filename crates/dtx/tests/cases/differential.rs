@@ -48,9 +48,10 @@ fn said(error: &(dyn Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(answer) = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error) {
-            // Several rows may refer to several partitions: which of the violations is met first is the plan's affair.
-            return match answer.is_foreign_key_violation() {
-                true => "a foreign key is violated".to_owned(),
+            // Several rows may violate several keys, also of several partitions and at the commit: which of them is met first is
+            // the plan's affair.
+            return match answer.is_foreign_key_violation() || answer.is_unique_violation() {
+                true => "a key is violated".to_owned(),
                 false => answer.message().to_owned(),
             };
         }

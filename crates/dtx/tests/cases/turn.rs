@@ -117,11 +117,11 @@ async fn a_newcomer_stands_behind_who_waits() {
 async fn one_that_gives_up_stands_in_nobodys_way() {
     let world = World::new().await;
     let _worker = world.worker();
-    let locked = Notify::new();
+    let (locked, given_up) = (Notify::new(), Notify::new());
     let holder = world.dtx.run(Options::new("holder"), async |_| {
         add(&world.at[0], 1).await?;
         locked.notify_one();
-        world.waiting(2).await;
+        given_up.notified().await;
         Ok::<_, DtxError>(())
     });
     let impatient = async {
@@ -132,6 +132,7 @@ async fn one_that_gives_up_stands_in_nobodys_way() {
             // Given up once the patient one stands behind it.
             () = world.waiting(2) => {}
         }
+        given_up.notify_one();
     };
     let patient = async {
         world.waiting(1).await;

@@ -26,8 +26,8 @@ impl World {
     /// A world whose transaction manager has these options.
     pub(crate) async fn told(options: DtxOptions) -> Self {
         let disk = Arc::new(Disk::new().await);
-        let store = Arc::new(disk.store().await);
-        let world = Self::start(disk, store, options, &NAMES, AtOptions::default).await;
+        let coordinator = Tc::new(Arc::new(disk.store().await), TcOptions::default());
+        let world = Self::start(disk, coordinator, options, &NAMES, AtOptions::default).await;
         world.fill().await;
         world
     }
@@ -36,9 +36,10 @@ impl World {
     pub(crate) async fn pair(options: [DtxOptions; 2]) -> [Self; 2] {
         let disk = Arc::new(Disk::new().await);
         let store: Arc<dyn TcStore> = Arc::new(disk.store().await);
+        let coordinator = || Tc::new(Arc::clone(&store), TcOptions::default().with_peers(Duration::from_secs(5)));
         let [first, second] = options;
-        let first = Self::start(Arc::clone(&disk), Arc::clone(&store), first, &NAMES[..1], AtOptions::default).await;
-        let second = Self::start(disk, store, second, &NAMES[1..], AtOptions::default).await;
+        let first = Self::start(Arc::clone(&disk), coordinator(), first, &NAMES[..1], AtOptions::default).await;
+        let second = Self::start(disk, coordinator(), second, &NAMES[1..], AtOptions::default).await;
         first.fill().await;
         second.fill().await;
         [first, second]
@@ -56,18 +57,23 @@ impl World {
 
     /// Starts a process on the databases.
     pub(crate) async fn open(disk: Arc<Disk>, options: impl Fn() -> AtOptions<Db>) -> Self {
-        let store = Arc::new(disk.store().await);
-        Self::start(disk, store, DtxOptions::default(), &NAMES, options).await
+        Self::coordinated(disk, TcOptions::default(), options).await
+    }
+
+    /// Starts one with a coordinator of its own settings.
+    pub(crate) async fn coordinated(disk: Arc<Disk>, tc: TcOptions, options: impl Fn() -> AtOptions<Db>) -> Self {
+        let coordinator = Tc::new(Arc::new(disk.store().await), tc);
+        Self::start(disk, coordinator, DtxOptions::default(), &NAMES, options).await
     }
 
     async fn start(
         disk: Arc<Disk>,
-        store: Arc<dyn TcStore>,
+        coordinator: Tc,
         dtx: DtxOptions,
         names: &[&str],
         options: impl Fn() -> AtOptions<Db>,
     ) -> Self {
-        let dtx = Dtx::new(Arc::new(Tc::new(store, TcOptions::default())), dtx);
+        let dtx = Dtx::new(Arc::new(coordinator), dtx);
         let mut at = Vec::new();
         for name in names {
             at.push(At::new(*name, disk.pool(name).await, &dtx, options()).await.unwrap());

@@ -40,6 +40,8 @@ mod large;
 mod order;
 #[path = "../cases/parked.rs"]
 mod parked;
+#[path = "../cases/peers.rs"]
+mod peers;
 #[path = "../cases/propagation.rs"]
 mod propagation;
 #[path = "../cases/repair.rs"]

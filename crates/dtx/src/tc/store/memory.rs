@@ -33,6 +33,8 @@ struct State {
     queue: Vec<Waiter>,
     /// For those of another process, as it were.
     answered: Vec<(String, String, Answer)>,
+    /// Until when coordinators live at least.
+    owners: HashMap<String, Instant>,
     begun: u64,
 }
 
@@ -288,14 +290,33 @@ impl TcStore for MemoryStore {
         Ok(())
     }
 
-    async fn due(&self, limit: i64) -> Result<Vec<Due>, BackendError> {
-        let (state, now) = (self.state(), Instant::now());
+    async fn due(&self, limit: i64, claim: Duration, longest: Duration) -> Result<Vec<Due>, BackendError> {
+        let (mut state, now) = (self.state(), Instant::now());
         let ready = state.open().filter(|(_, global)| match global.status {
             GlobalStatus::Active => global.deadline <= now,
-            status => !status.is_over() && global.due <= now,
+            status => !status.is_over() && (global.due <= now || global.due > now + longest),
         });
-        let limit = usize::try_from(limit).unwrap_or_default();
-        Ok(ready.take(limit).map(|(xid, global)| global.due(xid)).collect())
+        let due: Vec<_> =
+            ready.take(usize::try_from(limit).unwrap_or_default()).map(|(xid, global)| global.due(xid)).collect();
+        for Due { xid, .. } in due.iter().filter(|due| due.status != GlobalStatus::Active && !claim.is_zero()) {
+            if let Some(global) = state.globals.get_mut(xid) {
+                global.due = now + claim;
+            }
+        }
+        Ok(due)
+    }
+
+    async fn beat(&self, owner: &str, lease: Duration) -> Result<(), BackendError> {
+        self.state().owners.insert(owner.to_owned(), Instant::now() + lease);
+        Ok(())
+    }
+
+    async fn orphans(&self, limit: i64) -> Result<Vec<Due>, BackendError> {
+        let (mut state, now) = (self.state(), Instant::now());
+        state.owners.retain(|_, until| *until > now);
+        let lives = |xid: &String| state.owners.keys().any(|owner| xid.starts_with(owner.as_str()));
+        let orphans = state.open().filter(|(xid, global)| global.status == GlobalStatus::Active && !lives(xid));
+        Ok(orphans.take(usize::try_from(limit).unwrap_or_default()).map(|(xid, global)| global.due(xid)).collect())
     }
 
     async fn unfinished(&self) -> Result<Vec<Due>, BackendError> {

@@ -15,11 +15,12 @@ use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, settled};
 use crate::tc::turn::Answer;
 
+mod owner;
 mod queue;
 mod rows;
 mod together;
 
-use rows::{ids, micros, status_of};
+use rows::{dues, ids, micros, status_of};
 
 const MIGRATIONS: Migrations = Migrations::new(
     "dtx",
@@ -267,21 +268,28 @@ impl<D: Db> TcStore for SqlStore<D> {
         Ok(())
     }
 
-    async fn due(&self, limit: i64) -> Result<Vec<Due>, BackendError> {
-        self.dues(
-            "select xid, status, tries from dtx_global where (status in (4, 8) and due <= (select {now})) \
-             or (status = 1 and deadline <= (select {now})) order by due limit ?",
-            limit,
-        )
-        .await
+    async fn due(&self, limit: i64, claim: Duration, longest: Duration) -> Result<Vec<Due>, BackendError> {
+        self.claim_due(limit, claim, longest).await
+    }
+
+    async fn beat(&self, owner: &str, lease: Duration) -> Result<(), BackendError> {
+        self.note_owner(owner, lease).await
+    }
+
+    async fn orphans(&self, limit: i64) -> Result<Vec<Due>, BackendError> {
+        let sql = &self.sql;
+        let orphans = sql.sql(
+            "select xid, status, tries from dtx_global where status = 1 and not exists (select 1 from dtx_owner o \
+             where o.until > (select {now}) and substr(dtx_global.xid, 1, length(o.owner)) = o.owner) \
+             order by began limit ?",
+        );
+        dues(orphans.bind(limit), &mut self.pool.acquire().await?).await
     }
 
     async fn unfinished(&self) -> Result<Vec<Due>, BackendError> {
-        self.dues(
-            "select xid, status, tries from dtx_global where status in (1, 4, 8) order by began, xid limit ?",
-            i64::MAX,
-        )
-        .await
+        let unfinished =
+            self.sql.sql("select xid, status, tries from dtx_global where status in (1, 4, 8) order by began, xid");
+        dues(unfinished, &mut self.pool.acquire().await?).await
     }
 
     async fn held(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError> {

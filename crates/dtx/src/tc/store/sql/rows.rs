@@ -1,7 +1,9 @@
 //! Rows of the coordinator's tables, read and freed.
 
-use onceward_backend::{BackendError, Conn, Db};
 use std::time::Duration;
+
+use onceward_backend::internal::Statement;
+use onceward_backend::{BackendError, Conn, Db};
 
 use super::super::{Conflict, Due, Standing};
 use super::SqlStore;
@@ -99,16 +101,15 @@ impl<D: Db> SqlStore<D> {
         }
         Ok(wanted)
     }
+}
 
-    pub(super) async fn dues(&self, template: &'static str, limit: i64) -> Result<Vec<Due>, BackendError> {
-        let mut conn = self.pool.acquire().await?;
-        let rows: Vec<(String, i64, i64)> = self.sql.sql(template).bind(limit).fetch_all(&mut conn).await?;
-        rows.into_iter()
-            .map(|(xid, status, tries)| {
-                Ok(Due { xid, status: status_of(status)?, tries: u32::try_from(tries).unwrap_or(u32::MAX) })
-            })
-            .collect()
-    }
+pub(super) async fn dues<D: Db>(select: Statement<D>, conn: &mut impl Conn<D>) -> Result<Vec<Due>, BackendError> {
+    let rows: Vec<(String, i64, i64)> = select.fetch_all(conn).await?;
+    rows.into_iter()
+        .map(|(xid, status, tries)| {
+            Ok(Due { xid, status: status_of(status)?, tries: u32::try_from(tries).unwrap_or(u32::MAX) })
+        })
+        .collect()
 }
 
 pub(super) fn status_of(code: i64) -> Result<GlobalStatus, BackendError> {
