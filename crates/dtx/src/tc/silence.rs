@@ -12,9 +12,11 @@ use crate::DtxError;
 
 /// The longest that one call may take; a branch of the largest size is undone in far less.
 pub(super) const CALL: Duration = Duration::from_secs(20);
-/// A resource with a call that takes longer is not asked for anything else meanwhile, and the worker waits no longer for its
-/// turn at one.
+/// How long the worker waits for its turn at a resource. One with a call that takes longer is not asked for anything else
+/// meanwhile.
 pub(super) const SOON: Duration = Duration::from_secs(1);
+/// The same for somebody who waits for the end of a rollback: a busy database is not yet a silent one.
+const PATIENT: Duration = Duration::from_secs(5);
 /// Calls to one resource at a time: a few more than its pool for undo has connections.
 const ABREAST: usize = 4;
 /// How long a resource that did not answer is left alone.
@@ -43,8 +45,9 @@ impl Default for Record {
 }
 
 impl Record {
-    fn is_silent(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| until > now) || self.calls.values().any(|began| now - *began > SOON)
+    fn is_silent(&self, now: Instant, patience: Duration) -> bool {
+        let longest = patience.min(PATIENT);
+        self.until.is_some_and(|until| until > now) || self.calls.values().any(|began| now - *began > longest)
     }
 }
 
@@ -60,9 +63,9 @@ impl Silence {
         call: impl Future<Output = Result<T, DtxError>>,
     ) -> Result<T, DtxError> {
         let silent = || DtxError::Resource { resource: id.to_owned(), problem: "does not answer for now".to_owned() };
-        let turns = self.speaking(id).ok_or_else(silent)?;
+        let turns = self.speaking(id, patience).ok_or_else(silent)?;
         let turn = timeout(patience, turns.acquire()).await;
-        let (Ok(Ok(_turn)), Some(_)) = (turn, self.speaking(id)) else { return Err(silent()) };
+        let (Ok(Ok(_turn)), Some(_)) = (turn, self.speaking(id, patience)) else { return Err(silent()) };
         let out = self.call(id);
         let answer = timeout(CALL, call).await;
         out.answered(match &answer {
@@ -76,10 +79,10 @@ impl Silence {
     }
 
     /// The turns of a resource that is not silent.
-    fn speaking(&self, id: &str) -> Option<Arc<Semaphore>> {
+    fn speaking(&self, id: &str, patience: Duration) -> Option<Arc<Semaphore>> {
         let mut records = self.records();
         let record = records.entry(id.to_owned()).or_default();
-        (!record.is_silent(Instant::now())).then(|| Arc::clone(&record.turns))
+        (!record.is_silent(Instant::now(), patience)).then(|| Arc::clone(&record.turns))
     }
 
     fn call<'a>(&'a self, id: &'a str) -> Call<'a> {
@@ -146,6 +149,10 @@ mod tests {
             assert!(silence.ask("a", SOON, answer(Ok(()))).await.is_ok(), "one slow call proves nothing");
             tokio::time::sleep(SOON * 2).await;
             let asked = Instant::now();
+            assert!(silence.ask("a", SOON, answer(Ok(()))).await.is_err());
+            assert!(silence.ask("a", CALL, answer(Ok(()))).await.is_ok(), "it may only be busy");
+            tokio::time::sleep(PATIENT).await;
+            let asked = asked + PATIENT;
             assert!(silence.ask("a", CALL, answer(Ok(()))).await.is_err());
             assert!(silence.ask("b", CALL, answer(Ok(()))).await.is_ok());
             assert_eq!(asked.elapsed(), Duration::ZERO);
@@ -166,17 +173,17 @@ mod tests {
         for _ in 0..7 {
             assert!(silence.ask("a", CALL, answer(gone())).await.is_err());
             let since = Instant::now();
-            while silence.speaking("a").is_none() {
+            while silence.speaking("a", SOON).is_none() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             pauses.push(since.elapsed().as_secs());
         }
         assert_eq!(pauses, [1, 2, 4, 8, 15, 15, 15]);
         assert!(silence.ask("a", CALL, answer(Err(DtxError::NoTransaction))).await.is_err());
-        assert!(silence.speaking("a").is_some(), "it did answer");
+        assert!(silence.speaking("a", SOON).is_some(), "it did answer");
         assert!(silence.ask("a", CALL, answer(gone())).await.is_err());
         tokio::time::sleep(Duration::from_millis(1_100)).await;
-        assert!(silence.speaking("a").is_some());
+        assert!(silence.speaking("a", SOON).is_some());
     }
 
     #[tokio::test(start_paused = true)]

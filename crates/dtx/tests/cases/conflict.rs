@@ -142,7 +142,7 @@ async fn hot_row(writers: u32, connections: u32) {
                         .await;
                     match answer {
                         Ok(()) => return,
-                        Err(DtxError::NoTransaction) => {}
+                        Err(DtxError::NoTransaction | DtxError::RollbackInProgress { .. }) => {}
                         Err(error) if error.is_retryable() => drop(met.fetch_add(1, Ordering::SeqCst)),
                         Err(error) => panic!("{error:?}"),
                     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Conflict, Decided, Due, NewWaiter, Registration, Standing, TcStore};
 use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
-use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, settled};
+use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, admits, decided, is_overdue, settled};
 use crate::tc::turn::Answer;
 
 mod queue;
@@ -175,7 +175,7 @@ impl TcStore for MemoryStore {
         let Some(global) = state.globals.get(&branch.xid) else {
             return Ok(Registration::Ended(None));
         };
-        if global.status != GlobalStatus::Active || global.deadline <= now {
+        if !admits(global.status, global.deadline > now) {
             return Ok(Registration::Ended(Some(global.status)));
         }
         if global.branches.iter().any(|held| held.info.branch_id == branch.branch_id) {
@@ -293,7 +293,7 @@ impl TcStore for MemoryStore {
     async fn due(&self, limit: i64, claim: Duration, longest: Duration) -> Result<Vec<Due>, BackendError> {
         let (mut state, now) = (self.state(), Instant::now());
         let ready = state.open().filter(|(_, global)| match global.status {
-            GlobalStatus::Active => global.deadline <= now,
+            GlobalStatus::Active => is_overdue(global.status, global.deadline > now),
             status => !status.is_over() && (global.due <= now || global.due > now + longest),
         });
         let due: Vec<_> =

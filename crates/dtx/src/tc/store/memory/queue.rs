@@ -8,7 +8,7 @@ use super::super::{Conflict, NewWaiter};
 use super::State;
 use crate::coordinator::NewBranch;
 use crate::tc::lock::LockKey;
-use crate::tc::state::GlobalStatus;
+use crate::tc::state::{GlobalStatus, admits};
 use crate::tc::turn::{self, Answer, Holder, Waiting};
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl State {
         let mut waiting = Vec::new();
         for Waiter { asked, until } in &self.queue {
             let global = self.globals.get(&asked.xid);
-            let open = global.filter(|global| global.status == GlobalStatus::Active && global.deadline > now);
+            let open = global.filter(|global| admits(global.status, global.deadline > now));
             match open {
                 Some(global) if *until > now => waiting.push(Waiting {
                     waiter: asked.waiter.clone(),

@@ -125,7 +125,8 @@ async fn agrees(store: &dyn TcStore, shape: &Shape, with_deadline: bool) {
             assert_eq!(take_stored(store, &xid, shape, step).await, accepted, "{way:?} then {step:?}");
             let listed = next.listed().map(|listed| (id(listed.branch), listed.status)).collect();
             assert_eq!(kept(store, &xid).await, (next.status, listed, next.locks), "{way:?} then {step:?}");
-            let due = store.due(1).await.unwrap().iter().any(|due| due.xid == xid);
+            let due =
+                store.due(1, Duration::ZERO, Duration::from_secs(3600)).await.unwrap().iter().any(|due| due.xid == xid);
             assert_eq!(due, is_due(&next), "{way:?} then {step:?}");
             // Nothing of it stays in the way of the next.
             store.decide(&xid, Decision::Rollback(Reason::Failed), Duration::ZERO).await.unwrap();
