@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use onceward_dtx::{At, DtxError, DtxOptions, Global, GlobalStatus, Options, Reason, TransactionHook, context};
 
 use crate::disk::Db;
-use crate::world::{World, add};
+use crate::world::{World, add, rename};
 
 type Heard = Arc<Mutex<Vec<String>>>;
 
@@ -154,21 +154,41 @@ async fn they_are_alerted_when_somebody_has_to_look() {
 async fn they_are_alerted_of_a_rollback_that_takes_longer() {
     let (a, b, heard) = pair(false);
     let world = told(a, b).await;
-    let rename = async |from: &str, to: &str| {
-        let text = sqlx::AssertSqlSafe(format!("alter table {from} rename to {to}"));
-        sqlx::query(text).execute(world.at[0].pool()).await.unwrap();
-    };
     let answer = world.dtx.run(Options::new("slow"), async |_| {
         add(&world.at[0], 7).await?;
-        rename("undo_log", "undo_log_away").await;
+        rename(world.at[0].pool(), "undo_log", "undo_log_away").await;
         Err::<(), _>(DtxError::RollbackOnly("on purpose"))
     });
     let answer = answer.await;
     assert!(matches!(answer, Err(DtxError::RollbackInProgress { .. })), "{answer:?}");
     assert_eq!(take(&heard)[4..], ["a alert Some(RollingBack)", "b alert Some(RollingBack)"]);
-    rename("undo_log_away", "undo_log").await;
+    rename(world.at[0].pool(), "undo_log_away", "undo_log").await;
     let _worker = world.worker();
     world.quiet().await;
+    assert_eq!(world.balances().await, [100; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_are_alerted_of_an_unknown_outcome_and_hear_it_later() {
+    let (a, b, heard) = pair(false);
+    let world = told(a, b).await;
+    let tc = world.disk.pool("tc").await;
+    let answer = world.dtx.run(Options::new("unknown"), async |_| {
+        add(&world.at[0], 7).await?;
+        rename(&tc, "dtx_global", "dtx_global_away").await;
+        Ok::<_, DtxError>(())
+    });
+    let answer = answer.await;
+    assert!(matches!(answer, Err(DtxError::OutcomeUnknown { .. })), "{answer:?}");
+    assert_eq!(take(&heard)[4..], ["a alert None", "b alert None"]);
+    rename(&tc, "dtx_global_away", "dtx_global").await;
+    let _worker = world.worker();
+    world.quiet().await;
+    testkit::eventually(Duration::from_secs(10), async || match &heard.lock().unwrap()[..] {
+        [.., a, b] if [a.as_str(), b] == ["a rolled back", "b rolled back"] => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
     assert_eq!(world.balances().await, [100; 3]);
 }
 

@@ -16,7 +16,7 @@ use onceward_dtx::{
 };
 use tower::ServiceExt;
 
-use crate::world::{Worker, World, add, add_in_doubt};
+use crate::world::{Worker, World, add, add_in_doubt, rename};
 
 /// What the second service does with a request, by its path.
 async fn part(world: &World, path: &str) -> StatusCode {
@@ -269,6 +269,35 @@ async fn a_caller_that_did_not_wait_for_the_answer_is_reported() {
     assert!(matches!(status, Some(GlobalStatus::Committing | GlobalStatus::Committed)), "{status:?}");
     assert_eq!(*two.alerts.lock().unwrap(), [status]);
     assert_eq!(two.balances().await, [107, 100]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_the_coordinator_does_not_answer_is_asked_for_again() {
+    let two = Two::new().await;
+    let transaction = two.first.dtx.begin(Options::new("unanswered")).await.unwrap();
+    transaction.scope(add(&two.first.at[0], 7)).await.unwrap();
+    let tc = two.first.disk.pool("tc").await;
+    let remote = Remote::new(transaction.xid(), None).unwrap();
+    let answer = two
+        .second
+        .dtx
+        .join(remote, async |_| {
+            let nested = async |_| Err::<(), _>(DtxError::RollbackOnly("on purpose"));
+            assert!(two.second.dtx.run(Options::new("nested"), nested).await.is_err());
+            rename(&tc, "dtx_global", "dtx_global_away").await;
+            Ok::<_, DtxError>(())
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::RollbackInProgress { .. })), "{answer:?}");
+    rename(&tc, "dtx_global_away", "dtx_global").await;
+    testkit::eventually(Duration::from_secs(20), async || match two.first.dtx.status(transaction.xid()).await {
+        Ok(Some(GlobalStatus::Active)) => Err("still open"),
+        _ => Ok(()),
+    })
+    .await;
+    let answer = transaction.commit().await;
+    assert!(is_undone(&answer, Reason::Nested), "{answer:?}");
+    assert_eq!(two.balances().await, [100, 100]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -179,3 +179,9 @@ async fn branches(world: &World, xid: &str) -> usize {
     let open = world.dtx.transactions().await.unwrap();
     open.iter().find(|transaction| transaction.xid == xid).map_or(0, |transaction| transaction.branches.len())
 }
+
+/// Gives a table another name, so that whoever needs it fails until it has its own again.
+pub(crate) async fn rename(pool: &Pool<Db>, from: &str, to: &str) {
+    let text = sqlx::AssertSqlSafe(format!("alter table {from} rename to {to}"));
+    sqlx::query(text).execute(pool).await.unwrap();
+}
