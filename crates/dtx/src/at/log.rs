@@ -30,8 +30,8 @@ impl<D: Db> fmt::Debug for Log<D> {
 /// A row of `undo_log`.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    /// Undo of a branch that has committed locally; see [`Log::whole`].
-    Undo { context: String, images: Vec<u8> },
+    /// Undo of a branch that has committed locally; see [`Log::whole`]. `beside`: how many of its transaction are parked.
+    Undo { context: String, images: Vec<u8>, beside: i64 },
     /// The branch was rolled back before its first phase arrived.
     Guard,
 }
@@ -106,18 +106,21 @@ impl<D: Db> Log<D> {
         conn: &mut impl Conn<D>,
         (xid, branch_id): (&str, i64),
     ) -> Result<Option<Entry>, DtxError> {
-        let row: Option<(String, Vec<u8>, i64)> = self
+        let row: Option<(String, Vec<u8>, i64, i64)> = self
             .0
-            .sql("select context, rollback_info, log_status from undo_log where xid = ? and branch_id = ? {for_update}")
+            .sql(
+                "select context, rollback_info, log_status, \
+                 (select count(*) from dtx_parked p where p.xid = undo_log.xid) \
+                 from undo_log where xid = ? and branch_id = ? {for_update}",
+            )
             .bind(xid)
             .bind(branch_id)
             .fetch_optional(conn)
             .await?;
-        Ok(row.map(
-            |(context, images, status)| {
-                if status == NORMAL { Entry::Undo { context, images } } else { Entry::Guard }
-            },
-        ))
+        Ok(row.map(|(context, images, status, beside)| match status {
+            NORMAL => Entry::Undo { context, images, beside },
+            _ => Entry::Guard,
+        }))
     }
 
     /// Bars a first phase that may still come. False if there is a row after all.

@@ -13,7 +13,7 @@ use super::catalog::Table;
 use super::image::{Change, Images, Kind, Row, Step, decode};
 use super::locks::key_text;
 use super::log::{Entry, hold_of};
-use super::undo::{Net, RowId, Verdict, judge, named, nets};
+use super::undo::{Beside, Net, RowId, Verdict, judge, named, nets};
 use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Resource, UndoInfo, Undone};
 use crate::{DtxError, place};
@@ -66,8 +66,8 @@ impl<D: AtDb> Resource for At<D> {
         loop {
             let mut tx = begin(&self.0.undo_pool).await?;
             D::ready_for_undo(&mut tx).await?;
-            let (context, images) = match log.find(&mut tx, name).await? {
-                Some(Entry::Undo { context, images }) => (context, images),
+            let (context, images, beside) = match log.find(&mut tx, name).await? {
+                Some(Entry::Undo { context, images, beside }) => (context, images, beside),
                 Some(Entry::Guard) => return Ok(Undone::Done),
                 None if log.is_parked(&mut tx, name).await? => return Ok(Undone::Parked),
                 None => {
@@ -88,7 +88,8 @@ impl<D: AtDb> Resource for At<D> {
             if hold.is_some() {
                 self.somebody_holds()?;
             }
-            let refused = match self.take_back(&mut tx, name, &context, images).await {
+            let beside = if beside > 0 { self.beside(&mut tx, xid).await? } else { Beside::default() };
+            let refused = match self.take_back(&mut tx, name, &context, images, &beside).await {
                 Ok(Taken::Back) => {
                     self.discard(&mut tx, xid, hold.as_deref()).await?;
                     log.remove(&mut tx, name, &context).await?;
@@ -170,6 +171,7 @@ impl<D: AtDb> At<D> {
         name: (&str, i64),
         context: &str,
         images: Vec<u8>,
+        beside: &Beside,
     ) -> Result<Taken, DtxError> {
         let images = decode(&self.0.log.whole(tx, name, context, images).await?)?;
         let tables = match self.tables(tx, &images).await? {
@@ -181,17 +183,17 @@ impl<D: AtDb> At<D> {
         for (at, (step, table)) in images.steps.iter().zip(&tables).enumerate() {
             for (id, net, row) in found::<D>(tx, table, step, first_touched(&nets, at)).await? {
                 match judge(net, table, row.as_ref()) {
-                    Verdict::Ours => {}
-                    Verdict::Undone if self.0.log.has_parked(tx, name.0).await? => {
-                        // That one may have brought the value back, and may itself be taken back by a person.
+                    Verdict::Dirty => return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1)))),
+                    _ if beside.touches(id) => {
+                        // That one may have brought the value about, and may itself be taken back by a person.
                         let row = key_text::<D>(table, &id.1);
                         return Ok(Taken::Not(format!(
                             "a later branch is parked that may have changed row {}:{row}",
                             step.table
                         )));
                     }
+                    Verdict::Ours => {}
                     Verdict::Undone => drop(skipped.insert(id.clone())),
-                    Verdict::Dirty => return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1)))),
                 }
             }
         }
@@ -220,6 +222,20 @@ impl<D: AtDb> At<D> {
             }
         }
         Ok(Taken::Back)
+    }
+
+    /// The rows that the parked branches of a transaction changed.
+    async fn beside(&self, tx: &mut Transaction<'static, D>, xid: &str) -> Result<Beside, DtxError> {
+        let mut beside = Beside::default();
+        for (branch_id, context, images) in self.0.log.parked_of(tx, xid).await? {
+            let whole = self.0.log.whole(tx, (xid, branch_id), &context, images).await;
+            match whole.and_then(|images| decode(&images)) {
+                Ok(images) => beside.add(&images),
+                Err(DtxError::Corrupt(_)) => beside.add_unreadable(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(beside)
     }
 
     /// The table of each step as the catalogue has it now, or why images no longer fit it.

@@ -86,6 +86,28 @@ pub(crate) fn judge(net: &Net, table: &Table, current: Option<&Row>) -> Verdict 
     if same(net.first.as_ref()) { Verdict::Undone } else { Verdict::Dirty }
 }
 
+/// The rows that parked branches of the same transaction changed.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    rows: BTreeSet<RowId>,
+    /// A record that cannot be read may be of any row.
+    any: bool,
+}
+
+impl Beside {
+    pub(crate) fn add(&mut self, images: &Images) {
+        self.rows.extend(nets(images).into_keys());
+    }
+
+    pub(crate) fn add_unreadable(&mut self) {
+        self.any = true;
+    }
+
+    pub(crate) fn touches(&self, id: &RowId) -> bool {
+        self.any || self.rows.contains(id)
+    }
+}
+
 /// A row in words, for the list of parked branches: the table and key, never a value.
 pub(crate) fn named(step: &Step, key: &str) -> String {
     format!("row {}:{key} was changed from outside", step.table)

@@ -1,7 +1,7 @@
 //! What cannot be undone for certain is put aside whole, listed, and left to a person.
 
 use onceward_dtx::rm::Undone;
-use onceward_dtx::{DtxError, GlobalStatus, Options};
+use onceward_dtx::{DtxError, GlobalStatus, Options, Repair, RepairAction};
 
 use crate::disk::DAMAGE;
 use crate::world::{World, add};
@@ -170,4 +170,97 @@ async fn damaged_undo_is_parked_and_a_foreign_one_is_left_to_its_maker() {
     let (_, answer) = rolled_back(&world, "update undo_log set context = 'serializer=jackson'").await;
     assert!(matches!(answer, Err(DtxError::RollbackInProgress { .. })), "{answer:?}");
     assert_eq!(world.dtx.undo_rows().await.unwrap().len(), 1, "neither a guard in its place nor removed");
+}
+
+/// Runs each list of statements in a branch of its own in the first database, then `meddle`, and fails.
+async fn in_turn(world: &World, branches: &[&[&'static str]], meddle: &[&'static str]) -> Result<(), DtxError> {
+    let run = world.dtx.run(Options::new("in turn"), async |_| {
+        for texts in branches {
+            world.at[0]
+                .branch(async |mut tx| {
+                    for text in *texts {
+                        sqlx::query(*text).execute(&mut *tx).await?;
+                    }
+                    Ok::<_, DtxError>(())
+                })
+                .await?;
+        }
+        for text in meddle {
+            run_sql(world, 0, text).await;
+        }
+        Err(DtxError::NoTransaction)
+    });
+    run.await
+}
+
+const NOTE: &str = "create table note (id bigint primary key, account bigint references account (id))";
+/// Cannot be undone while there is a note on it.
+const NOTED: &str = "insert into account values (9, 'new', 0)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_finds_its_row_as_it_left_it_below_parked_ones_is_parked_too() {
+    let world = World::new().await;
+    run_sql(&world, 0, NOTE).await;
+    let (there, back) =
+        ("update account set balance = 1 where id = 2", "update account set balance = 100 where id = 2");
+    let answer = in_turn(&world, &[&[there], &[back], &[there, NOTED]], &["insert into note values (1, 9)"]).await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    let parked = world.dtx.parked().await.unwrap();
+    assert_eq!((parked.len(), world.balance(0, 2).await), (3, Some(1)));
+    run_sql(&world, 0, "delete from note").await;
+    let mut values = Vec::new();
+    while let Some(branch) = last_parked(&world).await {
+        world.dtx.repair(&branch).await.unwrap();
+        values.push(world.balance(0, 2).await.unwrap());
+    }
+    assert_eq!(values, [100, 1, 100], "the way they came");
+}
+
+/// The restoring of the one parked branch that no other has to go before.
+async fn last_parked(world: &World) -> Option<Repair> {
+    for info in world.dtx.parked().await.unwrap() {
+        let restore = world.dtx.inspect(&info).await.unwrap().unwrap().repair(RepairAction::Restore, "ann");
+        if world.dtx.repair(&restore.clone().as_dry_run()).await.is_ok() {
+            return Some(restore);
+        }
+    }
+    None
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn branches_of_other_rows_than_the_parked_ones_go_on() {
+    let world = World::new().await;
+    run_sql(&world, 0, NOTE).await;
+    let answer = in_turn(
+        &world,
+        &[
+            &["update account set balance = 1 where id = 1"],
+            &["insert into account values (3, 'eve', 1)"],
+            &["update account set balance = 1 where id = 2", NOTED],
+        ],
+        &["insert into note values (1, 9)", "delete from account where id = 3"],
+    )
+    .await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    let parked = world.dtx.parked().await.unwrap();
+    assert_eq!(parked.len(), 1, "neither who finds its row as it left it, nor who finds it undone: {parked:?}");
+    assert_eq!((world.balance(0, 1).await, world.balance(0, 2).await), (Some(100), Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_record_that_cannot_be_read_may_be_of_any_row() {
+    let world = World::new().await;
+    let keep = "create table kept as select branch_id, rollback_info from undo_log";
+    let mend = "update undo_log set rollback_info = (select rollback_info from kept) \
+                where branch_id in (select branch_id from kept)";
+    let answer = world
+        .dtx
+        .run(Options::new("two of them"), async |_| {
+            add(&world.at[0], 7).await?;
+            run_sql(&world, 0, keep).await;
+            in_turn(&world, &[&["update account set balance = 1 where id = 2"]], &[DAMAGE, mend]).await
+        })
+        .await;
+    assert!(matches!(answer, Err(DtxError::Parked { .. })), "{answer:?}");
+    assert_eq!(world.dtx.parked().await.unwrap().len(), 2);
 }

@@ -52,9 +52,14 @@ impl<D: Db> Log<D> {
         Ok(row.is_some())
     }
 
-    /// True if a branch of that transaction is parked.
-    pub(crate) async fn has_parked(&self, conn: &mut impl Conn<D>, xid: &str) -> Result<bool, DtxError> {
-        Ok(self.last_parked(conn, xid).await?.is_some())
+    /// Branch, context and images of each parked branch of a transaction, the images as their rows have them.
+    pub(crate) async fn parked_of(
+        &self,
+        conn: &mut impl Conn<D>,
+        xid: &str,
+    ) -> Result<Vec<(i64, String, Vec<u8>)>, DtxError> {
+        let select = self.0.sql("select branch_id, context, rollback_info from dtx_parked where xid = ?");
+        Ok(select.bind(xid).fetch_all(conn).await?)
     }
 
     /// The branch of a transaction that was parked first, which is the one that came last of them.

@@ -28,8 +28,7 @@
 //! the queue for rows; the
 //! forgetting of outcomes and guards after their retention; a database that loses commits it has confirmed, and the sweep that
 //! mends this; back-off and all time but the deadline; held messages. Several coordinators on one store take the steps of
-//! one. An earlier branch parks beside a parked one on its row whatever it finds there; `At` does so only if it finds the
-//! row as it was before.
+//! one.
 
 mod coordinator;
 mod events;
