@@ -202,6 +202,15 @@ fn folded(dialect: Dialect, ident: &Ident) -> String {
     }
 }
 
+/// A name as a statement writes it. The parser itself prints two quotes within as one, which is another name.
+fn spelled(ident: &Ident) -> String {
+    match ident.quote_style {
+        None => ident.value.clone(),
+        Some('[') => format!("[{}]", ident.value),
+        Some(quote) => format!("{quote}{}{quote}", ident.value.replace(quote, &format!("{quote}{quote}"))),
+    }
+}
+
 fn refused(part: impl Into<String>, instead: &str) -> DtxError {
     DtxError::refused(part, instead)
 }

@@ -44,6 +44,8 @@ mod parked;
 mod peers;
 #[path = "../cases/propagation.rs"]
 mod propagation;
+#[path = "../cases/quoted.rs"]
+mod quoted;
 #[path = "../cases/repair.rs"]
 mod repair;
 #[path = "../cases/savepoint.rs"]

@@ -14,6 +14,9 @@ pub(crate) use sqlx::SqliteExecutor as DbExecutor;
 pub(crate) const ACCOUNT: &str =
     "create table account (id integer primary key, owner text not null, balance integer not null)";
 
+/// True if a query can lock rows.
+pub(crate) const LOCKS_ROWS: bool = false;
+
 /// A table with a trigger.
 pub(crate) const TOUCHED: [&str; 3] = [
     "create table touched (id integer primary key, amount integer, version integer, seen integer)",
@@ -34,7 +37,7 @@ pub(crate) const FORBIDS: [&str; 2] = [
         begin select raise(rollback, 'no way back'); end",
 ];
 
-/// A table with unique keys on an expression and on a generated column.
+/// Tables with unique keys on expressions and on a generated column.
 pub(crate) const MAIL: &str = "
     create table mail (id integer primary key, address text, live integer not null default 1, n, f,
         both text generated always as (n || '/' || f) virtual unique);
@@ -42,17 +45,23 @@ pub(crate) const MAIL: &str = "
     create unique index mail_live on mail (n) where live;
     create table untyped (k primary key);
     insert into untyped values (9007199254740992);
+    create table quoted (id integer primary key, \"a\"\"\"\"b\", \"a\"\"b\");
+    create unique index quoted_name on quoted (lower(\"a\"\"\"\"b\")) where \"a\"\"\"\"b\" <> 'it''''s';
+    insert into quoted values (1, 'x', 1), (2, 'it''''s', 2);
     insert into mail values (1, 'Ann@x', 1, 1, 0), (2, 'Bob@x', 1, 2, 2), (3, 'ANN@x', 0, 3, 3)";
-pub(crate) const MAIL_AGAIN: &str = "delete from mail where id = 9; update mail set live = id < 3";
+pub(crate) const MAIL_AGAIN: &str =
+    "delete from mail where id = 9; delete from quoted where id = 9; update mail set live = id < 3";
 
 /// A statement of an open transaction, one of another transaction, and what the lock between them begins with.
-pub(crate) const EQUAL: [(&str, &str, &str); 9] = [
+pub(crate) const EQUAL: [(&str, &str, &str); 11] = [
     ("update mail set live = 0 where id = 2", "insert into mail values (9, 'z', 1, 2, 9)", "mail_live#"),
     ("delete from mail where id = 1", "insert into mail values (9, 'ANN@X', 1, 9, 9)", "mail_address#"),
     ("delete from untyped where k > 1", "insert into untyped values (9007199254740992.0)", "9007199254740992"),
     ("update mail set address = 'c' where id = 1", "insert into mail values (9, 'aNN@x', 1, 9, 9)", "mail_address#"),
     ("update mail set live = 0 where id = 1", "update mail set live = 1 where id = 3", "mail_address#"),
     ("delete from mail where id = 1", "insert into mail values (9, 'x', 1, '1', '0')", "sqlite_autoindex_mail_1#"),
+    ("delete from quoted where id = 1", "insert into quoted values (9, 'X', 9)", "quoted_name#"),
+    ("delete from quoted where id = 2", "insert into quoted values (9, 'it''''s', 9)", ""),
     ("update mail set n = null where id = 1", "insert into mail (id, address) values (9, 'x')", ""),
     ("delete from mail where id = 3", "insert into mail values (9, 'ann@x', 0, 9, 9)", ""),
     ("update mail set address = 'ANN@X' where id = 1", "insert into mail values (9, 'x', 1, 9, 9)", ""),

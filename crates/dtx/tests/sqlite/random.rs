@@ -162,6 +162,7 @@ pub(crate) async fn state(pool: &SqlitePool) -> Vec<String> {
         let columns = "select name from pragma_table_xinfo(?) order by cid";
         let columns: Vec<String> = sqlx::query_scalar(columns).bind(&table).fetch_all(pool).await.unwrap();
         let part = |name: &String| {
+            let name = name.replace('"', "\"\"");
             format!("typeof(\"{name}\") || ':' || quote(\"{name}\") || ':' || hex(cast(\"{name}\" as blob))")
         };
         let line = columns.iter().map(part).collect::<Vec<_>>().join(" || ' | ' || ");

@@ -7,7 +7,7 @@ use sqlparser::ast::{
     UpdateTableFromKind,
 };
 
-use super::{folded, refused};
+use super::{folded, refused, spelled};
 use crate::DtxError;
 use crate::at::image::Kind;
 
@@ -69,7 +69,7 @@ fn insert_of(dialect: Dialect, insert: &Insert) -> Result<Shape, DtxError> {
         kind: Kind::Insert,
         table: table_name(dialect, name)?,
         alias: String::new(),
-        row: insert.table_alias.as_ref().map_or_else(|| row_name(name), |alias| Ok(alias.alias.to_string()))?,
+        row: insert.table_alias.as_ref().map_or_else(|| row_name(name), |alias| Ok(spelled(&alias.alias)))?,
         set: Vec::new(),
         joined: false,
         filtered: false,
@@ -142,8 +142,8 @@ fn one_table(dialect: Dialect, table: &TableWithJoins) -> Result<(String, String
                 && partitions.is_empty()
                 && alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) =>
         {
-            let row = alias.as_ref().map_or_else(|| row_name(name), |alias| Ok(alias.name.to_string()))?;
-            let alias = alias.as_ref().map(|alias| format!(" as {}", alias.name)).unwrap_or_default();
+            let row = alias.as_ref().map_or_else(|| row_name(name), |alias| Ok(spelled(&alias.name)))?;
+            let alias = alias.as_ref().map(|_| format!(" as {row}")).unwrap_or_default();
             Ok((table_name(dialect, name)?, alias, row))
         }
         _ => Err(refused("a change of something else than one table", "name one table and use sub-queries")),
@@ -161,7 +161,9 @@ fn table_name(dialect: Dialect, name: &ObjectName) -> Result<String, DtxError> {
     }
     match (dialect, parts.as_deref()) {
         // The catalogue resolves it as the statement would.
-        (Dialect::Postgres, Some([_] | [_, _])) => Ok(name.to_string()),
+        (Dialect::Postgres, Some(parts @ ([_] | [_, _]))) => {
+            Ok(parts.iter().map(|part| spelled(part)).collect::<Vec<_>>().join("."))
+        }
         (_, Some([table])) => Ok(table.value.clone()),
         (Dialect::Sqlite, Some([schema, table])) if schema.value.eq_ignore_ascii_case("main") => {
             Ok(table.value.clone())
@@ -173,7 +175,7 @@ fn table_name(dialect: Dialect, name: &ObjectName) -> Result<String, DtxError> {
 /// How a statement without an alias names the row of its table.
 fn row_name(name: &ObjectName) -> Result<String, DtxError> {
     let ident = name.0.last().and_then(|part| part.as_ident());
-    Ok(ident.ok_or_else(|| refused(format!("the name {name}"), "write a plain name"))?.to_string())
+    ident.map(spelled).ok_or_else(|| refused(format!("the name {name}"), "write a plain name"))
 }
 
 /// The column that SET names; what follows it is a field within.
@@ -195,7 +197,7 @@ pub(super) fn locked(dialect: Dialect, query: &Query) -> Result<(String, String,
     let LockClause { lock_type: LockType::Update | LockType::Share, of, .. } = lock;
     let (table, _, row) = one_table(dialect, one).map_err(|_| refused("FOR UPDATE of several tables", instead))?;
     match of {
-        Some(of) if of.to_string() != row => Err(refused(format!("FOR UPDATE OF {of}"), instead)),
+        Some(of) if of.0.len() > 1 || row_name(of)? != row => Err(refused(format!("FOR UPDATE OF {of}"), instead)),
         _ => Ok((table, row, select.projection.is_empty())),
     }
 }

@@ -99,6 +99,30 @@ fn names_and_set_columns_come_without_quotes() {
 }
 
 #[test]
+fn quotes_within_quotes_stay_as_they_are() {
+    let table = [
+        (r#""a""""b""#, r#""x""""y""#),
+        (r#"s."a""b""#, r#""x""y""#),
+        (r#""S""""s"."a\""b""#, r#""x\""""y""#),
+        ("a", "x"),
+    ];
+    for (name, alias) in table {
+        let write = written_on(Dialect::Postgres, &format!("update {name} as {alias} set b = 1"));
+        assert_eq!((&*write.table, &*write.alias, &*write.row), (name, &*format!(" as {alias}"), alias));
+        let write = written_on(Dialect::Postgres, &format!("insert into {name} as {alias} values (1) returning *"));
+        assert_eq!((&*write.table, &*write.row, write.returning), (name, alias, Some(format!(" {alias}.*\n"))));
+        let last = name.split_once('.').map_or(name, |(_, last)| last);
+        assert_eq!(written_on(Dialect::Postgres, &format!("delete from {name}")).row, last);
+        let lock = |of: &str| plan(Dialect::Postgres, &format!("select * from {name} as {alias} for update of {of}"));
+        assert!(lock(alias).is_ok() && lock(last).is_err() && lock(&format!("s.{alias}")).is_err(), "{name}");
+    }
+    for (name, alias) in [(r#""a""""b""#, r#""x""""y""#), ("`a\"\"b`", "`x``y`"), ("[a\"\"b]", "[x\"\"y]")] {
+        let write = written(&format!("update {name} as {alias} set b = 1"));
+        assert_eq!((&*write.table, &*write.alias), ("a\"\"b", &*format!(" as {alias}")));
+    }
+}
+
+#[test]
 fn what_follows_the_end_is_not_part_of_the_body() {
     let write = written("delete from t where a = ';' ; -- done; really");
     assert_eq!(write.body, "delete from t where a = ';'");

@@ -133,7 +133,7 @@ fn insert_select(rng: &mut Rng, table: &Table) -> Option<Statement> {
 
 /// Sets some columns of some rows, or of one.
 fn update(rng: &mut Rng, table: &Table, key: Option<u64>) -> Statement {
-    let alias = if rng.chance(0.2) { " as x" } else { "" };
+    let alias = rng.chance(0.2).then(|| *rng.pick(&["x", "\"x\"\"\"\"y\""]));
     let mut columns: Vec<&Column> = table.columns.iter().collect();
     rng.shuffle(&mut columns);
     let mut sets: Vec<_> = columns[..1 + usize::try_from(rng.below(2)).unwrap()]
@@ -161,9 +161,10 @@ fn update(rng: &mut Rng, table: &Table, key: Option<u64>) -> Statement {
         let value = up.numbered(1 + rng.below(8));
         sets.push(piece([of(&up.tag, [text(format!("{} = ", up.name)), Part::Value(value)])]));
     }
-    let mut parts = vec![text(format!("update {}{alias} set ", table.name)), Part::List(sets)];
-    parts.extend(filter(rng, table, if alias.is_empty() { table.name } else { "x" }, key));
-    if alias.is_empty() {
+    let named = alias.map(|alias| format!(" as {alias}")).unwrap_or_default();
+    let mut parts = vec![text(format!("update {}{named} set ", table.name)), Part::List(sets)];
+    parts.extend(filter(rng, table, alias.unwrap_or(table.name), key));
+    if alias.is_none() {
         parts.extend(returning(rng, table));
     }
     Statement::new(style(rng), parts)

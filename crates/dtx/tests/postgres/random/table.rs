@@ -99,7 +99,7 @@ pub(super) fn table(rng: &mut Rng, parent: Option<&Table>) -> Table {
     let columns: Vec<_> = (0..2 + rng.below(4))
         .map(|at| {
             let (kind, values) = rng.pick(&TYPES);
-            Column::new(tag, &format!("c {at}"), kind, values)
+            Column::new(tag, &format!("c\"\"\"\" {at}"), kind, values)
         })
         .collect();
     for column in &columns {

@@ -116,7 +116,7 @@ fn insert_select(rng: &mut Rng, table: &Table) -> Statement {
 
 /// Sets some columns of some rows, or of one.
 fn update(rng: &mut Rng, table: &Table, key: Option<u64>) -> Statement {
-    let alias = if rng.chance(0.2) { " as x" } else { "" };
+    let alias = rng.chance(0.2).then(|| *rng.pick(&["x", "\"x\"\"\"\"y\""]));
     let column = rng.pick(&table.columns);
     let mut set = vec![text(format!("{} = ", column.name))];
     set.extend(match rng.below(8) {
@@ -137,8 +137,9 @@ fn update(rng: &mut Rng, table: &Table, key: Option<u64>) -> Statement {
         let value = table.refers_to(1 + rng.below(7));
         sets.push(piece([of(&up.tag, [text(format!("{} = ", up.name)), Part::Value(value)])]));
     }
-    let mut parts = vec![text(format!("update {}{alias} set ", table.name)), Part::List(sets)];
-    parts.extend(filter(rng, table, if alias.is_empty() { table.name } else { "x" }, key));
+    let named = alias.map(|alias| format!(" as {alias}")).unwrap_or_default();
+    let mut parts = vec![text(format!("update {}{named} set ", table.name)), Part::List(sets)];
+    parts.extend(filter(rng, table, alias.unwrap_or(table.name), key));
     parts.extend(returning(rng, table));
     Statement::new(style(rng), parts)
 }

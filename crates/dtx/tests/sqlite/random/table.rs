@@ -88,7 +88,7 @@ pub(super) fn table(rng: &mut Rng, parent: Option<&Table>) -> Table {
         .map(|at| {
             Column::new(
                 tag,
-                &format!("c {at}"),
+                &format!("c\"\"\"\" {at}"),
                 if strict { rng.pick::<&str>(&STRICT) } else { rng.pick::<&str>(&TYPES) },
                 strict,
             )

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{CreateIndex, Statement};
 use sqlparser::dialect::SQLiteDialect;
-use sqlparser::parser::Parser;
+use sqlparser::parser::{Parser, ParserOptions};
 use sqlx::sqlite::SqliteRow;
 
 use super::cell::{self, pair, read};
@@ -13,7 +13,10 @@ use crate::at::key::{Part, hashed};
 
 /// The parts of an index and its condition, as its definition has them.
 pub(super) fn defined(sql: &str) -> Option<(Vec<String>, Option<String>)> {
-    let mut statements = Parser::parse_sql(&SQLiteDialect {}, sql).ok()?;
+    // Quotes within quotes stay two, since the parser prints what it has read as if they were.
+    let options = ParserOptions::new().with_unescape(false);
+    let mut parser = Parser::new(&SQLiteDialect {}).with_options(options).try_with_sql(sql).ok()?;
+    let mut statements = parser.parse_statements().ok()?;
     match (statements.pop()?, statements.is_empty()) {
         (Statement::CreateIndex(CreateIndex { columns, predicate, .. }), true) => {
             let parts = columns.iter().map(|column| format!("({})", column.column.expr)).collect();
