@@ -13,7 +13,7 @@ use super::catalog::Table;
 use super::image::{Change, Images, Kind, Row, Step, decode};
 use super::locks::key_text;
 use super::log::{Entry, hold_of};
-use super::undo::{Beside, Net, RowId, Verdict, judge, named, nets};
+use super::undo::{Beside, Net, RowId, Verdict, firsts, judge, named, nets};
 use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Resource, UndoInfo, Undone};
 use crate::{DtxError, place};
@@ -179,9 +179,10 @@ impl<D: AtDb> At<D> {
             Err(reason) => return Ok(Taken::Not(reason)),
         };
         let nets = nets(&images);
+        let firsts = firsts(&nets, images.steps.len());
         let mut skipped = BTreeSet::new();
-        for (at, (step, table)) in images.steps.iter().zip(&tables).enumerate() {
-            for (id, net, row) in found::<D>(tx, table, step, first_touched(&nets, at)).await? {
+        for ((step, table), first) in images.steps.iter().zip(&tables).zip(&firsts) {
+            for (id, net, row) in found::<D>(tx, table, step, first).await? {
                 match judge(net, table, row.as_ref()) {
                     Verdict::Dirty => return Ok(Taken::Not(named(step, &key_text::<D>(table, &id.1)))),
                     _ if beside.touches(id) => {
@@ -208,10 +209,10 @@ impl<D: AtDb> At<D> {
             }
         }
         // Where triggers have had their say once more, it is looked what they made of it.
-        let triggered = images.steps.iter().zip(&tables).enumerate().filter(|(_, (_, table))| table.triggered);
-        for (at, (step, table)) in triggered {
-            let own = first_touched(&nets, at).filter(|(id, _)| !skipped.contains(*id));
-            for (_, net, row) in found::<D>(tx, table, step, own).await? {
+        let triggered = images.steps.iter().zip(&tables).zip(&firsts).filter(|((_, table), _)| table.triggered);
+        for ((step, table), first) in triggered {
+            let own: Vec<_> = first.iter().copied().filter(|(id, _)| !skipped.contains(*id)).collect();
+            for (_, net, row) in found::<D>(tx, table, step, &own).await? {
                 let back = Net { last: net.first.clone(), ..net.clone() };
                 if judge(&back, table, row.as_ref()) != Verdict::Ours {
                     return Err(DtxError::refused(
@@ -292,23 +293,17 @@ impl<D: AtDb> At<D> {
     }
 }
 
-/// The rows that the step of that number was the first to touch.
-fn first_touched(nets: &BTreeMap<RowId, Net>, at: usize) -> impl Iterator<Item = (&RowId, &Net)> {
-    nets.iter().filter(move |(_, net)| net.step == at)
-}
-
 /// Rows of a step as they are now.
 async fn found<'a, D: AtDb>(
     tx: &mut Transaction<'static, D>,
     table: &Table,
     step: &Step,
-    nets: impl Iterator<Item = (&'a RowId, &'a Net)>,
+    nets: &[(&'a RowId, &'a Net)],
 ) -> Result<Vec<(&'a RowId, &'a Net, Option<Row>)>, DtxError> {
-    let nets: Vec<_> = nets.collect();
     let keys: Vec<_> = nets.iter().map(|((_, key), _)| key.as_slice()).collect();
     let rows = D::current(tx, table, step, &keys).await?;
     let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (step.key_of(&row), row)).collect();
-    Ok(nets.into_iter().map(|(id, net)| (id, net, rows.remove(&id.1))).collect())
+    Ok(nets.iter().map(|&(id, net)| (id, net, rows.remove(&id.1))).collect())
 }
 
 /// The table, or why images of a step no longer fit it.

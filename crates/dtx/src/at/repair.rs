@@ -15,7 +15,7 @@ use super::image::{Cell, Change, Images, Kind, Row, Step, decode};
 use super::locks::key_text;
 use super::log::Parked;
 use super::phase_two::described;
-use super::undo::{Net, RowId, nets};
+use super::undo::{Net, RowId, firsts, nets};
 use crate::coordinator::repair::{
     Effect, ParkedBranch, ParkedRow, Repair, RepairAction, Repaired, RepairedRow, RowText,
 };
@@ -119,14 +119,13 @@ impl<D: AtDb> At<D> {
             Err(error) => return Err(error),
         };
         let nets = nets(&images);
-        let mut look = Look { images: Images::default(), nets, tables: Vec::new(), current: BTreeMap::new() };
-        for (at, step) in images.steps.iter().enumerate() {
-            let keys: Vec<_> =
-                look.nets.iter().filter(|(_, net)| net.step == at).map(|((_, key), _)| key.as_slice()).collect();
+        let (mut tables, mut current) = (Vec::with_capacity(images.steps.len()), BTreeMap::new());
+        for (step, first) in images.steps.iter().zip(firsts(&nets, images.steps.len())) {
+            let keys: Vec<_> = first.iter().map(|((_, key), _)| key.as_slice()).collect();
             self.0.log.raw(tx, "savepoint onceward_look").await?;
             let table = match self.read(tx, step, &keys).await {
                 Ok(Ok((table, rows))) => {
-                    look.current.extend(rows.into_iter().map(|row| ((step.table.clone(), step.key_of(&row)), row)));
+                    current.extend(rows.into_iter().map(|row| ((step.table.clone(), step.key_of(&row)), row)));
                     Ok(table)
                 }
                 Ok(Err(reason)) => Err(reason),
@@ -136,10 +135,9 @@ impl<D: AtDb> At<D> {
                 }
                 Err(error) => return Err(error),
             };
-            look.tables.push(table);
+            tables.push(table);
         }
-        look.images = images;
-        Ok(Ok(look))
+        Ok(Ok(Look { images, nets, tables, current }))
     }
 
     async fn read(

@@ -57,6 +57,17 @@ pub(crate) fn nets(images: &Images) -> BTreeMap<RowId, Net> {
     nets
 }
 
+/// Of each step, the rows that it was the first to touch.
+pub(crate) fn firsts(nets: &BTreeMap<RowId, Net>, steps: usize) -> Vec<Vec<(&RowId, &Net)>> {
+    let mut firsts = vec![Vec::new(); steps];
+    for (id, net) in nets {
+        if let Some(first) = firsts.get_mut(net.step) {
+            first.push((id, net));
+        }
+    }
+    firsts
+}
+
 fn touched(before: Option<&Row>, after: Option<&Row>) -> BTreeSet<usize> {
     match (before, after) {
         (Some(before), Some(after)) => {
