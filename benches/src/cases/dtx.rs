@@ -3,6 +3,7 @@
 //! The second phase is included: the worker runs beside the clients, and a round ends when every undo record is gone.
 
 mod at;
+mod coordinator;
 mod far;
 mod seata;
 mod sqlite;
@@ -30,6 +31,20 @@ pub fn cases() -> Vec<Case> {
         postgres("three-statement branch; PostgreSQL", three),
         postgres("three-statement branch; PostgreSQL 5 ms away", Job { trip: far, ..three }),
         postgres("one-statement branch, all on one row; PostgreSQL", Job { rows: 1, ..Job::ONE }),
+        Case::new(
+            "coordinator: begin, register, commit; SQLite",
+            vec![
+                Side::new("one row, committed by itself", coordinator::sqlite_row),
+                Side::new("a global transaction, to its end", coordinator::sqlite),
+            ],
+        ),
+        Case::new(
+            "coordinator: begin, register, commit; PostgreSQL",
+            vec![
+                Side::new("one row, committed by itself", coordinator::postgres_row),
+                Side::new("a global transaction, to its end", coordinator::postgres),
+            ],
+        ),
     ]
 }
 

@@ -3,6 +3,8 @@
 #[doc(hidden)]
 pub mod cases;
 #[doc(hidden)]
+pub mod many;
+#[doc(hidden)]
 pub mod peers;
 #[doc(hidden)]
 pub mod queue;
@@ -42,6 +44,12 @@ macro_rules! conformance {
             thirty_two_registrations_of_one_row_have_one_winner,
             a_decision_races_registrations_and_loses_none,
             awkward_texts_come_back,
+        );
+        $crate::conformance!(@each many $make;
+            many_begin_at_once_and_twice_is_once,
+            many_register_at_once_each_by_itself,
+            many_commit_at_once_and_free_their_rows,
+            a_commit_takes_along_what_its_own_waiter_was_granted,
         );
         $crate::conformance!(@each peers $make;
             coordinators_divide_what_is_due,

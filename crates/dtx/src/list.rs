@@ -7,6 +7,12 @@ macro_rules! listed {
             ::onceward_backend::Dialect::Postgres => {
                 concat!($before, "(select unnest(string_to_array(?, ' ')))", $after)
             }
+            ::onceward_backend::Dialect::MySql => concat!(
+                $before,
+                "(select name from json_table(concat('[\"', replace(?, ' ', '\",\"'), '\"]'), '$[*]' \
+                 columns (name varchar(255) character set ascii collate ascii_bin path '$')) names)",
+                $after
+            ),
             _ => concat!($before, "(select value from json_each('[\"' || replace(?, ' ', '\",\"') || '\"]'))", $after),
         }
     };

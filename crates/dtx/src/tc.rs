@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use onceward_backend::RetryPolicy;
 use onceward_backend::internal::mark;
+use onceward_backend::{BackendError, RetryPolicy};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use crate::DtxError;
 use crate::coordinator::rm::Rm;
 use crate::coordinator::{Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo, WaiterInfo};
 
+mod gather;
 pub mod lock;
 mod recovery;
 mod silence;
@@ -26,14 +27,17 @@ pub mod turn;
 mod waiting;
 mod worker;
 
+use gather::Gather;
 use lock::LockKey;
 use silence::{CALL, Silence};
 use state::{Decision, GlobalStatus, Reason};
-use store::{Conflict, Decided, Due, Registration, TcStore};
+use store::{Conflict, Decided, Due, NewGlobal, Registration, TcStore};
 use waiting::Waiters;
 
 /// Characters of a coordinator's name, with which the xids that it gives begin.
 const OWNER: usize = 16;
+/// Calls that are made together at the most.
+const TOGETHER: usize = 64;
 /// Transactions of dead coordinators that are taken at once.
 const ORPHANS: i64 = 64;
 /// How long the worker leaves a rollback to the caller who decided it.
@@ -55,6 +59,9 @@ struct Inner {
     /// When it last said that it lives.
     beaten: Mutex<Option<Instant>>,
     silence: Silence,
+    begins: Gather<NewGlobal, ()>,
+    registrations: Gather<NewBranch, Registration>,
+    commits: Gather<String, Option<Decided>>,
     waiters: Waiters,
     wake: Notify,
 }
@@ -138,13 +145,28 @@ impl Tc {
             owner,
             beaten: Mutex::default(),
             silence: Silence::default(),
+            begins: Gather::default(),
+            registrations: Gather::default(),
+            commits: Gather::default(),
             waiters: Waiters::default(),
             wake: Notify::new(),
         }))
     }
 
     async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Decided, DtxError> {
-        let decided = self.0.store.decide(xid, decision, due).await?;
+        let store = &self.0.store;
+        let mut together = None;
+        if decision == Decision::Commit && store.gathers() {
+            let commit = async |xids: Vec<String>| {
+                let xids: Vec<_> = xids.iter().map(String::as_str).collect();
+                answered(store.commit_all(&xids).await)
+            };
+            together = self.0.commits.call(xid.to_owned(), TOGETHER, commit).await;
+        }
+        let decided = match together {
+            Some(decided) => decided,
+            None => store.decide(xid, decision, due).await?,
+        };
         let decided = decided.ok_or_else(|| DtxError::Ended { xid: xid.to_owned(), status: None })?;
         self.freed(&decided).await;
         Ok(decided)
@@ -192,6 +214,11 @@ impl Tc {
     }
 }
 
+/// What came of a batch; where it failed, each call says so by itself.
+fn answered<A>(batch: Result<Vec<A>, BackendError>) -> Option<Vec<A>> {
+    batch.inspect_err(|error| tracing::warn!(%error, "a batch failed; its calls are made one by one")).ok()
+}
+
 fn conflict(conflict: Conflict) -> DtxError {
     metrics::counter!("onceward_dtx_lock_conflicts_total").increment(1);
     let rolling_back = matches!(conflict.status, GlobalStatus::RollingBack | GlobalStatus::Parked);
@@ -215,13 +242,32 @@ impl Coordinator for Tc {
         // Before anything of it can be seen.
         self.beat().await?;
         let xid = format!("{}.{}", self.0.owner, Uuid::now_v7().simple());
-        self.0.store.begin(&xid, name, timeout).await?;
+        let store = &self.0.store;
+        let mut together = None;
+        if store.gathers() {
+            let new = NewGlobal { xid: xid.clone(), name: name.to_owned(), timeout };
+            let begin = async |new: Vec<NewGlobal>| answered(store.begin_all(&new).await.map(|()| vec![(); new.len()]));
+            together = self.0.begins.call(new, TOGETHER, begin).await;
+        }
+        if together.is_none() {
+            store.begin(&xid, name, timeout).await?;
+        }
         metrics::counter!("onceward_dtx_begun_total").increment(1);
         Ok(xid)
     }
 
     async fn register(&self, branch: &NewBranch) -> Result<(), DtxError> {
-        match self.0.store.register(branch).await? {
+        let store = &self.0.store;
+        let mut together = None;
+        if store.gathers() && branch.locks.len() <= TOGETHER {
+            let register = async |branches: Vec<NewBranch>| answered(store.register_all(&branches).await);
+            together = self.0.registrations.call(branch.clone(), TOGETHER, register).await;
+        }
+        let registration = match together {
+            Some(registration) => registration,
+            None => store.register(branch).await?,
+        };
+        match registration {
             Registration::Registered => Ok(()),
             Registration::Conflict(held) => Err(conflict(held)),
             Registration::Ended(status) => Err(DtxError::Ended { xid: branch.xid.clone(), status }),

@@ -26,7 +26,7 @@ pub(super) fn lock(key: &str) -> LockKey {
     LockKey { resource_id: "r".to_owned(), table: "t".to_owned(), key: key.to_owned() }
 }
 
-fn branch(xid: &str, branch_id: i64, keys: &[&str]) -> NewBranch {
+pub(super) fn branch(xid: &str, branch_id: i64, keys: &[&str]) -> NewBranch {
     let locks = keys.iter().map(|key| lock(key)).collect();
     NewBranch { xid: xid.to_owned(), branch_id, resource_id: "r".to_owned(), locks }
 }

@@ -26,13 +26,45 @@ pub trait TcStore: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Adds an open transaction.
+    /// Adds an open transaction; one that is there already is left as it is.
     async fn begin(&self, xid: &str, name: &str, timeout: Duration) -> Result<(), BackendError>;
 
     /// Adds a branch with all its locks, or nothing. Only an open transaction within its time takes branches; the same
     /// branch again is registered already; a lock of the same transaction is not a conflict. Of a transaction that holds no
     /// row yet, a row that somebody waits for is one.
     async fn register(&self, branch: &NewBranch) -> Result<Registration, BackendError>;
+
+    /// True if several calls at once cost little more than one, so that it is worth gathering them: where each call by itself
+    /// is a trip, or makes the disk write.
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// [Begins](Self::begin) several transactions.
+    async fn begin_all(&self, new: &[NewGlobal]) -> Result<(), BackendError> {
+        for NewGlobal { xid, name, timeout } in new {
+            self.begin(xid, name, *timeout).await?;
+        }
+        Ok(())
+    }
+
+    /// [Registers](Self::register) several branches, each by itself, and answers in the same order.
+    async fn register_all(&self, branches: &[NewBranch]) -> Result<Vec<Registration>, BackendError> {
+        let mut all = Vec::with_capacity(branches.len());
+        for branch in branches {
+            all.push(self.register(branch).await?);
+        }
+        Ok(all)
+    }
+
+    /// [Decides](Self::decide) to commit several transactions, whose second phase is due at once, and answers in the same order.
+    async fn commit_all(&self, xids: &[&str]) -> Result<Vec<Option<Decided>>, BackendError> {
+        let mut all = Vec::with_capacity(xids.len());
+        for xid in xids {
+            all.push(self.decide(xid, Decision::Commit, Duration::ZERO).await?);
+        }
+        Ok(all)
+    }
 
     /// Moves an open transaction as [`decided`](super::state::decided) says and answers where it stands now; none if it is
     /// not known. A decision to commit frees the locks, and so does any that ends it. The second phase is due after `due`.
@@ -123,6 +155,17 @@ async fn end_one<S: TcStore + ?Sized>(store: &S, xid: &str) -> Result<(), Backen
     let ends: Vec<_> = branches.iter().map(|branch| (branch.branch_id, BranchStatus::Done)).collect();
     store.settle(xid, &ends).await?;
     Ok(())
+}
+
+/// A transaction that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewGlobal {
+    /// Its xid.
+    pub xid: String,
+    /// The name from its options.
+    pub name: String,
+    /// How long it may stay undecided.
+    pub timeout: Duration,
 }
 
 /// What became of a registration.

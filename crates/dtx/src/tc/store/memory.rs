@@ -149,6 +149,9 @@ impl MemoryStore {
 impl TcStore for MemoryStore {
     async fn begin(&self, xid: &str, name: &str, timeout: Duration) -> Result<(), BackendError> {
         let mut state = self.state();
+        if state.globals.contains_key(xid) {
+            return Ok(());
+        }
         state.begun += 1;
         let now = Instant::now();
         let global = Global {

@@ -6,21 +6,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use onceward_backend::internal::{Sql, begin, commit};
-use onceward_backend::{BackendError, Db, Migrations};
+use onceward_backend::{BackendError, Db, Dialect, Migrations};
 use sqlx::Pool;
 
-use super::{Conflict, Decided, Due, NewWaiter, Registration, Standing, TcStore};
+use super::{Conflict, Decided, Due, NewGlobal, NewWaiter, Registration, Standing, TcStore};
 use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
-use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, decided, settled};
+use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, settled};
 use crate::tc::turn::Answer;
 
+mod many;
 mod owner;
 mod queue;
 mod rows;
+mod step;
 mod together;
 
-use rows::{dues, ids, micros, status_of};
+use rows::{dues, micros, status_of};
 
 const MIGRATIONS: Migrations = Migrations::new(
     "dtx",
@@ -69,101 +71,41 @@ impl<D: Db> TcStore for SqlStore<D> {
     }
 
     async fn begin(&self, xid: &str, name: &str, timeout: Duration) -> Result<(), BackendError> {
-        let mut conn = self.pool.acquire().await?;
-        self.sql
-            .sql(
-                "insert into dtx_global (xid, name, status, branches, began, deadline, due, tries) \
-                 values (?, ?, 1, 0, {now}, {now} + ?, 0, 0)",
-            )
-            .bind(xid)
-            .bind(name)
-            .bind(micros(timeout))
-            .execute(&mut conn)
-            .await?;
-        Ok(())
+        let new = NewGlobal { xid: xid.to_owned(), name: name.to_owned(), timeout };
+        self.begin_in(&mut self.pool.acquire().await?, &new).await
     }
 
     async fn register(&self, branch: &NewBranch) -> Result<Registration, BackendError> {
-        let (sql, xid) = (&self.sql, branch.xid.as_str());
-        // READ COMMITTED is enough: the row of the transaction is locked by its update, so registrations of one
-        // transaction and its decision follow each other, and a lock row is taken by its primary key.
         let mut tx = begin(&self.pool).await?;
-        let open = sql
-            .sql("update dtx_global set branches = branches + 1 where xid = ? and status = 1 and deadline > {now}")
-            .bind(xid)
-            .execute(&mut tx)
-            .await?;
-        if open == 0 {
-            let standing = self.standing(&mut tx, xid).await?;
-            return Ok(Registration::Ended(standing.map(|standing| standing.status)));
+        let registration = self.register_in(&mut tx, branch).await?;
+        if registration == Registration::Registered {
+            commit(tx).await?;
         }
-        let added = sql
-            .sql(
-                "{insert_ignore} dtx_branch (xid, branch_id, number, resource_id, status, locks) \
-                 select xid, ?, branches, ?, 1, ? from dtx_global where xid = ? {or_ignore}",
-            )
-            .bind(branch.branch_id)
-            .bind(&branch.resource_id)
-            .bind(&ids(&branch.locks))
-            .bind(xid)
-            .insert_once(&mut tx)
-            .await?;
-        if !added {
-            return Ok(Registration::Registered);
-        }
-        if let Some(conflict) = self.queued(&mut tx, branch).await? {
-            tx.rollback().await?;
-            return Ok(Registration::Conflict(conflict));
-        }
-        // In one order everywhere, so that two registrations never wait for each other in a circle.
-        let mut locks: Vec<_> = branch.locks.iter().map(|lock| (lock.id(), lock)).collect();
-        locks.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        locks.dedup_by(|a, b| a.0 == b.0);
-        for (id, lock) in locks {
-            loop {
-                if self.take_lock(&mut tx, xid, &id, lock).await? {
-                    break;
-                }
-                match self.holder(&mut tx, lock).await? {
-                    Some(conflict) if conflict.holder == xid => break,
-                    Some(conflict) => {
-                        tx.rollback().await?;
-                        return Ok(Registration::Conflict(conflict));
-                    }
-                    // Freed between the two statements.
-                    None => {}
-                }
-            }
-        }
-        commit(tx).await?;
-        Ok(Registration::Registered)
+        Ok(registration)
+    }
+
+    fn gathers(&self) -> bool {
+        // MySQL has no statement for many.
+        D::DIALECT != Dialect::MySql
+    }
+
+    async fn begin_all(&self, new: &[NewGlobal]) -> Result<(), BackendError> {
+        self.begin_many(new).await
+    }
+
+    async fn register_all(&self, branches: &[NewBranch]) -> Result<Vec<Registration>, BackendError> {
+        self.register_many(branches).await
+    }
+
+    async fn commit_all(&self, xids: &[&str]) -> Result<Vec<Option<Decided>>, BackendError> {
+        self.commit_many(xids).await
     }
 
     async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Option<Decided>, BackendError> {
-        let reason = match decision {
-            Decision::Commit => None,
-            Decision::Rollback(reason) => Some(reason.code()),
-        };
-        let [with, without] = [true, false].map(|has| decided(GlobalStatus::Active, decision, has).code());
         let mut tx = begin(&self.pool).await?;
-        let moved = self
-            .sql
-            .sql(
-                "update dtx_global set status = case when branches > 0 then ? else ? end, reason = ?, due = {now} + ?, \
-                 ended = case when branches > 0 then null else {now} end where xid = ? and status = 1",
-            )
-            .bind(with)
-            .bind(without)
-            .bind(reason)
-            .bind(micros(due))
-            .bind(xid)
-            .execute(&mut tx)
-            .await?;
-        let Some(standing) = self.standing(&mut tx, xid).await? else { return Ok(None) };
-        let frees = moved == 1 && (decision == Decision::Commit || standing.status.is_over());
-        let wanted = frees && self.free(&mut tx, xid, &[]).await?;
+        let decided = self.decide_in(&mut tx, xid, decision, due).await?;
         commit(tx).await?;
-        Ok(Some(Decided { standing, wanted }))
+        Ok(decided)
     }
 
     async fn branches(&self, xid: &str) -> Result<Vec<BranchInfo>, BackendError> {

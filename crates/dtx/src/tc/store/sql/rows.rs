@@ -40,7 +40,8 @@ impl<D: Db> SqlStore<D> {
             .collect()
     }
 
-    /// The holder of a lock that could not be taken; none if it was freed meanwhile.
+    /// The holder of a lock that could not be taken; none if it was freed meanwhile. One whose commit is decided, or which is
+    /// over and has nothing parked, holds nothing: a lock that it was given at that very moment goes with the first who asks.
     pub(super) async fn holder(
         &self,
         conn: &mut impl Conn<D>,
@@ -54,6 +55,11 @@ impl<D: Db> SqlStore<D> {
             .await?;
         let Some((holder, status)) = row else { return Ok(None) };
         let status = status.map_or(Ok(GlobalStatus::Parked), status_of)?;
+        if matches!(status, GlobalStatus::Committing | GlobalStatus::Committed | GlobalStatus::RolledBack) {
+            let free = self.sql.sql("delete from dtx_lock where lock_id = ? and xid = ?");
+            free.bind(&lock.id()).bind(&holder).execute(conn).await?;
+            return Ok(None);
+        }
         Ok(Some(Conflict { lock: lock.clone(), holder, status }))
     }
 
