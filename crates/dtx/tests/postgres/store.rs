@@ -1,8 +1,13 @@
 //! The coordinator's store on PostgreSQL.
 
-use onceward_dtx::SqlStore;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use onceward_dtx::tc::lock::LockKey;
+use onceward_dtx::{Coordinator, GlobalStatus, NewBranch, SqlStore, Tc, TcOptions};
 use sqlx::{PgPool, Postgres};
-use testkit::Lent;
+use testkit::{CountedPool, Lent};
 
 async fn make() -> (SqlStore<Postgres>, Lent) {
     let database = testkit::postgres::database().await;
@@ -11,3 +16,30 @@ async fn make() -> (SqlStore<Postgres>, Lent) {
 }
 
 onceward_dtx::conformance!(make);
+
+/// Whole transactions of one branch and one row, by that many callers at once, as statements on the wire.
+async fn trips(callers: usize) -> u64 {
+    let database = testkit::postgres::database().await;
+    let counted = CountedPool::connect(database.url()).await;
+    let store = SqlStore::new(counted.pool().clone()).await.unwrap();
+    let coordinator = Tc::new(Arc::new(store), TcOptions::default());
+    let transaction = async |caller: usize| {
+        let xid = coordinator.begin("counted", Duration::from_secs(60)).await.unwrap();
+        let (resource_id, table, key) = ("r".to_owned(), "t".to_owned(), caller.to_string());
+        let locks = vec![LockKey { resource_id: resource_id.clone(), table, key }];
+        coordinator.register(&NewBranch { xid: xid.clone(), branch_id: 1, resource_id, locks }).await.unwrap();
+        assert_eq!(coordinator.commit(&xid).await.unwrap(), GlobalStatus::Committing);
+    };
+    // The statements are prepared.
+    transaction(usize::MAX).await;
+    let all = async { join_all((0..callers).map(transaction)).await };
+    counted.trips(all).await.1
+}
+
+#[tokio::test]
+async fn a_transaction_is_three_statements_and_many_share_them() {
+    assert_eq!(trips(1).await, 3);
+    // The first of each kind goes alone, and those that came meanwhile go together.
+    let many = trips(40).await;
+    assert!(many <= 12, "{many} trips for 40 transactions");
+}
