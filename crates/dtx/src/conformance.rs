@@ -40,6 +40,7 @@ macro_rules! conformance {
             branches_come_in_the_order_of_registration,
             many_commits_end_at_once,
             what_is_due_is_found_and_put_off,
+            transactions_are_counted_by_their_states,
             forgets_old_outcomes_but_nothing_open_or_parked,
             thirty_two_registrations_of_one_row_have_one_winner,
             a_decision_races_registrations_and_loses_none,

@@ -296,6 +296,24 @@ pub async fn what_is_due_is_found_and_put_off(store: Store) {
     }
 }
 
+pub async fn transactions_are_counted_by_their_states(store: Store) {
+    assert!(store.tally().await.unwrap().is_empty());
+    for xid in ["a", "b", "c", "d", "e"] {
+        begin(&store, xid).await;
+    }
+    register(&store, "c", 1, &[]).await;
+    decide(&store, "c", Decision::Commit).await;
+    decide(&store, "d", Decision::Commit).await;
+    register(&store, "e", 1, &["k"]).await;
+    decide(&store, "e", ROLLBACK).await;
+    settle(&store, "e", &[(1, BranchStatus::Parked)]).await;
+    let tallies = store.tally().await.unwrap();
+    let counts: HashSet<_> = tallies.iter().map(|tally| (tally.status, tally.count)).collect();
+    let expected = [(GlobalStatus::Active, 2), (GlobalStatus::Committing, 1), (GlobalStatus::Parked, 1)];
+    assert_eq!(counts, HashSet::from(expected), "what is over is not counted");
+    assert!(tallies.iter().all(|tally| tally.oldest < MINUTE));
+}
+
 pub async fn forgets_old_outcomes_but_nothing_open_or_parked(store: Store) {
     for xid in ["open", "over", "parked"] {
         begin(&store, xid).await;

@@ -75,7 +75,6 @@ impl<Q: Clone, A> Gather<Q, A> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -107,33 +106,32 @@ mod tests {
     }
 
     /// The maker of a batch, and callers that wait, are dropped at every moment; all others get their own answers.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test(start_paused = true)]
     async fn whoever_is_dropped_takes_nobody_along() {
-        let (gather, made) = (Arc::new(Gather::<u64, u64>::default()), Arc::new(AtomicUsize::new(0)));
+        let (gather, made) = (Gather::<u64, u64>::default(), AtomicUsize::new(0));
         let mut rng = testkit::Rng::new(testkit::seed());
-        let tasks: Vec<_> = (0..400)
-            .map(|number| {
-                let (gather, made, patience) = (Arc::clone(&gather), Arc::clone(&made), rng.below(4_000));
-                tokio::spawn(async move {
-                    let call = gather.call(number, 16, |numbers| {
-                        made.fetch_add(1, Ordering::SeqCst);
-                        async {
-                            tokio::time::sleep(Duration::from_micros(300)).await;
-                            Some(numbers.into_iter().map(|number| number + 1).collect())
-                        }
-                    });
-                    if number % 3 == 0 {
-                        drop(tokio::time::timeout(Duration::from_micros(patience), call).await);
-                    } else {
-                        assert_eq!(call.await, Some(number + 1));
+        let calls = (0..400).map(|number| {
+            let (begins, patience) =
+                (Duration::from_micros(rng.below(20_000)), Duration::from_micros(rng.below(4_000)));
+            let (gather, made) = (&gather, &made);
+            async move {
+                tokio::time::sleep(begins).await;
+                let call = gather.call(number, 16, |numbers| {
+                    made.fetch_add(1, Ordering::SeqCst);
+                    async {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        Some(numbers.into_iter().map(|number| number + 1).collect())
                     }
-                })
-            })
-            .collect();
-        for task in tasks {
-            tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
-        }
-        assert!(made.load(Ordering::SeqCst) > 0);
+                });
+                if number % 3 == 0 {
+                    drop(tokio::time::timeout(patience, call).await);
+                } else {
+                    assert_eq!(call.await, Some(number + 1));
+                }
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(calls)).await.unwrap();
+        assert!(made.load(Ordering::SeqCst) > 20);
         assert!(gather.take(1_000).0.is_empty());
     }
 }

@@ -140,6 +140,9 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// Transactions that are not over, and parked ones.
     async fn transactions(&self) -> Result<Vec<TransactionInfo>, BackendError>;
 
+    /// How many transactions are not over or parked, by their states, and how old the oldest is.
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError>;
+
     /// All locks.
     async fn locks(&self) -> Result<Vec<LockInfo>, BackendError>;
 
@@ -221,6 +224,17 @@ pub struct NewWaiter {
     pub locks: Vec<LockKey>,
     /// How long it waits; it leaves by itself, or is passed over after that.
     pub patience: Duration,
+}
+
+/// Transactions of one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// The state.
+    pub status: GlobalStatus,
+    /// How many there are.
+    pub count: u64,
+    /// Since the oldest began.
+    pub oldest: Duration,
 }
 
 /// A transaction with something to do.

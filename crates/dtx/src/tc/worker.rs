@@ -27,6 +27,8 @@ const ABREAST: usize = 64;
 const GATHER: Duration = Duration::from_millis(10);
 /// How often outcomes are looked through for old ones, and parked branches for repaired ones.
 const PURGE: Duration = Duration::from_secs(60);
+/// How often transactions are counted for the gauges.
+const COUNT: Duration = Duration::from_secs(10);
 
 /// What is under way, beside the loop that looks for more.
 struct Flights<'a> {
@@ -37,6 +39,7 @@ struct Flights<'a> {
     purged: Mutex<Option<Instant>>,
     /// When dead coordinators were last looked for.
     looked: Mutex<Option<Instant>>,
+    counted: Mutex<Option<Instant>>,
 }
 
 /// True if that long ago or never.
@@ -78,6 +81,7 @@ impl Tc {
             asks_parked: AtomicBool::new(false),
             purged: Mutex::default(),
             looked: Mutex::default(),
+            counted: Mutex::default(),
         });
         let look = async {
             // Dropped with this future, and by the flights: then no more can come.
@@ -136,6 +140,10 @@ impl Tc {
     }
 
     async fn chores<'a>(&'a self, flights: &Arc<Flights<'a>>) -> Result<(), DtxError> {
+        if is_past(&flights.counted, COUNT) {
+            self.count().await?;
+            is_done(&flights.counted);
+        }
         if !is_past(&flights.purged, PURGE) {
             return Ok(());
         }
@@ -150,6 +158,24 @@ impl Tc {
                 own.asks_parked.store(false, Ordering::SeqCst);
             });
         }
+        Ok(())
+    }
+}
+
+impl Tc {
+    async fn count(&self) -> Result<(), DtxError> {
+        let tallies = self.0.store.tally().await?;
+        for status in
+            GlobalStatus::ALL.into_iter().filter(|status| !status.is_over() || *status == GlobalStatus::Parked)
+        {
+            let tally = tallies.iter().find(|tally| tally.status == status);
+            let count = tally.map_or(0, |tally| u32::try_from(tally.count).unwrap_or(u32::MAX));
+            let oldest = tally.map_or(0.0, |tally| tally.oldest.as_secs_f64());
+            metrics::gauge!("onceward_dtx_transactions", "status" => status.as_str()).set(count);
+            metrics::gauge!("onceward_dtx_oldest_seconds", "status" => status.as_str()).set(oldest);
+        }
+        let waiters = u32::try_from(self.0.store.waiters().await?.len()).unwrap_or(u32::MAX);
+        metrics::gauge!("onceward_dtx_waiters").set(waiters);
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ onceward_dtx::conformance!(make);
 /// Whole transactions of one branch and one row, by that many callers at once, as statements on the wire.
 async fn trips(callers: usize) -> u64 {
     let database = testkit::postgres::database().await;
-    let counted = CountedPool::connect(database.url()).await;
+    let counted = CountedPool::<Postgres>::connect(database.url()).await;
     let store = SqlStore::new(counted.pool().clone()).await.unwrap();
     let coordinator = Tc::new(Arc::new(store), TcOptions::default());
     let transaction = async |caller: usize| {

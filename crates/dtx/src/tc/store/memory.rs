@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use onceward_backend::BackendError;
 use tokio::time::Instant;
 
-use super::{Conflict, Decided, Due, NewWaiter, Registration, Standing, TcStore};
+use super::{Conflict, Decided, Due, NewWaiter, Registration, Standing, Tally, TcStore};
 use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, admits, decided, is_overdue, settled};
@@ -355,6 +355,18 @@ impl TcStore for MemoryStore {
             branches: global.branches.iter().map(|branch| branch.info.clone()).collect(),
         };
         Ok(shown.into_iter().map(info).collect())
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        let (state, mut tallies) = (self.state(), HashMap::<GlobalStatus, Tally>::new());
+        let is_shown = |status: GlobalStatus| !status.is_over() || status == GlobalStatus::Parked;
+        for Global { status, began, .. } in state.globals.values().filter(|global| is_shown(global.status)) {
+            let fresh = Tally { status: *status, count: 0, oldest: Duration::ZERO };
+            let tally = tallies.entry(*status).or_insert(fresh);
+            tally.count += 1;
+            tally.oldest = tally.oldest.max(began.elapsed());
+        }
+        Ok(tallies.into_values().collect())
     }
 
     async fn locks(&self) -> Result<Vec<LockInfo>, BackendError> {

@@ -9,7 +9,7 @@ use onceward_backend::internal::{Sql, begin, commit};
 use onceward_backend::{BackendError, Db, Dialect, Migrations};
 use sqlx::Pool;
 
-use super::{Conflict, Decided, Due, NewGlobal, NewWaiter, Registration, Standing, TcStore};
+use super::{Conflict, Decided, Due, NewGlobal, NewWaiter, Registration, Standing, Tally, TcStore};
 use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, settled};
@@ -265,6 +265,20 @@ impl<D: Db> TcStore for SqlStore<D> {
             shown.push(TransactionInfo { xid, name, status, reason, age: crate::place::age(age), branches });
         }
         Ok(shown)
+    }
+
+    async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
+        let rows: Vec<(i64, i64, i64)> = self
+            .sql
+            .sql("select status, count(*), {now} - min(began) from dtx_global where status in (1, 4, 8, 12) group by status")
+            .fetch_all(&mut self.pool.acquire().await?)
+            .await?;
+        rows.into_iter()
+            .map(|(status, count, oldest)| {
+                let (count, oldest) = (u64::try_from(count).unwrap_or_default(), crate::place::age(oldest));
+                Ok(Tally { status: status_of(status)?, count, oldest })
+            })
+            .collect()
     }
 
     async fn locks(&self) -> Result<Vec<LockInfo>, BackendError> {

@@ -36,17 +36,18 @@ impl<D: Db> SqlStore<D> {
     ) -> Result<Vec<Due>, BackendError> {
         if claim.is_zero() {
             let select = self.sql.sql(
-                "select xid, status, tries from dtx_global where (status in (4, 8) and (due <= (select {now}) \
-                 or due > (select {now}) + ?)) or (status = 1 and deadline <= (select {now})) order by due limit ?",
+                "select xid, status, tries from dtx_global where status in (1, 4, 8) \
+                 and case status when 1 then deadline <= (select {now}) \
+                 else due <= (select {now}) or due > (select {now}) + ? end order by due limit ?",
             );
             return dues(select.bind(micros(longest)).bind(limit), &mut self.pool.acquire().await?).await;
         }
         let mut tx = begin(&self.pool).await?;
         // What another coordinator is claiming or deciding at this moment is not waited for.
         let select = self.sql.sql(
-            "select xid, status, tries from dtx_global where (status in (4, 8) and (due <= (select {now}) \
-             or due > (select {now}) + ?)) or (status = 1 and deadline <= (select {now})) order by due limit ? \
-             {skip_locked}",
+            "select xid, status, tries from dtx_global where status in (1, 4, 8) \
+             and case status when 1 then deadline <= (select {now}) \
+             else due <= (select {now}) or due > (select {now}) + ? end order by due limit ? {skip_locked}",
         );
         let found = dues(select.bind(micros(longest)).bind(limit), &mut tx).await?;
         for due in found.iter().filter(|due| due.status != GlobalStatus::Active) {
