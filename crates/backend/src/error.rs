@@ -110,6 +110,11 @@ fn sql_class(error: &sqlx::Error) -> (&'static str, ErrorClass) {
     let class = match error {
         E::Database(answer) => return database_class(&**answer),
         E::Io(io) => io_class(io),
+        // An executor in between, such as a branch of a global transaction: what it met itself.
+        E::AnyDriverError(between) => match StdError::source(&**between).and_then(|met| met.downcast_ref()) {
+            Some(met) => return sql_class(met),
+            None => ErrorClass::Refused,
+        },
         E::PoolTimedOut => ErrorClass::Transient,
         E::Protocol(_) | E::WorkerCrashed => ErrorClass::Unknown,
         E::RowNotFound

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use onceward_backend::ErrorClass;
+use onceward_backend::internal::Sql;
 use onceward_dtx::tc::lock::LockKey;
 use onceward_dtx::{
     At, AtOptions, Coordinator, Dtx, DtxError, DtxOptions, GlobalStatus, LockInfo, MemoryStore, NewBranch, Options,
@@ -266,4 +268,23 @@ async fn a_decision_whose_reply_was_lost_stands() {
     world.dtx.recover().await.unwrap();
     assert_eq!(world.dtx.coordinator().commit(&xid).await.unwrap(), GlobalStatus::Committed);
     assert_eq!(world.balance().await, 107);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_is_told_apart_also_by_the_methods_of_other_crates() {
+    let disk = Disk::new().await;
+    let proxy = Proxy::in_front_of(&disk.url("wire").await).await;
+    let pool = PgPool::connect(proxy.url()).await.unwrap();
+    sqlx::query(ACCOUNT).execute(&pool).await.unwrap();
+    let tc = Tc::new(Arc::new(MemoryStore::new()), TcOptions::default());
+    let dtx = Dtx::new(Arc::new(tc), DtxOptions::default());
+    let at = At::new("wire", pool, &dtx, AtOptions::default()).await.unwrap();
+    let update = async |mut tx: onceward_dtx::AtTransaction<Postgres>| {
+        proxy.cut();
+        // As every `_tx` method runs its statements.
+        Sql::<Postgres>::new().sql("update account set balance = 0 where id = 1").execute(&mut tx).await?;
+        Ok::<_, DtxError>(())
+    };
+    let answer = at.local(update).await;
+    assert!(matches!(&answer, Err(DtxError::Backend(error)) if error.class() == ErrorClass::Unknown), "{answer:?}");
 }
