@@ -300,6 +300,7 @@ impl Coordinator for Tc {
     async fn rollback(&self, xid: &str, reason: Reason) -> Result<GlobalStatus, DtxError> {
         let decided = self.decide(xid, Decision::Rollback(reason), HEAD_START).await?;
         if decided.standing.status == GlobalStatus::RollingBack {
+            mark("dtx.rolling_back");
             return self.drive(xid, decided.standing.status, 0, CALL).await;
         }
         Ok(decided.standing.status)

@@ -99,13 +99,15 @@ impl<D: AtDb> AtConnection<D> {
         };
         let context = log::context(hold.as_deref());
         let coordinator = std::sync::Arc::clone(&self.at.0.coordinator);
+        mark("dtx.before_undo");
         if let Err(error) = self.write_undo((&branch.xid, branch.branch_id), &context).await {
             return Err(self.give_up(error).await.into());
         }
         // From here to the answer of the commit, nobody else may take the branch for done or for gone.
         let doubt = global.enter_doubt();
+        mark("dtx.before_register");
         match coordinator.register(&branch).await {
-            Ok(()) => {}
+            Ok(()) => mark("dtx.registered"),
             Err(refused @ (DtxError::LockConflict { .. } | DtxError::Ended { .. })) => {
                 let refused = self.give_up(refused).await;
                 doubt.settle();
@@ -114,7 +116,9 @@ impl<D: AtDb> AtConnection<D> {
             Err(unknown) => {
                 // It may be registered. Said to have failed only once that is certain; else the doubt stays.
                 self.roll_back().await?;
+                mark("dtx.before_report");
                 coordinator.phase_one_failed(&branch.xid, branch.branch_id).await.ok();
+                mark("dtx.reported");
                 doubt.settle();
                 return Err(unknown.into());
             }

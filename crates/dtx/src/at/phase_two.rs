@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use onceward_backend::internal::{begin, commit};
+use onceward_backend::internal::{begin, commit, mark};
 use sqlx::Transaction;
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ impl<D: AtDb> Resource for At<D> {
 
     async fn commit(&self, xid: &str, branch_id: i64) -> Result<(), DtxError> {
         let (log, name) = (&self.0.log, (xid, branch_id));
+        mark("dtx.before_forget");
         if log.remove_plain(&mut self.0.undo_pool.acquire().await?, name).await? {
             return Ok(());
         }
@@ -58,6 +59,7 @@ impl<D: AtDb> Resource for At<D> {
     }
 
     async fn commit_together(&self, branches: &[(&str, i64)]) -> Result<BTreeSet<(String, i64)>, DtxError> {
+        mark("dtx.before_forget");
         self.0.log.remove_all_plain(&mut self.0.undo_pool.acquire().await?, branches).await
     }
 
@@ -80,6 +82,7 @@ impl<D: AtDb> Resource for At<D> {
                         // It committed, and somebody else has parked it.
                         return Ok(Undone::Parked);
                     }
+                    mark("dtx.guarded");
                     commit(tx).await?;
                     return Ok(Undone::Done);
                 }
@@ -91,6 +94,7 @@ impl<D: AtDb> Resource for At<D> {
             let beside = if beside > 0 { self.beside(&mut tx, xid).await? } else { Beside::default() };
             let refused = match self.take_back(&mut tx, name, &context, images, &beside).await {
                 Ok(Taken::Back) => {
+                    mark("dtx.taken_back");
                     self.discard(&mut tx, xid, hold.as_deref()).await?;
                     log.remove(&mut tx, name, &context).await?;
                     match commit(tx).await {

@@ -32,6 +32,7 @@ impl Dtx {
     pub async fn begin(&self, options: Options) -> Result<GlobalTransaction, DtxError> {
         let deadline = Instant::now() + options.timeout;
         let xid = self.0.coordinator.begin(&options.name, options.timeout).await?;
+        mark("dtx.begun");
         let global = Global::new(xid, options.name, deadline);
         let transaction = GlobalTransaction { dtx: self.clone(), global, open: true };
         for hook in &self.0.options.hooks {
