@@ -123,6 +123,10 @@ impl Tc {
         let mut orphans = Vec::new();
         if is_past(&flights.looked, self.claim() / 4) {
             orphans = flights.depart(self.orphans().await?);
+            if !self.0.store.waiters().await?.is_empty() {
+                // Whoever freed rows may have died before it served the queue, and whoever waits before it looked.
+                self.serve().await?;
+            }
             is_done(&flights.looked);
         }
         let others = others.into_iter().map(|due| (due, Reason::Timeout));

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use onceward_dtx::{At, DtxError, Options};
+use onceward_dtx::tc::lock::LockKey;
+use onceward_dtx::tc::state::Decision;
+use onceward_dtx::tc::store::{NewWaiter, TcStore};
+use onceward_dtx::{At, DtxError, NewBranch, Options};
 use tokio::sync::{Barrier, Notify};
 
 use crate::disk::Db;
@@ -179,4 +182,24 @@ async fn a_local_writer_takes_its_turn_and_frees_the_row() {
     assert_eq!(world.balance(0, 1).await, Some(1202), "the local writer was first");
     world.quiet().await;
     assert!(world.dtx.transactions().await.unwrap().is_empty(), "nothing of the local writer's turn is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_a_dead_process_did_not_serve_is_served() {
+    let world = World::new().await;
+    let store = world.disk.store().await;
+    let minute = Duration::from_secs(60);
+    for xid in ["holder", "waiter"] {
+        store.begin(xid, "dead", minute).await.unwrap();
+    }
+    let lock = LockKey { resource_id: "orders".to_owned(), table: "account".to_owned(), key: "1".to_owned() };
+    let (xid, resource_id, locks) = ("holder".to_owned(), "orders".to_owned(), vec![lock]);
+    store.register(&NewBranch { xid, branch_id: 1, resource_id, locks: locks.clone() }).await.unwrap();
+    let [waiter, xid, owner] = ["one", "waiter", "dead"].map(str::to_owned);
+    store.enqueue(&NewWaiter { waiter, xid, owner, locks, patience: minute }).await.unwrap();
+    let decided = store.decide("holder", Decision::Commit, Duration::ZERO).await.unwrap().unwrap();
+    assert!(decided.wanted && world.dtx.waiters().await.unwrap().len() == 1);
+    // Here it dies.
+    let _worker = world.worker();
+    world.waiting(0).await;
 }
