@@ -18,10 +18,10 @@ const PAUSE: Duration = LEASE.saturating_add(DEADLINE).saturating_add(Duration::
 /// The longest until a service comes by a fail point.
 const SOON: Duration = Duration::from_secs(40);
 
-/// Transfers between two faults.
-const ENOUGH: usize = 3;
+/// Transfers that are acknowledged between two faults, at the least.
+const ENOUGH: usize = 1;
 /// Seldom enough that services get far between two faults.
-const NOW_AND_THEN: Duration = Duration::from_millis(300);
+const NOW_AND_THEN: Duration = Duration::from_millis(200);
 
 pub struct Crowd<'a> {
     place: &'a Place,
@@ -157,7 +157,7 @@ impl<'a> Crowd<'a> {
         self.refill();
     }
 
-    /// Returns once a few more transfers are acknowledged: whatever happened, the bank goes on.
+    /// Returns once one more transfer is acknowledged: whatever happened, the bank goes on.
     pub async fn works(&mut self) {
         let (began, mut more) = (Instant::now(), 0);
         while more < ENOUGH {
