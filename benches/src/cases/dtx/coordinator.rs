@@ -89,7 +89,7 @@ async fn world(setting: Setting, store: Arc<dyn TcStore>) -> World {
     dtx.resources().add(Arc::new(Nothing)).unwrap();
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     tracker.spawn({
-        let (dtx, shutdown) = (dtx.clone(), shutdown.clone());
+        let (dtx, shutdown) = (dtx, shutdown.clone());
         async move { dtx.work(shutdown).await }
     });
     tracker.close();

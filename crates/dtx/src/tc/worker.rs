@@ -27,6 +27,8 @@ const ABREAST: usize = 64;
 const GATHER: Duration = Duration::from_millis(10);
 /// How often outcomes are looked through for old ones, and parked branches for repaired ones.
 const PURGE: Duration = Duration::from_secs(60);
+/// How often dead coordinators are looked for, at the most.
+const LOOK: Duration = Duration::from_millis(100);
 /// How often transactions are counted for the gauges.
 const COUNT: Duration = Duration::from_secs(10);
 
@@ -121,7 +123,7 @@ impl Tc {
             });
         }
         let mut orphans = Vec::new();
-        if is_past(&flights.looked, self.claim() / 4) {
+        if is_past(&flights.looked, (self.claim() / 4).max(LOOK)) {
             orphans = flights.depart(self.orphans().await?);
             if !self.0.store.waiters().await?.is_empty() {
                 // Whoever freed rows may have died before it served the queue, and whoever waits before it looked.
