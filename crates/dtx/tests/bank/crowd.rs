@@ -6,9 +6,10 @@ use testkit::{Child, Rng};
 use tokio::time::{Instant, sleep};
 
 use crate::child::{DEADLINE, LEASE};
-use crate::marks::{self, Marks};
+use crate::marks::{self, Marks, REPORTS};
 use crate::place::Place;
 use crate::tally::Tally;
+use crate::wires::Wire;
 
 /// So many are alive and not paused.
 const ALIVE: usize = 2;
@@ -20,8 +21,6 @@ const SOON: Duration = Duration::from_secs(40);
 
 /// Transfers that are acknowledged between two faults, at the least.
 const ENOUGH: usize = 1;
-/// Seldom enough that services get far between two faults.
-const NOW_AND_THEN: Duration = Duration::from_millis(200);
 
 pub struct Crowd<'a> {
     place: &'a Place,
@@ -99,11 +98,15 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// The first service that comes by a fail point; it stands there. Meanwhile `provoke` is called now and then.
-    async fn caught(&mut self, point: &'static str, mut provoke: impl AsyncFnMut()) -> Service {
+    /// The first service that comes by a fail point; it stands there.
+    async fn caught(&mut self, point: &'static str) -> Service {
         marks::arm(self.place.folder(), point);
+        self.held_at(point).await
+    }
+
+    /// The service that stands at an armed point, once there is one.
+    async fn held_at(&mut self, point: &'static str) -> Service {
         let began = Instant::now();
-        let mut provoked = began;
         loop {
             self.look();
             if let Some(at) = self.alive.iter().position(|service| service.marks.is_held()) {
@@ -112,17 +115,34 @@ impl<'a> Crowd<'a> {
                 return service;
             }
             assert!(began.elapsed() < SOON, "no service came by {point}");
-            if provoked.elapsed() > NOW_AND_THEN {
-                provoke().await;
-                provoked = Instant::now();
-            }
             sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// Kills the first service that comes by a fail point.
-    pub async fn kill_at(&mut self, point: &'static str, provoke: impl AsyncFnMut()) {
-        let service = self.caught(point, provoke).await;
+    pub async fn kill_at(&mut self, point: &'static str) {
+        let service = self.caught(point).await;
+        self.kill_there(service, point).await;
+    }
+
+    /// The same behind a registration that the coordinators did not answer.
+    pub async fn kill_unanswered_at(&mut self, point: &'static str, coordinators: &Wire) {
+        let mut service = self.caught("dtx.before_register").await;
+        coordinators.fall_silent();
+        for next in REPORTS {
+            marks::arm(self.place.folder(), next);
+            service.marks.release();
+            self.alive.push(service);
+            service = self.held_at(next).await;
+            coordinators.speak();
+            if next == point {
+                break;
+            }
+        }
+        self.kill_there(service, point).await;
+    }
+
+    async fn kill_there(&mut self, service: Service, point: &'static str) {
         self.bury(service).await;
         self.tally.killed(point);
         self.refill();
@@ -130,7 +150,7 @@ impl<'a> Crowd<'a> {
 
     /// Pauses the first service that comes by a fail point, or its transfer.
     pub async fn pause_at(&mut self, point: &'static str, how: Pause) {
-        let mut service = self.caught(point, async || ()).await;
+        let mut service = self.caught(point).await;
         if how == Pause::Process {
             service.child.signal("STOP");
             service.marks.release();

@@ -51,19 +51,11 @@ async fn round(store: Store, number: usize, rng: &mut Rng) -> Tally {
             Step::Kill => crowd.kill().await,
             // It takes a branch that is registered and will never commit.
             Step::KillAt("dtx.guarded") => {
-                crowd.kill_at("dtx.registered", async || ()).await;
-                crowd.kill_at("dtx.guarded", async || ()).await;
+                crowd.kill_at("dtx.registered").await;
+                crowd.kill_at("dtx.guarded").await;
             }
-            // They take a registration whose answer is lost, which need not be the first commit that comes by.
-            Step::KillAt(point) if REPORTS.contains(&point) => {
-                let mut way = rng.fork();
-                let provoke = async || {
-                    let how = if way.chance(0.5) { Spoil::Unanswered } else { Spoil::Unheard };
-                    place.wires[2].spoil(how, &mut way).await;
-                };
-                crowd.kill_at(point, provoke).await;
-            }
-            Step::KillAt(point) => crowd.kill_at(point, async || ()).await,
+            Step::KillAt(point) if REPORTS.contains(&point) => crowd.kill_unanswered_at(point, &place.wires[2]).await,
+            Step::KillAt(point) => crowd.kill_at(point).await,
             Step::Pause => crowd.pause().await,
             Step::PauseAt(point, how) => crowd.pause_at(point, how).await,
             Step::Spoil(wire, how) => {

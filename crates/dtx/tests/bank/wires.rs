@@ -39,6 +39,15 @@ impl Wire {
         self.proxy.url()
     }
 
+    /// Nothing is answered from here on, and whoever asks is cut off.
+    pub fn fall_silent(&self) {
+        self.proxy.set(Mode::DropReplies);
+    }
+
+    pub fn speak(&self) {
+        self.proxy.set(Mode::Pass);
+    }
+
     /// Spoils it; it is whole again afterwards, except for a commit that may still be waited for.
     pub async fn spoil(&self, how: Spoil, rng: &mut Rng) {
         // The moment and the length are what is tested.
