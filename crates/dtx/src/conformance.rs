@@ -64,6 +64,7 @@ macro_rules! conformance {
             a_circle_is_broken_at_once,
             nobody_waits_for_what_cannot_come,
             who_leaves_or_loses_patience_is_passed_over,
+            what_a_dead_coordinator_never_read_is_forgotten,
             thirty_two_take_turns_on_one_row,
         );
     };

@@ -150,7 +150,7 @@ impl DtxError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::LockConflict { .. } | Self::Deadlock { .. } | Self::Moved { .. } => true,
-            Self::Backend(error) => error.is_retryable(),
+            Self::Backend(error) => error.is_retryable() || carried(error).is_some_and(Self::is_retryable),
             _ => false,
         }
     }
@@ -205,6 +205,17 @@ impl DtxError {
     }
 }
 
+/// The error of this crate that a method of another crate met under a branch.
+#[cfg(feature = "sql")]
+fn carried(error: &BackendError) -> Option<&DtxError> {
+    DtxError::within(std::error::Error::source(error)?.downcast_ref()?)
+}
+
+#[cfg(not(feature = "sql"))]
+const fn carried(_: &BackendError) -> Option<&DtxError> {
+    None
+}
+
 fn described(status: Option<GlobalStatus>) -> &'static str {
     status.map_or("it is not known", GlobalStatus::as_str)
 }
@@ -233,5 +244,18 @@ impl From<sqlx::Error> for DtxError {
 impl From<DtxError> for sqlx::Error {
     fn from(error: DtxError) -> Self {
         Self::AnyDriverError(Box::new(error))
+    }
+}
+
+#[cfg(all(test, feature = "sql"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_run_again_may_be_also_if_a_method_of_another_crate_met_it() {
+        let met = |error: DtxError| DtxError::from(BackendError::from(sqlx::Error::from(error)));
+        assert!(met(DtxError::Moved { table: "t".to_owned() }).is_retryable());
+        assert!(met(DtxError::Backend(sqlx::Error::PoolTimedOut.into())).is_retryable());
+        assert!(!met(DtxError::NoTransaction).is_retryable());
     }
 }

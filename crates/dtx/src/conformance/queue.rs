@@ -159,6 +159,23 @@ pub async fn who_leaves_or_loses_patience_is_passed_over(store: Store) {
     assert_eq!(register(&store, "n", 1, &["a"]).await, Registration::Registered);
 }
 
+pub async fn what_a_dead_coordinator_never_read_is_forgotten(store: Store) {
+    for xid in ["x", "over", "open"] {
+        begin(&store, xid).await;
+    }
+    register(&store, "x", 1, &["a"]).await;
+    wait(&store, "dead", "over", &["a"]).await;
+    wait(&store, "dead", "open", &["a"]).await;
+    // Both are answered by another coordinator, and only one of them has ended.
+    end(&store, "x").await;
+    store.serve("o").await.unwrap();
+    end(&store, "over").await;
+    store.serve("o").await.unwrap();
+    store.purge(MINUTE).await.unwrap();
+    let answers = store.answers("dead").await.unwrap();
+    assert_eq!(answers, [("w-open".to_owned(), Some(Answer::Granted))], "of the one that is still open");
+}
+
 pub async fn thirty_two_take_turns_on_one_row(store: Store) {
     let mut tasks = Vec::new();
     let holder = Arc::new(std::sync::Mutex::new(None::<String>));

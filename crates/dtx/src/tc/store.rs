@@ -146,7 +146,8 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// All locks.
     async fn locks(&self) -> Result<Vec<LockInfo>, BackendError>;
 
-    /// Forgets outcomes older than that and answers how many.
+    /// Forgets outcomes older than that and answers how many; and whatever a waiter was told whose transaction takes no more
+    /// branches.
     async fn purge(&self, older: Duration) -> Result<u64, BackendError>;
 }
 

@@ -32,10 +32,17 @@ struct State {
     /// In the order of arrival.
     queue: Vec<Waiter>,
     /// For those of another process, as it were.
-    answered: Vec<(String, String, Answer)>,
+    answered: Vec<Answered>,
     /// Until when coordinators live at least.
     owners: HashMap<String, Instant>,
     begun: u64,
+}
+
+/// What a waiter of another coordinator was told.
+#[derive(Debug)]
+struct Answered {
+    asked: NewWaiter,
+    answer: Answer,
 }
 
 #[derive(Debug)]
@@ -256,8 +263,8 @@ impl TcStore for MemoryStore {
 
     async fn answers(&self, owner: &str) -> Result<Vec<(String, Option<Answer>)>, BackendError> {
         let mut state = self.state();
-        let answered = state.answered.extract_if(.., |(other, ..)| *other == owner);
-        let mut answers: Vec<_> = answered.map(|(_, waiter, answer)| (waiter, Some(answer))).collect();
+        let answered = state.answered.extract_if(.., |answered| answered.asked.owner == owner);
+        let mut answers: Vec<_> = answered.map(|Answered { asked, answer }| (asked.waiter, Some(answer))).collect();
         let own = state.queue.iter().filter(|waiter| waiter.asked.owner == owner);
         answers.extend(own.map(|waiter| (waiter.asked.waiter.clone(), None)));
         Ok(answers)
@@ -266,7 +273,7 @@ impl TcStore for MemoryStore {
     async fn leave(&self, waiters: &[&str]) -> Result<(), BackendError> {
         let mut state = self.state();
         state.queue.retain(|waiter| !waiters.contains(&waiter.asked.waiter.as_str()));
-        state.answered.retain(|(_, waiter, _)| !waiters.contains(&waiter.as_str()));
+        state.answered.retain(|answered| !waiters.contains(&answered.asked.waiter.as_str()));
         Ok(())
     }
 
@@ -383,8 +390,9 @@ impl TcStore for MemoryStore {
     }
 
     async fn purge(&self, older: Duration) -> Result<u64, BackendError> {
-        let mut state = self.state();
-        let before = state.globals.len();
+        let state = &mut *self.state();
+        let (before, open) = (state.globals.len(), &state.open);
+        state.answered.retain(|answered| open.contains(&answered.asked.xid));
         state.globals.retain(|_, global| {
             global.status == GlobalStatus::Parked || global.ended.is_none_or(|ended| ended.elapsed() < older)
         });

@@ -303,12 +303,16 @@ impl<D: Db> TcStore for SqlStore<D> {
     }
 
     async fn purge(&self, older: Duration) -> Result<u64, BackendError> {
-        let mut conn = self.pool.acquire().await?;
+        // Who was told something and never asked for it is dead by now.
+        self.sql
+            .sql("delete from dtx_waiter where state <> 1 and xid not in (select xid from dtx_global where status = 1)")
+            .execute(&mut self.pool.acquire().await?)
+            .await?;
         // A parked transaction is over, but nobody may forget it.
         self.sql
             .sql("delete from dtx_global where ended <= (select {now}) - ? and status in (9, 11)")
             .bind(micros(older))
-            .execute(&mut conn)
+            .execute(&mut self.pool.acquire().await?)
             .await
     }
 }

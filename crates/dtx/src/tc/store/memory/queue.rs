@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
 
 use super::super::{Conflict, NewWaiter};
-use super::State;
+use super::{Answered, State};
 use crate::coordinator::NewBranch;
 use crate::tc::lock::LockKey;
 use crate::tc::state::{GlobalStatus, admits};
@@ -69,7 +69,7 @@ impl State {
             if asked.owner == owner {
                 own.push((asked.waiter, answer));
             } else {
-                self.answered.push((asked.owner, asked.waiter, answer));
+                self.answered.push(Answered { asked, answer });
             }
         }
         own
