@@ -148,9 +148,10 @@ pub async fn who_leaves_or_loses_patience_is_passed_over(store: Store) {
     }
     register(&store, "x", 1, &["a"]).await;
     wait(&store, "o", "y", &["a"]).await;
-    let (owner, locks) = ("dead".to_owned(), vec![lock("a")]);
+    let (owner, locks) = ("o".to_owned(), vec![lock("a")]);
     let short = NewWaiter { waiter: "short".to_owned(), xid: "z".to_owned(), owner, locks, patience: Duration::ZERO };
-    store.enqueue(&short).await.unwrap();
+    let told = store.enqueue(&short).await.unwrap();
+    assert_eq!(told, [("short".to_owned(), Answer::Late)], "its transaction is open");
     store.leave(&["w-y", "not known"]).await.unwrap();
     assert!(waiting(&store).await.is_empty());
     end(&store, "x").await;

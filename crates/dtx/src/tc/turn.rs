@@ -42,12 +42,14 @@ pub enum Answer {
     Deadlock,
     /// A row is held by a parked transaction, which only a person ends.
     Parked,
-    /// Its transaction takes no more branches, or its time is over.
+    /// Its transaction takes no more branches.
     Ended,
+    /// It has waited for as long as it wanted to.
+    Late,
 }
 
 impl Answer {
-    const ALL: [Self; 4] = [Self::Granted, Self::Deadlock, Self::Parked, Self::Ended];
+    const ALL: [Self; 5] = [Self::Granted, Self::Deadlock, Self::Parked, Self::Ended, Self::Late];
 
     /// The stored number; 1 is kept for who still waits.
     pub const fn code(self) -> i64 {
@@ -56,6 +58,7 @@ impl Answer {
             Self::Deadlock => 3,
             Self::Parked => 4,
             Self::Ended => 5,
+            Self::Late => 6,
         }
     }
 

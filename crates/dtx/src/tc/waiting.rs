@@ -112,7 +112,7 @@ impl Tc {
                 let status = self.0.store.find(xid).await?.map(|standing| standing.status);
                 Err(DtxError::Ended { xid: xid.to_owned(), status })
             }
-            None => Ok(false),
+            Some(Answer::Late) | None => Ok(false),
         }
     }
 

@@ -12,6 +12,7 @@ use onceward_dtx::{
     At, AtOptions, Coordinator, Dtx, DtxError, DtxOptions, GlobalStatus, LockInfo, MemoryStore, NewBranch, Options,
     Reason, Recovered, SqlStore, Tc, TcOptions, TransactionInfo, WaiterInfo, rm::Rm,
 };
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Postgres};
 use testkit::{CountedPool, Mode, Proxy};
 use tokio_util::sync::CancellationToken;
@@ -218,7 +219,10 @@ impl Wired {
     async fn new() -> Self {
         let disk = Disk::new().await;
         let proxy = Proxy::in_front_of(&disk.url("tc").await).await;
-        let store = SqlStore::new(PgPool::connect(proxy.url()).await.unwrap()).await.unwrap();
+        // One connection, which is not tried out first: the prepared statement itself is what loses its reply.
+        let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+        let pool = options.connect(proxy.url()).await.unwrap();
+        let store = SqlStore::new(pool).await.unwrap();
         let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(store), TcOptions::default())), DtxOptions::default());
         let data = disk.pool("orders").await;
         sqlx::query(ACCOUNT).execute(&data).await.unwrap();
@@ -233,41 +237,65 @@ impl Wired {
     }
 }
 
+/// The coordinator answers nothing any more: whether the branch is registered is not known, and it may be.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_whose_reply_was_lost_leaves_no_lock_behind() {
+async fn a_registration_that_is_not_answered_leaves_no_lock_behind() {
     let world = Wired::new().await;
-    for reply in [Mode::DropReplyTo(b"COMMIT".to_vec()), Mode::CutBefore(b"COMMIT".to_vec())] {
+    // At first the statement is not prepared, and is lost itself; then its reply is.
+    for round in 0..2 {
         let work = async |_| {
-            world.proxy.set(reply);
-            crate::world::add(&world.at, 7).await
+            world.proxy.set(Mode::DropReplies);
+            let answer = crate::world::add(&world.at, 7).await;
+            world.proxy.set(Mode::Pass);
+            answer
         };
         let answer = world.dtx.run(Options::new("unanswered"), work).await;
         assert!(matches!(answer, Err(DtxError::Backend(_))), "{answer:?}");
         assert!(world.dtx.locks().await.unwrap().is_empty() && world.dtx.transactions().await.unwrap().is_empty());
         assert!(world.dtx.undo_rows().await.unwrap().is_empty());
-        assert_eq!(world.balance().await, 100);
+        assert_eq!(world.balance().await, 100 + 7 * round);
+        world.dtx.run(Options::new("next"), async |_| crate::world::add(&world.at, 7).await).await.unwrap();
+        world.dtx.recover().await.unwrap();
     }
-    world.dtx.run(Options::new("next"), async |_| crate::world::add(&world.at, 7).await).await.unwrap();
-    assert_eq!(world.balance().await, 107);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_decision_whose_reply_was_lost_stands() {
+async fn a_decision_that_is_not_answered_stands() {
     let world = Wired::new().await;
+    world.dtx.run(Options::new("prepares"), async |_| crate::world::add(&world.at, 7).await).await.unwrap();
     let mut xid = String::new();
     let work = async |global: onceward_dtx::Global| {
         xid = global.xid().to_owned();
         crate::world::add(&world.at, 7).await?;
-        world.proxy.set(Mode::DropReplyTo(b"COMMIT".to_vec()));
+        world.proxy.set(Mode::DropReplies);
         Ok::<_, DtxError>(())
     };
     let answer = world.dtx.run(Options::new("unanswered"), work).await;
+    world.proxy.set(Mode::Pass);
     assert!(matches!(answer, Err(DtxError::OutcomeUnknown { .. })), "{answer:?}");
     assert_eq!(world.dtx.status(&xid).await.unwrap(), Some(GlobalStatus::Committing));
     assert_eq!(world.dtx.coordinator().rollback(&xid, Reason::Failed).await.unwrap(), GlobalStatus::Committing);
     world.dtx.recover().await.unwrap();
     assert_eq!(world.dtx.coordinator().commit(&xid).await.unwrap(), GlobalStatus::Committed);
-    assert_eq!(world.balance().await, 107);
+    assert_eq!(world.balance().await, 114);
+}
+
+/// Every call means the same when it is made twice, so it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_lost_reply_of_the_coordinator_s_database_is_not_noticed() {
+    let world = Wired::new().await;
+    world.dtx.run(Options::new("prepares"), async |_| crate::world::add(&world.at, 7).await).await.unwrap();
+    let work = async |global: onceward_dtx::Global| {
+        // What is bound to the registration, and then to the decision.
+        world.proxy.set(Mode::DropReplyTo(b"\"branch\":".to_vec()));
+        crate::world::add(&world.at, 7).await?;
+        world.proxy.set(Mode::DropReplyTo(format!("[\"{}\"]", global.xid()).into_bytes()));
+        Ok::<_, DtxError>(())
+    };
+    world.dtx.run(Options::new("unanswered"), work).await.unwrap();
+    world.dtx.recover().await.unwrap();
+    assert!(world.dtx.locks().await.unwrap().is_empty() && world.dtx.transactions().await.unwrap().is_empty());
+    assert_eq!(world.balance().await, 114);
 }
 
 #[tokio::test(flavor = "multi_thread")]

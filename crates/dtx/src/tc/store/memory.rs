@@ -16,7 +16,7 @@ use crate::tc::turn::Answer;
 
 mod queue;
 
-use queue::Waiter;
+use queue::{Answered, Waiter};
 
 /// A [`TcStore`] in memory, **for tests only**: it survives nothing, so a crash between two local commits could never be
 /// repaired. It runs the same conformance suite as the others.
@@ -31,18 +31,10 @@ struct State {
     locks: HashMap<String, Lock>,
     /// In the order of arrival.
     queue: Vec<Waiter>,
-    /// For those of another process, as it were.
     answered: Vec<Answered>,
     /// Until when coordinators live at least.
     owners: HashMap<String, Instant>,
     begun: u64,
-}
-
-/// What a waiter of another coordinator was told.
-#[derive(Debug)]
-struct Answered {
-    asked: NewWaiter,
-    answer: Answer,
 }
 
 #[derive(Debug)]

@@ -144,7 +144,7 @@ fn whatever_happens_rows_have_one_owner_and_everybody_is_answered() {
                         locks.retain(|_, xid| *xid != waiter.xid);
                         gone.extend(queue.iter().filter(|one| one.xid == waiter.xid).map(|one| one.waiter.clone()));
                     }
-                    Answer::Parked | Answer::Ended => panic!("{answer:?}"),
+                    Answer::Parked | Answer::Ended | Answer::Late => panic!("{answer:?}"),
                 }
             }
             queue.retain(|waiter| !gone.contains(&waiter.waiter));

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
 
 use super::super::{Conflict, NewWaiter};
-use super::{Answered, State};
+use super::State;
 use crate::coordinator::NewBranch;
 use crate::tc::lock::LockKey;
 use crate::tc::state::{GlobalStatus, admits};
@@ -15,6 +15,13 @@ use crate::tc::turn::{self, Answer, Holder, Waiting};
 pub(super) struct Waiter {
     pub(super) asked: NewWaiter,
     pub(super) until: Instant,
+}
+
+/// What a waiter of another coordinator was told.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) asked: NewWaiter,
+    pub(super) answer: Answer,
 }
 
 impl State {
@@ -43,7 +50,8 @@ impl State {
                     began: global.number.cast_signed(),
                     locks: asked.locks.iter().map(LockKey::id).collect(),
                 }),
-                _ => served.push((asked.waiter.clone(), Answer::Ended)),
+                Some(_) => served.push((asked.waiter.clone(), Answer::Late)),
+                None => served.push((asked.waiter.clone(), Answer::Ended)),
             }
         }
         let wanted: HashSet<_> = waiting.iter().flat_map(|waiter| &waiter.locks).collect();

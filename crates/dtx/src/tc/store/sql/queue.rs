@@ -20,6 +20,7 @@ struct Place {
     waiting: Waiting,
     owner: String,
     is_open: bool,
+    is_late: bool,
     keys: Vec<LockKey>,
 }
 
@@ -97,8 +98,9 @@ impl<D: Db> SqlStore<D> {
     pub(super) async fn serve_queue(&self, conn: &mut impl Conn<D>, owner: &str) -> Result<Served, BackendError> {
         self.take_turn(conn).await?;
         let places = self.places(conn).await?;
-        let (open, over): (Vec<_>, Vec<_>) = places.into_iter().partition(|place| place.is_open);
-        let mut answers: Vec<(&Place, Answer)> = over.iter().map(|place| (place, Answer::Ended)).collect();
+        let (open, over): (Vec<_>, Vec<_>) = places.into_iter().partition(|place| place.is_open && !place.is_late);
+        let told = |place: &Place| if place.is_open { Answer::Late } else { Answer::Ended };
+        let mut answers: Vec<(&Place, Answer)> = over.iter().map(|place| (place, told(place))).collect();
         let waiting: Vec<_> = open.iter().map(|place| place.waiting.clone()).collect();
         let (held, holding) = self.holders(conn, &waiting).await?;
         for (at, answer) in turn::serve(&waiting, &held, &holding) {
@@ -136,18 +138,25 @@ impl<D: Db> SqlStore<D> {
             ids.push(id);
             keys.push(LockKey { resource_id, table, key });
         }
-        let rows: Vec<(String, String, String, Option<i64>, bool)> = self
+        let rows: Vec<(String, String, String, Option<i64>, bool, bool)> = self
             .sql
             .sql(
-                "select p.waiter, p.xid, p.owner, g.began, coalesce(g.status = 1 and g.deadline > {now} and p.until > {now}, \
-                 false) from dtx_waiter p left join dtx_global g on g.xid = p.xid where p.state = 1 order by p.ticket",
+                "select p.waiter, p.xid, p.owner, g.began, coalesce(g.status = 1 and g.deadline > {now}, false), \
+                 p.until <= {now} from dtx_waiter p left join dtx_global g on g.xid = p.xid where p.state = 1 order by p.ticket",
             )
             .fetch_all(conn)
             .await?;
-        let place = |(waiter, xid, owner, began, is_open): (String, String, String, Option<i64>, bool)| {
-            let (locks, keys) = wanted.remove(&waiter).unwrap_or_default();
-            Place { waiting: Waiting { waiter, xid, began: began.unwrap_or_default(), locks }, owner, is_open, keys }
-        };
+        let place =
+            |(waiter, xid, owner, began, is_open, is_late): (String, String, String, Option<i64>, bool, bool)| {
+                let (locks, keys) = wanted.remove(&waiter).unwrap_or_default();
+                Place {
+                    waiting: Waiting { waiter, xid, began: began.unwrap_or_default(), locks },
+                    owner,
+                    is_open,
+                    is_late,
+                    keys,
+                }
+            };
         Ok(rows.into_iter().map(place).collect())
     }
 
