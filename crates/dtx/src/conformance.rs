@@ -1,4 +1,11 @@
 //! What every [`TcStore`](crate::tc::store::TcStore) must do, as a suite that also a store written elsewhere can run.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    reason = "test cases: their names say what they check, and they drive their own tasks"
+)]
 
 #[doc(hidden)]
 pub mod cases;

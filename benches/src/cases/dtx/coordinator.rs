@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use onceward_backend::sqlite;
-use onceward_dtx::rm::{ParkedInfo, Resource, UndoInfo, Undone};
+use onceward_dtx::rm::{Resource, Undone};
 use onceward_dtx::tc::lock::LockKey;
 use onceward_dtx::tc::store::TcStore;
-use onceward_dtx::{
-    Coordinator, Dtx, DtxError, DtxOptions, NewBranch, ParkedBranch, Repair, Repaired, SqlStore, Tc, TcOptions,
-};
+use onceward_dtx::{Coordinator, Dtx, DtxError, DtxOptions, NewBranch, SqlStore, Tc, TcOptions};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
 use tempfile::TempDir;
@@ -140,25 +138,5 @@ impl Resource for Nothing {
 
     async fn rollback(&self, _: &str, _: i64) -> Result<Undone, DtxError> {
         Ok(Undone::Done)
-    }
-
-    async fn undo_rows(&self) -> Result<Vec<UndoInfo>, DtxError> {
-        Ok(Vec::new())
-    }
-
-    async fn parked(&self) -> Result<Vec<ParkedInfo>, DtxError> {
-        Ok(Vec::new())
-    }
-
-    async fn inspect(&self, _: &str, _: i64) -> Result<Option<ParkedBranch>, DtxError> {
-        Ok(None)
-    }
-
-    async fn repair(&self, repair: &Repair) -> Result<Repaired, DtxError> {
-        Err(DtxError::NotParked { xid: repair.xid.clone(), branch_id: repair.branch_id })
-    }
-
-    async fn sweep(&self, _: Duration) -> Result<u64, DtxError> {
-        Ok(0)
     }
 }

@@ -1,11 +1,3 @@
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::missing_panics_doc,
-    reason = "test cases: their names say what they check, and they drive their own tasks"
-)]
-
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;

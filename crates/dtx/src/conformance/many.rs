@@ -1,10 +1,3 @@
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "test cases: their names say what they check"
-)]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -35,14 +35,21 @@ pub trait Resource: Debug + Send + Sync + 'static {
     /// again until it answers `Ok`.
     async fn rollback(&self, xid: &str, branch_id: i64) -> Result<Undone, DtxError>;
 
-    /// Undo records that wait for a decision or its second phase.
-    async fn undo_rows(&self) -> Result<Vec<UndoInfo>, DtxError>;
+    /// Undo records that wait for a decision or its second phase. None of them, unless the resource keeps any.
+    async fn undo_rows(&self) -> Result<Vec<UndoInfo>, DtxError> {
+        Ok(Vec::new())
+    }
 
-    /// Branches that wait for a person.
-    async fn parked(&self) -> Result<Vec<ParkedInfo>, DtxError>;
+    /// Branches that wait for a person. None, unless [`rollback`](Self::rollback) parks.
+    async fn parked(&self) -> Result<Vec<ParkedInfo>, DtxError> {
+        Ok(Vec::new())
+    }
 
     /// A parked branch with its rows; none if it is not parked.
-    async fn inspect(&self, xid: &str, branch_id: i64) -> Result<Option<ParkedBranch>, DtxError>;
+    async fn inspect(&self, xid: &str, branch_id: i64) -> Result<Option<ParkedBranch>, DtxError> {
+        let _ = (xid, branch_id);
+        Ok(None)
+    }
 
     /// Ends a parked branch as a person decided, and keeps a record of that, in one local transaction. After that,
     /// [`rollback`](Self::rollback) answers `Done`.
@@ -50,10 +57,15 @@ pub trait Resource: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`DtxError::NotParked`]; [`DtxError::RowsChanged`] if it is no longer what the fingerprint says; the error of a
     /// constraint that forbids it. Nothing was changed then.
-    async fn repair(&self, repair: &Repair) -> Result<Repaired, DtxError>;
+    async fn repair(&self, repair: &Repair) -> Result<Repaired, DtxError> {
+        Err(DtxError::NotParked { xid: repair.xid.clone(), branch_id: repair.branch_id })
+    }
 
-    /// Removes guards that no late first phase can meet any more.
-    async fn sweep(&self, older: Duration) -> Result<u64, DtxError>;
+    /// Removes guards that no late first phase can meet any more, and answers how many.
+    async fn sweep(&self, older: Duration) -> Result<u64, DtxError> {
+        let _ = older;
+        Ok(0)
+    }
 }
 
 /// What a rollback of a branch came to.

@@ -4,11 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onceward_dtx::rm::{ParkedInfo, Resource, UndoInfo, Undone};
-use onceward_dtx::{
-    AtOptions, DtxError, GlobalStatus, NewBranch, Options, ParkedBranch, Reason, Repair, Repaired, TcOptions,
-    async_trait,
-};
+use onceward_dtx::rm::{Resource, Undone};
+use onceward_dtx::{AtOptions, DtxError, GlobalStatus, NewBranch, Options, Reason, TcOptions, async_trait};
 use testkit::{Rng, eventually};
 use tokio::sync::Notify;
 
@@ -187,26 +184,6 @@ impl Resource for Silent {
 
     async fn rollback(&self, _: &str, _: i64) -> Result<Undone, DtxError> {
         std::future::pending().await
-    }
-
-    async fn undo_rows(&self) -> Result<Vec<UndoInfo>, DtxError> {
-        Ok(Vec::new())
-    }
-
-    async fn parked(&self) -> Result<Vec<ParkedInfo>, DtxError> {
-        Ok(Vec::new())
-    }
-
-    async fn inspect(&self, _: &str, _: i64) -> Result<Option<ParkedBranch>, DtxError> {
-        Ok(None)
-    }
-
-    async fn repair(&self, repair: &Repair) -> Result<Repaired, DtxError> {
-        Err(DtxError::NotParked { xid: repair.xid.clone(), branch_id: repair.branch_id })
-    }
-
-    async fn sweep(&self, _: Duration) -> Result<u64, DtxError> {
-        Ok(0)
     }
 }
 
