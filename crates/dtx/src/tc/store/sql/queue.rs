@@ -173,7 +173,7 @@ impl<D: Db> SqlStore<D> {
             .sql
             .sql(
                 "select l.lock_id, l.xid, g.status from dtx_lock l left join dtx_global g on g.xid = l.xid \
-                 where l.lock_id in (select lock_id from dtx_wait)",
+                 where l.lock_id in (select lock_id from dtx_wait) and (g.status is null or g.status in (1, 4, 12))",
             )
             .fetch_all(conn)
             .await?;
