@@ -15,6 +15,8 @@ pub mod many;
 pub mod peers;
 #[doc(hidden)]
 pub mod queue;
+#[doc(hidden)]
+pub mod sight;
 
 /// Stamps one `#[test]` per case. `make` gives a future of an empty store and of whatever must live as long as the case.
 ///
@@ -47,7 +49,6 @@ macro_rules! conformance {
             branches_come_in_the_order_of_registration,
             many_commits_end_at_once,
             what_is_due_is_found_and_put_off,
-            transactions_are_counted_by_their_states,
             forgets_old_outcomes_but_nothing_open_or_parked,
             thirty_two_registrations_of_one_row_have_one_winner,
             a_decision_races_registrations_and_loses_none,
@@ -61,6 +62,7 @@ macro_rules! conformance {
         );
         $crate::conformance!(@each peers $make;
             coordinators_divide_what_is_due,
+            a_coordinator_takes_on_what_its_resources_have_a_part_in,
             open_transactions_of_a_dead_coordinator_are_found,
         );
         $crate::conformance!(@each queue $make;
@@ -73,6 +75,10 @@ macro_rules! conformance {
             who_leaves_or_loses_patience_is_passed_over,
             what_a_dead_coordinator_never_read_is_forgotten,
             thirty_two_take_turns_on_one_row,
+        );
+        $crate::conformance!(@each sight $make;
+            transactions_are_counted_by_their_states,
+            transactions_are_shown_by_what_is_asked_for,
         );
     };
     (@each $module:ident $make:expr; $($case:ident),* $(,)?) => {

@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::DtxError;
 use crate::tc::lock::LockKey;
-use crate::tc::state::{BranchStatus, GlobalStatus, Reason};
+use crate::tc::state::{GlobalStatus, Reason};
 
 pub(crate) mod repair;
 pub mod rm;
+mod sight;
 
 use rm::Rm;
+pub use sight::{BranchInfo, LockInfo, TransactionFilter, TransactionInfo, WaiterInfo};
 
 /// A branch that asks to be part of a global transaction, with the locks it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +95,8 @@ pub trait Coordinator: Debug + Send + Sync + 'static {
     /// Works until `shutdown`: second phases, time-outs, forgetting.
     async fn run(&self, shutdown: CancellationToken);
 
-    /// Transactions that are not over, and parked ones.
-    async fn transactions(&self) -> Result<Vec<TransactionInfo>, DtxError>;
+    /// The transactions that a filter lets through, the oldest first.
+    async fn transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionInfo>, DtxError>;
 
     /// All row locks.
     async fn locks(&self) -> Result<Vec<LockInfo>, DtxError>;
@@ -115,62 +117,4 @@ pub struct Recovered {
     pub parked: usize,
     /// Decided transactions of which some resource did not answer; the worker goes on with them.
     pub pending: usize,
-}
-
-/// A global transaction, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TransactionInfo {
-    /// Its xid.
-    pub xid: String,
-    /// The name from its options.
-    pub name: String,
-    /// Where it stands.
-    pub status: GlobalStatus,
-    /// Why it rolls back, if it does.
-    pub reason: Option<Reason>,
-    /// Since it began.
-    pub age: Duration,
-    /// Its branches in the order of registration.
-    pub branches: Vec<BranchInfo>,
-}
-
-/// A branch, for people and for the second phase.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BranchInfo {
-    /// The branch.
-    pub branch_id: i64,
-    /// Its resource.
-    pub resource_id: String,
-    /// Where it stands.
-    pub status: BranchStatus,
-}
-
-/// A transaction that waits for rows, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WaiterInfo {
-    /// The transaction.
-    pub xid: String,
-    /// All rows that it wants, the held ones with who holds them.
-    pub wants: Vec<(LockKey, Option<String>)>,
-}
-
-/// A row lock, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockInfo {
-    /// The resource of the row.
-    pub resource_id: String,
-    /// Its table.
-    pub table: String,
-    /// Its key.
-    pub key: String,
-    /// The owner.
-    pub xid: String,
-    /// Since it was taken.
-    pub age: Duration,
-    /// True if the owner is over and the lock stays for its parked branch.
-    pub parked: bool,
 }

@@ -31,7 +31,9 @@ pub use at::{At, AtConnection, AtDb, AtOptions, AtSavepoint, AtTransaction, Tabl
 pub use context::{Global, spawn};
 pub use coordinator::repair::{Effect, ParkedBranch, ParkedRow, Repair, RepairAction, Repaired, RepairedRow, RowText};
 pub use coordinator::rm::{self, ParkedInfo, UndoInfo};
-pub use coordinator::{BranchInfo, Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo, WaiterInfo};
+pub use coordinator::{
+    BranchInfo, Coordinator, LockInfo, NewBranch, Recovered, TransactionFilter, TransactionInfo, WaiterInfo,
+};
 pub use error::DtxError;
 #[cfg(feature = "sql")]
 pub use participant::BranchParticipant;

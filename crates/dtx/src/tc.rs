@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::DtxError;
 use crate::coordinator::rm::Rm;
-use crate::coordinator::{Coordinator, LockInfo, NewBranch, Recovered, TransactionInfo, WaiterInfo};
+use crate::coordinator::{Coordinator, LockInfo, NewBranch, Recovered, TransactionFilter, TransactionInfo, WaiterInfo};
 
 mod gather;
 pub mod lock;
@@ -31,7 +31,7 @@ use gather::Gather;
 use lock::LockKey;
 use silence::{CALL, Silence};
 use state::{Decision, GlobalStatus, Reason};
-use store::{Conflict, Decided, Due, NewGlobal, Registration, TcStore};
+use store::{Conflict, Decided, Due, NewGlobal, Registration, Shift, TcStore};
 use waiting::Waiters;
 
 /// Characters of a coordinator's name, with which the xids that it gives begin.
@@ -74,8 +74,12 @@ pub struct TcOptions {
     pub poll: Duration,
     /// How long outcomes are kept; every call about an older transaction hears that it is not known.
     pub retention: Duration,
-    /// The pauses between attempts of a second phase; the number of attempts is not limited.
+    /// The pauses between attempts of a second phase.
     pub retry: RetryPolicy,
+    /// After how many attempts of a rollback the coordinator gives a branch up whose resource fails: it is parked, which ends
+    /// the transaction and keeps the branch's rows locked, and asked again once a minute. None: it is tried for as long as it
+    /// takes. A commit is always, since nobody waits for it.
+    pub max_tries: Option<u32>,
     /// True if no other coordinator works on the store.
     pub is_alone: bool,
     /// How long a coordinator that is not alone may be silent before others take it for dead, and how long a second phase that
@@ -85,12 +89,13 @@ pub struct TcOptions {
 }
 
 impl Default for TcOptions {
-    /// 200 ms, 24 h, pauses that grow to the policy's maximum, alone.
+    /// 200 ms, 24 h, pauses that grow to the policy's maximum without a limit of attempts, alone.
     fn default() -> Self {
         Self {
             poll: Duration::from_millis(200),
             retention: Duration::from_secs(24 * 60 * 60),
             retry: RetryPolicy::exponential(),
+            max_tries: None,
             is_alone: true,
             lease: Duration::from_secs(5),
         }
@@ -109,6 +114,13 @@ impl TcOptions {
     #[must_use]
     pub const fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Limits the attempts of a rollback: see [`TcOptions::max_tries`].
+    #[must_use]
+    pub const fn with_max_tries(mut self, tries: u32) -> Self {
+        self.max_tries = Some(tries);
         self
     }
 
@@ -175,6 +187,22 @@ impl Tc {
     /// How long a second phase that is taken on belongs to this coordinator.
     fn claim(&self) -> Duration {
         if self.0.options.is_alone { Duration::ZERO } else { self.0.options.lease }
+    }
+
+    /// What of all that is due is for this process: everything where it is alone, else what its resources have a part in.
+    fn shift(&self, limit: i64) -> Shift {
+        let own = || self.rm().all().iter().map(|resource| resource.id().to_owned()).collect();
+        let resources = (!self.0.options.is_alone).then(own);
+        Shift { limit, claim: self.claim(), longest: self.longest_pause(), resources }
+    }
+
+    fn rm(&self) -> Rm {
+        self.0.rm.get().cloned().unwrap_or_default()
+    }
+
+    /// True for the resource of another process, whose coordinator asks it.
+    fn is_elsewhere(&self, resource: &str) -> bool {
+        !self.0.options.is_alone && self.rm().get(resource).is_none()
     }
 
     /// The longest that anything is put off for; what is due later was put off by another clock.
@@ -308,8 +336,12 @@ impl Coordinator for Tc {
 
     async fn repaired(&self, xid: &str, branch_id: i64) -> Result<Option<GlobalStatus>, DtxError> {
         let branches = self.0.store.branches(xid).await?;
-        if let Some(branch) = branches.iter().find(|branch| branch.branch_id == branch_id) {
-            self.ask_parked(xid, branch).await?;
+        if let Some(at) = branches.iter().position(|branch| branch.branch_id == branch_id) {
+            // What was given up may still have to be undone, the last branch first.
+            let later = branches[at..].iter().rev().filter(|later| later.resource_id == branches[at].resource_id);
+            for branch in later {
+                self.ask_parked(xid, branch).await?;
+            }
         }
         self.status(xid).await
     }
@@ -330,8 +362,18 @@ impl Coordinator for Tc {
         self.work(shutdown).await;
     }
 
-    async fn transactions(&self) -> Result<Vec<TransactionInfo>, DtxError> {
-        Ok(self.0.store.transactions().await?)
+    async fn transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionInfo>, DtxError> {
+        let mut shown = self.0.store.transactions(filter).await?;
+        for WaiterInfo { xid, wants } in self.0.store.waiters().await? {
+            for holder in shown.iter_mut().filter(|holder| wants.iter().any(|(_, by)| by.as_ref() == Some(&holder.xid)))
+            {
+                holder.waiters.push(xid.clone());
+            }
+            if let Some(waiter) = shown.iter_mut().find(|waiter| waiter.xid == xid) {
+                waiter.wants.extend(wants);
+            }
+        }
+        Ok(shown)
     }
 
     async fn locks(&self) -> Result<Vec<LockInfo>, DtxError> {

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::DtxError;
 use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Rm, UndoInfo};
-use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionInfo, WaiterInfo};
+use crate::coordinator::{Coordinator, LockInfo, Recovered, TransactionFilter, TransactionInfo, WaiterInfo};
 use crate::tc::state::GlobalStatus;
 
 mod hook;
@@ -150,12 +150,13 @@ impl Dtx {
         self.0.coordinator.status("").await.map(drop)
     }
 
-    /// Transactions that are not over, and parked ones.
+    /// The transactions that a filter lets through with their branches, locks and waiters, the oldest first. The default
+    /// filter shows what is not over and what is parked, [`TransactionFilter::stuck`] what somebody should look at.
     ///
     /// # Errors
     /// If the coordinator fails.
-    pub async fn transactions(&self) -> Result<Vec<TransactionInfo>, DtxError> {
-        self.0.coordinator.transactions().await
+    pub async fn transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionInfo>, DtxError> {
+        self.0.coordinator.transactions(filter).await
     }
 
     /// All global row locks.

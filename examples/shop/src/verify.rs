@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use onceward_dtx::TransactionFilter;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -165,7 +166,7 @@ pub async fn check(stores: &Stores, shop: Shop) -> Result<Vec<Invariant>, Error>
 
 /// The outbox is empty; while a shop is selling, what is in it is on its way.
 async fn outbox_empty(stores: &Stores, shop: Shop) -> Result<Invariant, Error> {
-    let undecided = stores.dtx.transactions().await?.len();
+    let undecided = stores.dtx.transactions(&TransactionFilter::default()).await?.len();
     let counts = stores.outbox.counts().await?;
     let dead = if counts.dead == 0 { String::new() } else { format!(", {} dead letters", counts.dead) };
     let young = counts.delayed == 0 && counts.oldest.is_none_or(|age| age < ON_ITS_WAY);

@@ -9,7 +9,7 @@ use onceward_backend::sqlite;
 use onceward_dtx::rm::{Resource, Undone};
 use onceward_dtx::tc::lock::LockKey;
 use onceward_dtx::tc::store::TcStore;
-use onceward_dtx::{Coordinator, Dtx, DtxError, DtxOptions, NewBranch, SqlStore, Tc, TcOptions};
+use onceward_dtx::{Coordinator, Dtx, DtxError, DtxOptions, NewBranch, SqlStore, Tc, TcOptions, TransactionFilter};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
 use tempfile::TempDir;
@@ -95,7 +95,7 @@ async fn world(setting: Setting, store: Arc<dyn TcStore>) -> World {
         .rest(move || {
             let coordinator = Arc::clone(&coordinator);
             async move {
-                while !coordinator.transactions().await.unwrap().is_empty() {
+                while !coordinator.transactions(&TransactionFilter::default()).await.unwrap().is_empty() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }

@@ -2,10 +2,10 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::coordinator::NewBranch;
+use crate::coordinator::{NewBranch, TransactionFilter};
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason};
-use crate::tc::store::{Registration, TcStore};
+use crate::tc::store::{Registration, Shift, TcStore};
 
 pub(super) type Store = Arc<dyn TcStore>;
 
@@ -48,6 +48,10 @@ pub(super) fn set(locks: &[(&str, &str, bool)]) -> BTreeSet<(String, String, boo
     locks.iter().map(|&(xid, key, parked)| (xid.to_owned(), key.to_owned(), parked)).collect()
 }
 
+pub(super) fn shift(limit: i64, claim: Duration) -> Shift {
+    Shift { limit, claim, longest: MINUTE * 2, resources: None }
+}
+
 pub async fn begins_and_is_found(store: Store) {
     assert!(store.find("x").await.unwrap().is_none());
     assert!(store.decide("x", Decision::Commit, Duration::ZERO).await.unwrap().is_none());
@@ -56,7 +60,7 @@ pub async fn begins_and_is_found(store: Store) {
     begin(&store, "x").await;
     let found = store.find("x").await.unwrap().unwrap();
     assert_eq!((found.status, found.reason), (GlobalStatus::Active, None));
-    let shown = store.transactions().await.unwrap();
+    let shown = store.transactions(&TransactionFilter::default()).await.unwrap();
     assert_eq!((shown.len(), shown[0].xid.as_str(), shown[0].name.as_str()), (1, "x", "a name"));
     assert!(shown[0].age < MINUTE && shown[0].branches.is_empty());
 }
@@ -86,7 +90,7 @@ pub async fn an_empty_transaction_ends_with_its_decision(store: Store) {
         assert_eq!(decide(&store, xid, decision).await, status);
     }
     assert!(store.unfinished().await.unwrap().is_empty());
-    assert!(store.transactions().await.unwrap().is_empty());
+    assert!(store.transactions(&TransactionFilter::default()).await.unwrap().is_empty());
 }
 
 pub async fn registers_once(store: Store) {
@@ -181,6 +185,8 @@ pub async fn a_repaired_branch_gives_up_its_own_locks(store: Store) {
     register(&store, "x", 2, &["b", "shared"]).await;
     decide(&store, "x", ROLLBACK).await;
     settle(&store, "x", &[(1, BranchStatus::Parked), (2, BranchStatus::Parked)]).await;
+    let parked: Vec<_> = store.parked().await.unwrap().into_iter().map(|(_, branch)| branch.branch_id).collect();
+    assert_eq!(parked, [2, 1], "the last registered first");
     let first = store.settle("x", &[(1, BranchStatus::Done)]).await.unwrap().unwrap();
     assert_eq!(first.standing.status, GlobalStatus::Parked);
     assert_eq!(held(&store).await, set(&[("x", "b", true), ("x", "shared", true)]));
@@ -188,7 +194,10 @@ pub async fn a_repaired_branch_gives_up_its_own_locks(store: Store) {
     let last = store.settle("x", &[(2, BranchStatus::Done)]).await.unwrap().unwrap();
     assert_eq!(last.standing.status, GlobalStatus::RolledBack);
     assert!(held(&store).await.is_empty() && store.parked().await.unwrap().is_empty());
-    assert!(store.branches("x").await.unwrap().is_empty() && store.transactions().await.unwrap().is_empty());
+    assert!(
+        store.branches("x").await.unwrap().is_empty()
+            && store.transactions(&TransactionFilter::default()).await.unwrap().is_empty()
+    );
     assert_eq!(settle(&store, "x", &[(2, BranchStatus::Parked)]).await, GlobalStatus::RolledBack);
     // A branch may be repaired while others are not yet undone.
     begin(&store, "y").await;
@@ -258,7 +267,7 @@ pub async fn many_commits_end_at_once(store: Store) {
         assert!(registered && left.is_empty() == status.is_over(), "{xid}: {left:?}");
     }
     assert_eq!(held(&store).await, set(&[("x0", "x0", false), ("x1", "x1", false)]));
-    assert_eq!(store.due(100, Duration::ZERO, MINUTE * 2).await.unwrap().len(), 1);
+    assert_eq!(store.due(&shift(100, Duration::ZERO)).await.unwrap().len(), 1);
 }
 
 pub async fn what_is_due_is_found_and_put_off(store: Store) {
@@ -271,12 +280,12 @@ pub async fn what_is_due_is_found_and_put_off(store: Store) {
     register(&store, "later", 1, &[]).await;
     store.decide("later", ROLLBACK, MINUTE).await.unwrap();
     let due = async || -> HashSet<_> {
-        let due = store.due(10, Duration::ZERO, MINUTE * 2).await.unwrap();
+        let due = store.due(&shift(10, Duration::ZERO)).await.unwrap();
         due.into_iter().map(|due| (due.xid, due.status, due.tries)).collect()
     };
     let late = ("late".to_owned(), GlobalStatus::Active, 0);
     assert_eq!(due().await, HashSet::from([late.clone(), ("decided".to_owned(), GlobalStatus::Committing, 0)]));
-    assert_eq!(store.due(1, Duration::ZERO, MINUTE * 2).await.unwrap().len(), 1);
+    assert_eq!(store.due(&shift(1, Duration::ZERO)).await.unwrap().len(), 1);
     store.postpone("decided", MINUTE).await.unwrap();
     assert_eq!(due().await, HashSet::from([late]));
     store.postpone("decided", Duration::ZERO).await.unwrap();
@@ -286,24 +295,6 @@ pub async fn what_is_due_is_found_and_put_off(store: Store) {
     for xid in ["open", "late", "decided", "later"] {
         assert!(all.iter().any(|found| found == xid), "{xid}");
     }
-}
-
-pub async fn transactions_are_counted_by_their_states(store: Store) {
-    assert!(store.tally().await.unwrap().is_empty());
-    for xid in ["a", "b", "c", "d", "e"] {
-        begin(&store, xid).await;
-    }
-    register(&store, "c", 1, &[]).await;
-    decide(&store, "c", Decision::Commit).await;
-    decide(&store, "d", Decision::Commit).await;
-    register(&store, "e", 1, &["k"]).await;
-    decide(&store, "e", ROLLBACK).await;
-    settle(&store, "e", &[(1, BranchStatus::Parked)]).await;
-    let tallies = store.tally().await.unwrap();
-    let counts: HashSet<_> = tallies.iter().map(|tally| (tally.status, tally.count)).collect();
-    let expected = [(GlobalStatus::Active, 2), (GlobalStatus::Committing, 1), (GlobalStatus::Parked, 1)];
-    assert_eq!(counts, HashSet::from(expected), "what is over is not counted");
-    assert!(tallies.iter().all(|tally| tally.oldest < MINUTE));
 }
 
 pub async fn forgets_old_outcomes_but_nothing_open_or_parked(store: Store) {
@@ -371,7 +362,7 @@ pub async fn awkward_texts_come_back(store: Store) {
     let mut branch = branch("x", i64::MAX, &["a^^^b,c;d:e", "ü ", "Ü ", "ü"]);
     branch.resource_id = "jdbc:x://host/ü?a=b".to_owned();
     assert_eq!(store.register(&branch).await.unwrap(), Registration::Registered);
-    let shown = store.transactions().await.unwrap();
+    let shown = store.transactions(&TransactionFilter::default()).await.unwrap();
     assert_eq!(
         (shown[0].name.as_str(), shown[0].branches[0].resource_id.as_str()),
         (name, branch.resource_id.as_str())

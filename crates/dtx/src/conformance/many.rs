@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::cases::{MINUTE, ROLLBACK, Store, begin, branch, decide, held, lock, register, set};
+use crate::coordinator::TransactionFilter;
 use crate::tc::state::GlobalStatus;
 use crate::tc::store::{NewGlobal, NewWaiter, Registration};
 
@@ -15,7 +16,13 @@ pub async fn many_begin_at_once_and_twice_is_once(store: Store) {
     register(&store, "a", 1, &["k"]).await;
     store.begin_all(&[new("b"), new("a"), new("c")]).await.unwrap();
     store.begin("a", "another", Duration::ZERO).await.unwrap();
-    let shown: BTreeSet<_> = store.transactions().await.unwrap().into_iter().map(|one| (one.xid, one.name)).collect();
+    let shown: BTreeSet<_> = store
+        .transactions(&TransactionFilter::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| (one.xid, one.name))
+        .collect();
     assert_eq!(shown, ["a", "b", "c"].map(|xid| (xid.to_owned(), new(xid).name)).into());
     assert_eq!(store.branches("a").await.unwrap().len(), 1);
 }

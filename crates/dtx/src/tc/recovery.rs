@@ -36,6 +36,7 @@ impl Tc {
         let mut ends = Vec::new();
         // A branch that cannot be undone yet keeps the earlier ones of its resource waiting: their rows may be the same.
         let mut waiting = HashSet::new();
+        branches.retain(|branch| !self.is_elsewhere(&branch.resource_id));
         for (at, branch) in branches.iter().enumerate() {
             if at > 0 {
                 mark("dtx.phase_two");
@@ -51,24 +52,32 @@ impl Tc {
                 }
             }
         }
+        let is_given_up = self.0.options.max_tries.is_some_and(|most| tries.saturating_add(1) >= most);
+        if status == GlobalStatus::RollingBack && is_given_up && !waiting.is_empty() {
+            tracing::error!(xid, resources = ?waiting, "branches could not be taken back for so long that they are parked");
+            let failed = branches.iter().filter(|branch| waiting.contains(&branch.resource_id));
+            ends.extend(failed.map(|branch| (branch.branch_id, BranchStatus::Parked)));
+        }
         mark("dtx.before_settle");
-        self.settle(xid, status, tries, &ends).await
+        self.settle(xid, status, tries, &ends, !waiting.is_empty()).await
     }
 
-    /// Notes what became of branches, and when to ask again if that was not all.
+    /// Notes what became of branches, and when to ask again if that was not all: after a pause if some resource failed, at once
+    /// if the rest is for the coordinators of other processes.
     pub(super) async fn settle(
         &self,
         xid: &str,
         status: GlobalStatus,
         tries: u32,
         ends: &[(i64, BranchStatus)],
+        has_failed: bool,
     ) -> Result<GlobalStatus, DtxError> {
         let Some(decided) = self.0.store.settle(xid, ends).await? else { return Ok(status) };
         self.freed(&decided).await;
         let status = decided.standing.status;
         if !status.is_over() {
-            let pause = self.0.options.retry.delay(tries.saturating_add(1), random_unit());
-            self.0.store.postpone(xid, pause).await?;
+            let pause = || self.0.options.retry.delay(tries.saturating_add(1), random_unit());
+            self.0.store.postpone(xid, if has_failed { pause() } else { Duration::ZERO }).await?;
         } else if status == GlobalStatus::Parked {
             metrics::counter!("onceward_dtx_parked_total").increment(1);
             tracing::error!(xid, "rolled back except for parked branches: a person has to choose");
@@ -110,8 +119,15 @@ impl Tc {
 
     /// Asks for all parked branches again, and counts those that stay.
     pub(super) async fn ask_all_parked(&self) -> Result<(), DtxError> {
-        for (xid, branch) in self.0.store.parked().await? {
-            if let Err(error) = self.ask_parked(&xid, &branch).await {
+        let parked = self.0.store.parked().await?;
+        let mut waiting = HashSet::new();
+        for (xid, branch) in parked.iter().filter(|(_, branch)| !self.is_elsewhere(&branch.resource_id)) {
+            // What was given up may still have to be undone, the last branch first.
+            if waiting.contains(&(xid, &branch.resource_id)) {
+                continue;
+            }
+            if let Err(error) = self.ask_parked(xid, branch).await {
+                waiting.insert((xid, &branch.resource_id));
                 tracing::warn!(xid, resource = branch.resource_id, %error, "a parked branch was not asked for");
             }
         }
@@ -121,7 +137,7 @@ impl Tc {
     }
 
     pub(super) fn resource(&self, id: &str) -> Result<Arc<dyn Resource>, DtxError> {
-        self.0.rm.get().cloned().unwrap_or_default().find(id)
+        self.rm().find(id)
     }
 
     /// Decides an open transaction for `reason` and drives it, or drives a decided one.

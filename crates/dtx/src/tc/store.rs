@@ -1,5 +1,6 @@
 //! What a coordinator keeps, as one method per atomic step.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use onceward_backend::BackendError;
 use super::lock::LockKey;
 use super::state::{BranchStatus, Decision, GlobalStatus, Reason};
 use super::turn::Answer;
-use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
+use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionFilter, TransactionInfo, WaiterInfo};
 
 pub mod memory;
 #[cfg(feature = "sql")]
@@ -111,16 +112,14 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// Whoever waits, the first first.
     async fn waiters(&self) -> Result<Vec<WaiterInfo>, BackendError>;
 
-    /// All parked branches with their transactions.
+    /// All parked branches with their transactions, of each the last registered first.
     async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError>;
 
     /// Puts the second phase off and counts the attempt.
     async fn postpone(&self, xid: &str, pause: Duration) -> Result<(), BackendError>;
 
-    /// Transactions with something to do now: open past their deadline, or decided with a second phase due. Decided ones
-    /// are not due again for `claim`, so that coordinators divide them. What is due later than `longest` is due now: the clock
-    /// has gone back.
-    async fn due(&self, limit: i64, claim: Duration, longest: Duration) -> Result<Vec<Due>, BackendError>;
+    /// Transactions with something to do now: open past their deadline, or decided with a second phase due.
+    async fn due(&self, shift: &Shift) -> Result<Vec<Due>, BackendError>;
 
     /// Says that a coordinator lives, for `lease` from now at least.
     async fn beat(&self, owner: &str, lease: Duration) -> Result<(), BackendError>;
@@ -137,8 +136,8 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// Where a transaction stands; none if it is not known.
     async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError>;
 
-    /// Transactions that are not over, and parked ones.
-    async fn transactions(&self) -> Result<Vec<TransactionInfo>, BackendError>;
+    /// The transactions that a filter lets through with their locks, the oldest first. Who waits is not said here.
+    async fn transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionInfo>, BackendError>;
 
     /// How many transactions are not over or parked, by their states, and how old the oldest is.
     async fn tally(&self) -> Result<Vec<Tally>, BackendError>;
@@ -236,6 +235,20 @@ pub struct Tally {
     pub count: u64,
     /// Since the oldest began.
     pub oldest: Duration,
+}
+
+/// What of all that is due a coordinator takes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shift {
+    /// At most that many transactions.
+    pub limit: i64,
+    /// Decided ones are not due again for that long, so that coordinators divide them.
+    pub claim: Duration,
+    /// What is due later than that is due now: the clock has gone back.
+    pub longest: Duration,
+    /// Only those decided ones of which a branch of one of these resources is open, or none at all; some more are harmless.
+    /// None: of any resource.
+    pub resources: Option<BTreeSet<String>>,
 }
 
 /// A transaction with something to do.

@@ -65,7 +65,7 @@ impl Tc {
     async fn ask_resources(&self, xids: &[&str], branches: &[Vec<BranchInfo>]) -> Ends {
         let mut by_resource = BTreeMap::<&str, Vec<(&str, i64)>>::new();
         for (xid, branches) in xids.iter().zip(branches) {
-            for branch in branches {
+            for branch in branches.iter().filter(|branch| !self.is_elsewhere(&branch.resource_id)) {
                 by_resource.entry(&branch.resource_id).or_default().push((xid, branch.branch_id));
             }
         }
@@ -94,21 +94,25 @@ impl Tc {
 
     /// Asks for the branches that are not done yet, but not a resource that has just failed.
     async fn commit_rest(&self, due: &Due, branches: &[BranchInfo], ends: &Ends) -> Result<(), DtxError> {
-        let mut done = Vec::new();
-        for branch in branches {
+        let (mut done, mut has_failed) = (Vec::new(), false);
+        for branch in branches.iter().filter(|branch| !self.is_elsewhere(&branch.resource_id)) {
             if ends.has(&due.xid, branch) {
                 done.push((branch.branch_id, BranchStatus::Done));
                 continue;
             }
             if ends.silent.contains(&branch.resource_id) {
+                has_failed = true;
                 continue;
             }
             match self.second_phase(&due.xid, due.status, branch, SOON).await {
                 Ok(end) => done.push((branch.branch_id, end)),
-                Err(error) => put_off(&due.xid, &branch.resource_id, &error),
+                Err(error) => {
+                    has_failed = true;
+                    put_off(&due.xid, &branch.resource_id, &error);
+                }
             }
         }
-        self.settle(&due.xid, due.status, due.tries, &done).await?;
+        self.settle(&due.xid, due.status, due.tries, &done, has_failed).await?;
         Ok(())
     }
 }

@@ -108,7 +108,7 @@ impl Tc {
         self.leave().await?;
         self.chores(flights).await?;
         tokio::time::sleep(GATHER).await;
-        let due = self.0.store.due(BATCH, self.claim(), self.longest_pause()).await?;
+        let due = self.0.store.due(&self.shift(BATCH)).await?;
         let full = due.len() == usize::try_from(BATCH).unwrap_or_default();
         let (committing, others): (Vec<_>, Vec<_>) =
             flights.depart(due).into_iter().partition(|due| due.status == GlobalStatus::Committing);

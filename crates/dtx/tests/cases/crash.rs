@@ -1,7 +1,7 @@
 //! A process that dies at any point leaves nothing that the next one does not finish.
 
 use onceward_dtx::tc::lock::LockKey;
-use onceward_dtx::{DtxError, GlobalStatus, NewBranch, Options, Reason, Recovered};
+use onceward_dtx::{DtxError, GlobalStatus, NewBranch, Options, Reason, Recovered, TransactionFilter};
 
 use crate::world::{World, add};
 
@@ -84,7 +84,7 @@ async fn between_two_branches_of_the_second_phase_the_rest_follows() {
     for commit in [true, false] {
         let world = World::new().await;
         let xid = undecided(&world).await;
-        let open = world.dtx.transactions().await.unwrap();
+        let open = world.dtx.transactions(&TransactionFilter::default()).await.unwrap();
         let branch = open[0].branches.iter().find(|branch| branch.resource_id == "stock").unwrap();
         let stock = world.dtx.resources().get("stock").unwrap();
         // Decided, and one branch done, but the coordinator has not heard of it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onceward_dtx::{DtxError, GlobalStatus, Options, Reason, context};
+use onceward_dtx::{DtxError, GlobalStatus, Options, Reason, TransactionFilter, context};
 
 use crate::world::{World, add};
 
@@ -80,7 +80,7 @@ async fn what_changed_nothing_registers_nothing() {
                     Ok::<_, DtxError>(())
                 })
                 .await?;
-            let open = world.dtx.transactions().await?;
+            let open = world.dtx.transactions(&TransactionFilter::default()).await?;
             assert!(open[0].branches.is_empty(), "{open:?}");
             Ok::<_, DtxError>(())
         })

@@ -1,7 +1,7 @@
 //! What cannot be undone for certain is put aside whole, listed, and left to a person.
 
 use onceward_dtx::rm::Undone;
-use onceward_dtx::{DtxError, GlobalStatus, Options, Repair, RepairAction};
+use onceward_dtx::{DtxError, GlobalStatus, Options, Repair, RepairAction, TransactionFilter};
 
 use crate::disk::DAMAGE;
 use crate::world::{World, add};
@@ -51,7 +51,7 @@ async fn a_dirty_write_is_parked_with_its_locks_and_the_others_go_on() {
     let orders = world.dtx.resources().get("orders").unwrap();
     assert_eq!(orders.rollback(&xid, branch).await.unwrap(), Undone::Parked);
     assert_eq!(world.balances().await, [5, 100, 100]);
-    let listed = world.dtx.transactions().await.unwrap();
+    let listed = world.dtx.transactions(&TransactionFilter::default()).await.unwrap();
     assert_eq!((listed.len(), listed[0].branches.len()), (1, 1));
 }
 
@@ -70,7 +70,7 @@ async fn a_crash_after_parking_does_not_free_the_row() {
         _ = run => unreachable!("it waits for ever"),
         () = async { while world.balance(0, 1).await != Some(5) { tokio::task::yield_now().await } } => {}
     }
-    let branch = world.dtx.transactions().await.unwrap()[0].branches[0].branch_id;
+    let branch = world.dtx.transactions(&TransactionFilter::default()).await.unwrap()[0].branches[0].branch_id;
     // The resource has parked it; the process dies before the coordinator hears so.
     let orders = world.dtx.resources().get("orders").unwrap();
     assert_eq!(orders.rollback(&xid, branch).await.unwrap(), Undone::Parked);

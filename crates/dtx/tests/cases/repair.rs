@@ -1,6 +1,8 @@
 //! Parked branches are shown and ended as a person decides: once, on what was shown, or not at all.
 
-use onceward_dtx::{DtxError, Effect, GlobalStatus, Options, ParkedBranch, Repair, RepairAction, RepairedRow};
+use onceward_dtx::{
+    DtxError, Effect, GlobalStatus, Options, ParkedBranch, Repair, RepairAction, RepairedRow, TransactionFilter,
+};
 
 use crate::disk::DAMAGE;
 use crate::world::{World, add};
@@ -56,7 +58,7 @@ async fn kept(world: &World) -> Vec<(String, String, String, String, String)> {
 async fn over(world: &World, xid: &str) {
     assert!(world.dtx.parked().await.unwrap().is_empty());
     assert!(world.dtx.locks().await.unwrap().is_empty());
-    assert!(world.dtx.transactions().await.unwrap().is_empty());
+    assert!(world.dtx.transactions(&TransactionFilter::default()).await.unwrap().is_empty());
     assert_eq!(world.dtx.status(xid).await.unwrap(), Some(GlobalStatus::RolledBack));
 }
 

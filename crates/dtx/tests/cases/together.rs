@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onceward_dtx::{BranchInfo, BranchStatus, DtxError, GlobalStatus, Options};
+use onceward_dtx::{BranchInfo, BranchStatus, DtxError, GlobalStatus, Options, TransactionFilter};
 use testkit::eventually;
 
 use crate::world::{World, add};
@@ -19,7 +19,7 @@ async fn committed(world: &World, resources: &[usize]) -> String {
 }
 
 async fn open(world: &World) -> Vec<String> {
-    world.dtx.transactions().await.unwrap().into_iter().map(|open| open.xid).collect()
+    world.dtx.transactions(&TransactionFilter::default()).await.unwrap().into_iter().map(|open| open.xid).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +57,7 @@ async fn a_resource_that_fails_is_asked_again_while_the_others_end() {
     sqlx::query("alter table undo_log rename to undo_away").execute(world.at[1].pool()).await.unwrap();
     let worker = world.worker();
     eventually(Duration::from_secs(20), async || {
-        let open = world.dtx.transactions().await.unwrap();
+        let open = world.dtx.transactions(&TransactionFilter::default()).await.unwrap();
         // Of those that wait, the other branch is done and the coordinator knows.
         let done = |branch: &BranchInfo| (branch.status == BranchStatus::Done) == (branch.resource_id == "orders");
         let half = open.iter().all(|open| both.contains(&open.xid) && open.branches.iter().all(done));

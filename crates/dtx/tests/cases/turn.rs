@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use onceward_dtx::tc::lock::LockKey;
 use onceward_dtx::tc::state::Decision;
 use onceward_dtx::tc::store::{NewWaiter, TcStore};
-use onceward_dtx::{At, DtxError, NewBranch, Options};
+use onceward_dtx::{At, DtxError, NewBranch, Options, TransactionFilter};
 use tokio::sync::{Barrier, Notify};
 
 use crate::disk::Db;
@@ -181,7 +181,10 @@ async fn a_local_writer_takes_its_turn_and_frees_the_row() {
     assert_eq!(runs.load(Ordering::SeqCst), 2);
     assert_eq!(world.balance(0, 1).await, Some(1202), "the local writer was first");
     world.quiet().await;
-    assert!(world.dtx.transactions().await.unwrap().is_empty(), "nothing of the local writer's turn is left");
+    assert!(
+        world.dtx.transactions(&TransactionFilter::default()).await.unwrap().is_empty(),
+        "nothing of the local writer's turn is left"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

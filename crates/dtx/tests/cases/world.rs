@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_dtx::tc::store::TcStore;
-use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, Tc, TcOptions};
+use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, Tc, TcOptions, TransactionFilter};
 use sqlx::Pool;
 use tokio_util::sync::CancellationToken;
 
@@ -124,7 +124,7 @@ impl World {
         testkit::eventually(Duration::from_secs(20), async || {
             let undo = self.dtx.undo_rows().await.map_err(|error| error.to_string())?;
             let locks = self.dtx.locks().await.map_err(|error| error.to_string())?;
-            let open = self.dtx.transactions().await.map_err(|error| error.to_string())?;
+            let open = self.dtx.transactions(&TransactionFilter::default()).await.map_err(|error| error.to_string())?;
             let open: Vec<_> = open.iter().filter(|transaction| !transaction.status.is_over()).collect();
             let locks: Vec<_> = locks.iter().filter(|lock| !lock.parked).collect();
             if undo.is_empty() && locks.is_empty() && open.is_empty() {
@@ -176,7 +176,7 @@ pub(crate) async fn add_in_doubt(world: &World, at: usize, xid: &str) {
 }
 
 async fn branches(world: &World, xid: &str) -> usize {
-    let open = world.dtx.transactions().await.unwrap();
+    let open = world.dtx.transactions(&TransactionFilter::default()).await.unwrap();
     open.iter().find(|transaction| transaction.xid == xid).map_or(0, |transaction| transaction.branches.len())
 }
 

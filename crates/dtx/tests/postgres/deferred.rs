@@ -1,6 +1,6 @@
 //! Constraints that the server would check at the end are checked before anybody hears of the branch.
 
-use onceward_dtx::{DtxError, Options};
+use onceward_dtx::{DtxError, Options, TransactionFilter};
 use sqlx::Executor;
 
 use crate::world::World;
@@ -20,7 +20,7 @@ async fn a_branch_that_breaks_one_is_refused_unregistered() {
                 Ok::<_, DtxError>(())
             });
             let error = orphan.await.unwrap_err();
-            let open = world.dtx.transactions().await?;
+            let open = world.dtx.transactions(&TransactionFilter::default()).await?;
             assert!(open[0].branches.is_empty(), "{open:?}");
             Err::<(), _>(error)
         })

@@ -10,7 +10,7 @@ use onceward_backend::internal::Sql;
 use onceward_dtx::tc::lock::LockKey;
 use onceward_dtx::{
     At, AtOptions, Coordinator, Dtx, DtxError, DtxOptions, GlobalStatus, LockInfo, MemoryStore, NewBranch, Options,
-    Reason, Recovered, SqlStore, Tc, TcOptions, TransactionInfo, WaiterInfo, rm::Rm,
+    Reason, Recovered, SqlStore, Tc, TcOptions, TransactionFilter, TransactionInfo, WaiterInfo, rm::Rm,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Postgres};
@@ -78,8 +78,8 @@ impl Coordinator for Counting {
         self.0.run(shutdown).await;
     }
 
-    async fn transactions(&self) -> Result<Vec<TransactionInfo>, DtxError> {
-        self.0.transactions().await
+    async fn transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionInfo>, DtxError> {
+        self.0.transactions(filter).await
     }
 
     async fn waiters(&self) -> Result<Vec<WaiterInfo>, DtxError> {
@@ -251,7 +251,10 @@ async fn a_registration_that_is_not_answered_leaves_no_lock_behind() {
         };
         let answer = world.dtx.run(Options::new("unanswered"), work).await;
         assert!(matches!(answer, Err(DtxError::Backend(_))), "{answer:?}");
-        assert!(world.dtx.locks().await.unwrap().is_empty() && world.dtx.transactions().await.unwrap().is_empty());
+        assert!(
+            world.dtx.locks().await.unwrap().is_empty()
+                && world.dtx.transactions(&TransactionFilter::default()).await.unwrap().is_empty()
+        );
         assert!(world.dtx.undo_rows().await.unwrap().is_empty());
         assert_eq!(world.balance().await, 100 + 7 * round);
         world.dtx.run(Options::new("next"), async |_| crate::world::add(&world.at, 7).await).await.unwrap();
@@ -294,7 +297,10 @@ async fn a_single_lost_reply_of_the_coordinator_s_database_is_not_noticed() {
     };
     world.dtx.run(Options::new("unanswered"), work).await.unwrap();
     world.dtx.recover().await.unwrap();
-    assert!(world.dtx.locks().await.unwrap().is_empty() && world.dtx.transactions().await.unwrap().is_empty());
+    assert!(
+        world.dtx.locks().await.unwrap().is_empty()
+            && world.dtx.transactions(&TransactionFilter::default()).await.unwrap().is_empty()
+    );
     assert_eq!(world.balance().await, 114);
 }
 

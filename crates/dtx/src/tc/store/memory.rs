@@ -1,6 +1,6 @@
 //! A coordinator's state in memory: for tests. A process that dies takes every decision with it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use onceward_backend::BackendError;
 use tokio::time::Instant;
 
-use super::{Conflict, Decided, Due, NewWaiter, Registration, Standing, Tally, TcStore};
-use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
+use super::{Conflict, Decided, Due, NewWaiter, Registration, Shift, Standing, Tally, TcStore};
+use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionFilter, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, admits, decided, is_overdue, settled};
 use crate::tc::turn::Answer;
 
 mod queue;
+mod sight;
 
 use queue::{Answered, Waiter};
 
@@ -73,6 +74,12 @@ impl Global {
 
     fn due(&self, xid: &str) -> Due {
         Due { xid: xid.to_owned(), status: self.status, tries: self.tries }
+    }
+
+    /// True if a branch of these resources is open, or none at all.
+    fn is_for(&self, resources: &BTreeSet<String>) -> bool {
+        let mut open = self.branches.iter().filter(|branch| branch.info.status == BranchStatus::Registered).peekable();
+        open.peek().is_none() || open.any(|branch| resources.contains(&branch.info.resource_id))
     }
 }
 
@@ -279,7 +286,8 @@ impl TcStore for MemoryStore {
 
     async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError> {
         let state = self.state();
-        let branches = state.globals.iter().flat_map(|(xid, global)| global.branches.iter().map(move |one| (xid, one)));
+        let branches =
+            state.globals.iter().flat_map(|(xid, global)| global.branches.iter().rev().map(move |one| (xid, one)));
         let parked = branches.filter(|(_, branch)| branch.info.status == BranchStatus::Parked);
         Ok(parked.map(|(xid, branch)| (xid.clone(), branch.info.clone())).collect())
     }
@@ -292,17 +300,21 @@ impl TcStore for MemoryStore {
         Ok(())
     }
 
-    async fn due(&self, limit: i64, claim: Duration, longest: Duration) -> Result<Vec<Due>, BackendError> {
+    async fn due(&self, shift: &Shift) -> Result<Vec<Due>, BackendError> {
         let (mut state, now) = (self.state(), Instant::now());
         let ready = state.open().filter(|(_, global)| match global.status {
             GlobalStatus::Active => is_overdue(global.status, global.deadline > now),
-            status => !status.is_over() && (global.due <= now || global.due > now + longest),
+            status => {
+                !status.is_over()
+                    && (global.due <= now || global.due > now + shift.longest)
+                    && shift.resources.as_ref().is_none_or(|resources| global.is_for(resources))
+            }
         });
-        let due: Vec<_> =
-            ready.take(usize::try_from(limit).unwrap_or_default()).map(|(xid, global)| global.due(xid)).collect();
-        for Due { xid, .. } in due.iter().filter(|due| due.status != GlobalStatus::Active && !claim.is_zero()) {
+        let limit = usize::try_from(shift.limit).unwrap_or_default();
+        let due: Vec<_> = ready.take(limit).map(|(xid, global)| global.due(xid)).collect();
+        for Due { xid, .. } in due.iter().filter(|due| due.status != GlobalStatus::Active && !shift.claim.is_zero()) {
             if let Some(global) = state.globals.get_mut(xid) {
-                global.due = now + claim;
+                global.due = now + shift.claim;
             }
         }
         Ok(due)
@@ -337,48 +349,17 @@ impl TcStore for MemoryStore {
         Ok(self.state().globals.get(xid).map(Global::standing))
     }
 
-    async fn transactions(&self) -> Result<Vec<TransactionInfo>, BackendError> {
-        let state = self.state();
-        let mut shown: Vec<_> = state
-            .globals
-            .iter()
-            .filter(|(_, global)| !global.status.is_over() || global.status == GlobalStatus::Parked)
-            .collect();
-        shown.sort_by_key(|(_, global)| global.number);
-        let info = |(xid, global): (&String, &Global)| TransactionInfo {
-            xid: xid.clone(),
-            name: global.name.clone(),
-            status: global.status,
-            reason: global.reason,
-            age: global.began.elapsed(),
-            branches: global.branches.iter().map(|branch| branch.info.clone()).collect(),
-        };
-        Ok(shown.into_iter().map(info).collect())
+    async fn transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionInfo>, BackendError> {
+        Ok(self.state().show_transactions(filter))
     }
 
     async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
-        let (state, mut tallies) = (self.state(), HashMap::<GlobalStatus, Tally>::new());
-        let is_shown = |status: GlobalStatus| !status.is_over() || status == GlobalStatus::Parked;
-        for Global { status, began, .. } in state.globals.values().filter(|global| is_shown(global.status)) {
-            let fresh = Tally { status: *status, count: 0, oldest: Duration::ZERO };
-            let tally = tallies.entry(*status).or_insert(fresh);
-            tally.count += 1;
-            tally.oldest = tally.oldest.max(began.elapsed());
-        }
-        Ok(tallies.into_values().collect())
+        Ok(self.state().count_transactions())
     }
 
     async fn locks(&self) -> Result<Vec<LockInfo>, BackendError> {
         let state = self.state();
-        let info = |lock: &Lock| LockInfo {
-            resource_id: lock.key.resource_id.clone(),
-            table: lock.key.table.clone(),
-            key: lock.key.key.clone(),
-            xid: lock.xid.clone(),
-            age: lock.since.elapsed(),
-            parked: state.globals.get(&lock.xid).is_none_or(|global| global.status == GlobalStatus::Parked),
-        };
-        Ok(state.locks.values().map(info).collect())
+        Ok(state.locks.values().map(|lock| state.lock_info(lock)).collect())
     }
 
     async fn purge(&self, older: Duration) -> Result<u64, BackendError> {

@@ -9,20 +9,21 @@ use onceward_backend::internal::{Sql, begin, commit};
 use onceward_backend::{BackendError, Db, Dialect, Migrations};
 use sqlx::Pool;
 
-use super::{Conflict, Decided, Due, NewGlobal, NewWaiter, Registration, Standing, Tally, TcStore};
-use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionInfo, WaiterInfo};
+use super::{Conflict, Decided, Due, NewGlobal, NewWaiter, Registration, Shift, Standing, Tally, TcStore};
+use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionFilter, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
-use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, settled};
+use crate::tc::state::{BranchStatus, Decision, settled};
 use crate::tc::turn::Answer;
 
 mod many;
 mod owner;
 mod queue;
 mod rows;
+mod sight;
 mod step;
 mod together;
 
-use rows::{dues, micros, status_of};
+use rows::{dues, micros};
 
 const MIGRATIONS: Migrations = Migrations::new(
     "dtx",
@@ -193,7 +194,9 @@ impl<D: Db> TcStore for SqlStore<D> {
 
     async fn parked(&self) -> Result<Vec<(String, BranchInfo)>, BackendError> {
         let mut conn = self.pool.acquire().await?;
-        let select = self.sql.sql("select xid, branch_id, resource_id from dtx_branch where status = 3");
+        let select = self
+            .sql
+            .sql("select xid, branch_id, resource_id from dtx_branch where status = 3 order by xid, number desc");
         let rows: Vec<(String, i64, String)> = select.fetch_all(&mut conn).await?;
         let info = |branch_id, resource_id| BranchInfo { branch_id, resource_id, status: BranchStatus::Parked };
         Ok(rows.into_iter().map(|(xid, branch_id, resource_id)| (xid, info(branch_id, resource_id))).collect())
@@ -210,8 +213,8 @@ impl<D: Db> TcStore for SqlStore<D> {
         Ok(())
     }
 
-    async fn due(&self, limit: i64, claim: Duration, longest: Duration) -> Result<Vec<Due>, BackendError> {
-        self.claim_due(limit, claim, longest).await
+    async fn due(&self, shift: &Shift) -> Result<Vec<Due>, BackendError> {
+        self.take_on(shift).await
     }
 
     async fn beat(&self, owner: &str, lease: Duration) -> Result<(), BackendError> {
@@ -248,58 +251,16 @@ impl<D: Db> TcStore for SqlStore<D> {
         self.standing(&mut self.pool.acquire().await?, xid).await
     }
 
-    async fn transactions(&self) -> Result<Vec<TransactionInfo>, BackendError> {
-        let mut conn = self.pool.acquire().await?;
-        let rows: Vec<(String, String, i64, Option<i64>, i64)> = self
-            .sql
-            .sql(
-                "select xid, name, status, reason, {now} - began from dtx_global where status in (1, 4, 8, 12) \
-                 order by began, xid",
-            )
-            .fetch_all(&mut conn)
-            .await?;
-        let mut shown = Vec::with_capacity(rows.len());
-        for (xid, name, status, reason, age) in rows {
-            let branches = self.branches_of(&mut conn, &xid).await?.into_iter().map(|(info, _)| info).collect();
-            let (status, reason) = (status_of(status)?, reason.and_then(Reason::from_code));
-            shown.push(TransactionInfo { xid, name, status, reason, age: crate::place::age(age), branches });
-        }
-        Ok(shown)
+    async fn transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionInfo>, BackendError> {
+        self.show_transactions(filter).await
     }
 
     async fn tally(&self) -> Result<Vec<Tally>, BackendError> {
-        let rows: Vec<(i64, i64, i64)> = self
-            .sql
-            .sql("select status, count(*), {now} - min(began) from dtx_global where status in (1, 4, 8, 12) group by status")
-            .fetch_all(&mut self.pool.acquire().await?)
-            .await?;
-        rows.into_iter()
-            .map(|(status, count, oldest)| {
-                let (count, oldest) = (u64::try_from(count).unwrap_or_default(), crate::place::age(oldest));
-                Ok(Tally { status: status_of(status)?, count, oldest })
-            })
-            .collect()
+        self.count_transactions().await
     }
 
     async fn locks(&self) -> Result<Vec<LockInfo>, BackendError> {
-        let mut conn = self.pool.acquire().await?;
-        let rows: Vec<(String, String, String, String, i64, Option<i64>)> = self
-            .sql
-            .sql(
-                "select l.resource_id, l.table_name, l.row_key, l.xid, {now} - l.since, g.status from dtx_lock l \
-                 left join dtx_global g on g.xid = l.xid",
-            )
-            .fetch_all(&mut conn)
-            .await?;
-        let info = |(resource_id, table, key, xid, age, status): (_, _, _, _, i64, Option<i64>)| LockInfo {
-            resource_id,
-            table,
-            key,
-            xid,
-            age: crate::place::age(age),
-            parked: status.is_none_or(|status| status == GlobalStatus::Parked.code()),
-        };
-        Ok(rows.into_iter().map(info).collect())
+        self.show_locks().await
     }
 
     async fn purge(&self, older: Duration) -> Result<u64, BackendError> {

@@ -10,7 +10,7 @@ use crate::coordinator::NewBranch;
 use crate::tc::lock::LockKey;
 use crate::tc::state::{BranchStatus, Decision, GlobalStatus, Reason, is_overdue};
 use crate::tc::store::memory::MemoryStore;
-use crate::tc::store::{Registration, TcStore};
+use crate::tc::store::{Registration, Shift, TcStore};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -110,6 +110,7 @@ fn is_due(world: &World) -> bool {
 
 /// Takes each step in each world that the coordinator can be in, and compares.
 async fn agrees(store: &dyn TcStore, shape: &Shape, with_deadline: bool) {
+    let shift = Shift { limit: 1, claim: Duration::ZERO, longest: Duration::from_secs(3600), resources: None };
     let steps = steps(shape, with_deadline);
     let mut replayed = 0;
     for (world, way) in ways(shape, &steps) {
@@ -125,8 +126,7 @@ async fn agrees(store: &dyn TcStore, shape: &Shape, with_deadline: bool) {
             assert_eq!(take_stored(store, &xid, shape, step).await, accepted, "{way:?} then {step:?}");
             let listed = next.listed().map(|listed| (id(listed.branch), listed.status)).collect();
             assert_eq!(kept(store, &xid).await, (next.status, listed, next.locks), "{way:?} then {step:?}");
-            let due =
-                store.due(1, Duration::ZERO, Duration::from_secs(3600)).await.unwrap().iter().any(|due| due.xid == xid);
+            let due = store.due(&shift).await.unwrap().iter().any(|due| due.xid == xid);
             assert_eq!(due, is_due(&next), "{way:?} then {step:?}");
             // Nothing of it stays in the way of the next.
             store.decide(&xid, Decision::Rollback(Reason::Failed), Duration::ZERO).await.unwrap();
