@@ -10,6 +10,7 @@ use crate::DtxError;
 use crate::coordinator::Coordinator;
 use crate::tm::Dtx;
 
+mod ahead;
 mod branch;
 mod call;
 mod capture;

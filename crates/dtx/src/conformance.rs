@@ -66,6 +66,7 @@ macro_rules! conformance {
             open_transactions_of_a_dead_coordinator_are_found,
         );
         $crate::conformance!(@each queue $make;
+            what_is_held_is_told_from_what_is_free,
             rows_go_to_who_waits_longest,
             who_holds_rows_passes_who_holds_none,
             free_rows_are_granted_at_once,

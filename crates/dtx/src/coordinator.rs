@@ -71,6 +71,17 @@ pub trait Coordinator: Debug + Send + Sync + 'static {
     /// [`DtxError::Ended`] if it is no longer open.
     async fn wait_for_locks(&self, xid: &str, locks: &[LockKey], at_most: Duration) -> Result<bool, DtxError>;
 
+    /// True if the transaction is open and all these rows are its own, so that nobody else gets them before its end.
+    ///
+    /// By itself it looks through [`locks`](Self::locks).
+    async fn holds(&self, xid: &str, locks: &[LockKey]) -> Result<bool, DtxError> {
+        if self.status(xid).await? != Some(GlobalStatus::Active) {
+            return Ok(false);
+        }
+        let all = self.locks().await?;
+        Ok(locks.iter().all(|key| all.iter().any(|lock| lock.xid == xid && lock.is_of(key))))
+    }
+
     /// Decides commit and answers the state after: `Committing` and `Committed` say yes, any other that the transaction
     /// had been decided otherwise.
     async fn commit(&self, xid: &str) -> Result<GlobalStatus, DtxError>;

@@ -118,8 +118,8 @@ pub enum DtxError {
         /// The table.
         table: String,
     },
-    /// A branch changed more than its options allow; it was rolled back.
-    #[error("the branch changes more than {limit} {what}")]
+    /// A branch changed more, or a query chose more to lock, than the options allow. The branch was rolled back.
+    #[error("more than {limit} {what} are changed or locked")]
     TooLarge {
         /// What there is too much of.
         what: &'static str,

@@ -315,6 +315,10 @@ impl Coordinator for Tc {
         self.wait(xid, locks, at_most).await
     }
 
+    async fn holds(&self, xid: &str, locks: &[LockKey]) -> Result<bool, DtxError> {
+        Ok(self.0.store.holds(xid, locks).await?)
+    }
+
     async fn commit(&self, xid: &str) -> Result<GlobalStatus, DtxError> {
         let decided = self.decide(xid, Decision::Commit, Duration::ZERO).await?;
         let status = decided.standing.status;

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::At;
 use super::capture::AtDb;
 use super::connection::{AtConnection, Role, State};
 use super::finish::Unfinished;
+use super::{At, ahead};
 use crate::DtxError;
 use crate::context::{self, Global};
 
@@ -192,7 +192,7 @@ impl<D: AtDb> At<D> {
         loop {
             let role = global.map_or_else(|| Role::Local { turn: turn.clone() }, Role::branch);
             let (tx, home) = AtTransaction::lend(self.open(role).await?);
-            let running = work(tx);
+            let running = ahead::open(work(tx));
             let answer = running.await;
             let returned = home.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(conn) = returned else { return Err(DtxError::TransactionKept.into()) };

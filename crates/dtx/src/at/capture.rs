@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use onceward_backend::{BackendError, Db};
 use sqlx::{Either, Pool, SqlStr};
 
-use super::call::{Call, safe};
+use super::call::Call;
 use super::catalog::{Collation, Table};
 use super::image::{Cell, Change, Row, Step};
 use super::key::Part;
@@ -84,17 +84,13 @@ pub trait AtDb: Db + sealed::Sealed {
         undo: Option<NewUndo<'_>>,
     ) -> Result<Captured<Self>, sqlx::Error>;
 
-    /// The text of a query that answers the keys of the rows it locks behind the user's columns. Only where such queries are.
+    /// The text of a query that answers the keys of its rows behind the user's columns.
     #[doc(hidden)]
-    fn locking(_: &Table, lock: &Lock) -> SqlStr {
-        safe(format!("{}{}", lock.head, lock.tail))
-    }
+    fn locking(table: &Table, lock: &Lock) -> SqlStr;
 
     /// The key of a row that such a query answered.
     #[doc(hidden)]
-    fn locked(table: &Table, _: &Self::Row) -> Result<Vec<Cell>, DtxError> {
-        Err(DtxError::Moved { table: table.name.clone() })
-    }
+    fn locked(table: &Table, row: &Self::Row) -> Result<Vec<Cell>, DtxError>;
 
     /// Fails if the transaction has failed or ended under a statement that ran past the capture.
     #[doc(hidden)]

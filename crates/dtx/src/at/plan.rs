@@ -10,9 +10,11 @@ use super::image::Kind;
 use crate::DtxError;
 
 mod calls;
+mod chosen;
 mod scan;
 mod shape;
 
+pub(crate) use chosen::chosen;
 use scan::{Scan, grammar};
 use shape::Shape;
 
@@ -90,22 +92,7 @@ pub(crate) struct Write {
 
 /// Plans one statement.
 pub(crate) fn plan(dialect: Dialect, text: &str) -> Result<Plan, DtxError> {
-    if text.contains('\0') {
-        // The parser and the database would not agree on where the text ends.
-        return Err(refused("a NUL character", "bind the text as an argument"));
-    }
-    let mut scan = Scan::new(dialect, text)?;
-    gate(&scan.first_word())?;
-    // Asked of the text, since the parser takes not every place that the words can stand in.
-    let ordered = scan.keyword(Keyword::ORDER).chain(scan.keyword(Keyword::LIMIT)).next().is_some();
-    if ordered && matches!(scan.first_word().as_str(), "UPDATE" | "DELETE") {
-        return Err(refused("ORDER BY or LIMIT of a change", "choose the rows by a sub-query in WHERE"));
-    }
-    let unparsed = |_| refused("a form of this statement that is not understood", "write it in a plainer form");
-    let mut statements = Parser::parse_sql(grammar(dialect), text).map_err(unparsed)?;
-    let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
-        return Err(refused("several statements in one text", "send them one by one"));
-    };
+    let (mut scan, statement) = parsed(dialect, text)?;
     let change = match &statement {
         Statement::Query(query) => changed_by(query),
         _ => Some(&statement),
@@ -121,6 +108,27 @@ pub(crate) fn plan(dialect: Dialect, text: &str) -> Result<Plan, DtxError> {
         calls::repeatable(&statement, change)?;
     }
     Ok(Plan { action: Action::Write(Box::new(write(&scan, shape)?)), calls })
+}
+
+/// The one statement of a text, of a kind that is covered at all.
+fn parsed(dialect: Dialect, text: &str) -> Result<(Scan<'_>, Statement), DtxError> {
+    if text.contains('\0') {
+        // The parser and the database would not agree on where the text ends.
+        return Err(refused("a NUL character", "bind the text as an argument"));
+    }
+    let scan = Scan::new(dialect, text)?;
+    gate(&scan.first_word())?;
+    // Asked of the text, since the parser takes not every place that the words can stand in.
+    let ordered = scan.keyword(Keyword::ORDER).chain(scan.keyword(Keyword::LIMIT)).next().is_some();
+    if ordered && matches!(scan.first_word().as_str(), "UPDATE" | "DELETE") {
+        return Err(refused("ORDER BY or LIMIT of a change", "choose the rows by a sub-query in WHERE"));
+    }
+    let unparsed = |_| refused("a form of this statement that is not understood", "write it in a plainer form");
+    let mut statements = Parser::parse_sql(grammar(dialect), text).map_err(unparsed)?;
+    match (statements.pop(), statements.is_empty()) {
+        (Some(statement), true) => Ok((scan, statement)),
+        _ => Err(refused("several statements in one text", "send them one by one")),
+    }
 }
 
 /// The change that a query begins with WITH for.

@@ -8,7 +8,7 @@ use sqlx::SqlStr;
 use super::capture::{AtDb, Covered};
 use super::catalog::Table;
 use super::options::TableOptions;
-use super::plan::{Action, plan};
+use super::plan::{Action, chosen, plan};
 use crate::DtxError;
 
 /// Lists made by `QueryBuilder` give a new text for every length.
@@ -25,6 +25,13 @@ pub(crate) enum Planned<D: AtDb> {
     Write(Box<Covered<D>>),
 }
 
+/// A query that answers the keys of the rows it chooses.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) table: Arc<Table>,
+    pub(crate) text: SqlStr,
+}
+
 /// The plans of one resource.
 #[derive(Debug)]
 pub(crate) struct Plans<D: AtDb>(Mutex<Cache<D>>);
@@ -33,12 +40,14 @@ pub(crate) struct Plans<D: AtDb>(Mutex<Cache<D>>);
 struct Cache<D: AtDb> {
     schema: i64,
     plans: HashMap<String, Arc<Planned<D>>>,
+    /// Of queries that choose rows to lock.
+    chosen: HashMap<String, Arc<Chosen>>,
     tables: HashMap<String, Arc<Table>>,
 }
 
 impl<D: AtDb> Cache<D> {
     fn of(schema: i64) -> Self {
-        Self { schema, plans: HashMap::new(), tables: HashMap::new() }
+        Self { schema, plans: HashMap::new(), chosen: HashMap::new(), tables: HashMap::new() }
     }
 }
 
@@ -99,6 +108,31 @@ impl<D: AtDb> Plans<D> {
                 cache.plans.clear();
             }
             cache.plans.insert(text.to_owned(), Arc::clone(&planned));
+        }
+        Ok(planned)
+    }
+
+    /// The plan of a query whose rows are to be locked.
+    pub(crate) async fn chosen(
+        &self,
+        conn: &mut D::Connection,
+        text: &str,
+        options: &[TableOptions],
+    ) -> Result<Arc<Chosen>, DtxError> {
+        if let Some(planned) = self.cache().chosen.get(text) {
+            return Ok(Arc::clone(planned));
+        }
+        let schema = self.cache().schema;
+        let (lock, calls) = chosen(D::DIALECT, text)?;
+        D::check_calls(conn, &calls).await?;
+        let table = self.table(conn, &lock.table, options).await?;
+        let planned = Arc::new(Chosen { text: D::locking(&table, &lock), table });
+        let mut cache = self.cache();
+        if cache.schema == schema {
+            if cache.chosen.len() >= MOST {
+                cache.chosen.clear();
+            }
+            cache.chosen.insert(text.to_owned(), Arc::clone(&planned));
         }
         Ok(planned)
     }

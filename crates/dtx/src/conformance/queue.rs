@@ -26,6 +26,22 @@ async fn waiting(store: &Store) -> Vec<String> {
     store.waiters().await.unwrap().into_iter().map(|waiter| waiter.xid).collect()
 }
 
+pub async fn what_is_held_is_told_from_what_is_free(store: Store) {
+    for xid in ["x", "y"] {
+        begin(&store, xid).await;
+    }
+    let holds = async |xid: &str, keys: &[&str]| {
+        store.holds(xid, &keys.iter().map(|key| lock(key)).collect::<Vec<_>>()).await.unwrap()
+    };
+    assert!(!holds("x", &["a"]).await, "it is free");
+    register(&store, "x", 1, &["a"]).await;
+    wait(&store, "o", "x", &["b"]).await;
+    assert!(holds("x", &["a", "b"]).await, "of a branch, and by a wait");
+    assert!(!holds("x", &["a", "b", "c"]).await && !holds("y", &["a"]).await && !holds("nobody", &["a"]).await);
+    decide(&store, "x", ROLLBACK).await;
+    assert!(!holds("x", &["a"]).await, "it is no longer open");
+}
+
 pub async fn rows_go_to_who_waits_longest(store: Store) {
     for xid in ["x", "y", "z", "n"] {
         begin(&store, xid).await;

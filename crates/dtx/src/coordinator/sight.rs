@@ -139,3 +139,9 @@ pub struct LockInfo {
     /// True if the owner is over and the lock stays for its parked branch.
     pub parked: bool,
 }
+
+impl LockInfo {
+    pub(crate) fn is_of(&self, key: &LockKey) -> bool {
+        (&self.resource_id, &self.table, &self.key) == (&key.resource_id, &key.table, &key.key)
+    }
+}

@@ -133,6 +133,15 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// The first of these rows that a transaction holds, another than `xid` if one is given.
     async fn held(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<Option<Conflict>, BackendError>;
 
+    /// True if the transaction is open and all these rows are its own.
+    async fn holds(&self, xid: &str, locks: &[LockKey]) -> Result<bool, BackendError> {
+        if self.find(xid).await?.is_none_or(|standing| standing.status != GlobalStatus::Active) {
+            return Ok(false);
+        }
+        let all = self.locks().await?;
+        Ok(locks.iter().all(|key| all.iter().any(|lock| lock.xid == xid && lock.is_of(key))))
+    }
+
     /// Where a transaction stands; none if it is not known.
     async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError>;
 

@@ -6,6 +6,8 @@
     reason = "tests say what they expect by unwrapping and drive their own tasks"
 )]
 
+#[path = "../cases/ahead.rs"]
+mod ahead;
 #[path = "../cases/apart.rs"]
 mod apart;
 #[path = "../cases/bank.rs"]

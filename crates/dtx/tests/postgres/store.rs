@@ -43,3 +43,23 @@ async fn a_transaction_is_three_statements_and_many_share_them() {
     let many = trips(40).await;
     assert!(many <= 12, "{many} trips for 40 transactions");
 }
+
+/// Free rows that are asked for before a branch, as statements on the wire.
+#[tokio::test]
+async fn free_rows_come_by_a_place_in_the_queue() {
+    let database = testkit::postgres::database().await;
+    let counted = CountedPool::<Postgres>::connect(database.url()).await;
+    let store = SqlStore::new(counted.pool().clone()).await.unwrap();
+    let coordinator = Tc::new(Arc::new(store), TcOptions::default());
+    let xid = coordinator.begin("counted", Duration::from_secs(60)).await.unwrap();
+    let take = async |rows: std::ops::Range<usize>| {
+        let key = |n: usize| LockKey { resource_id: "r".to_owned(), table: "t".to_owned(), key: n.to_string() };
+        let locks: Vec<_> = rows.map(key).collect();
+        assert!(coordinator.wait_for_locks(&xid, &locks, Duration::from_secs(60)).await.unwrap());
+        assert!(coordinator.holds(&xid, &locks).await.unwrap());
+    };
+    // The statements are prepared.
+    take(0..1).await;
+    assert_eq!(counted.trips(take(1..2)).await.1, 15);
+    assert_eq!(counted.trips(take(2..5)).await.1, 15 + 2 * 2, "two for each further row");
+}

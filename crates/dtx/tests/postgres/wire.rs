@@ -177,6 +177,23 @@ async fn what_changes_nothing_is_not_registered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_locked_first_are_read_before_and_after_the_wait() {
+    let wire = Wire::new().await;
+    let mut last = None;
+    // Until the statements are prepared, and the catalogue is not read anew in between.
+    loop {
+        let begun = five_seconds();
+        let lock = async |_| wire.at.lock("select id from account where id < 11").await;
+        let (rows, trips) = wire.counted.trips(wire.dtx.run(Options::new("wire"), lock)).await;
+        assert_eq!(rows.unwrap(), 10);
+        if five_seconds() == begun && last.replace(begun) == Some(begun) {
+            assert_eq!(trips, 2);
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_branch_whose_commit_was_not_answered_is_taken_back_with_the_whole() {
     let disk = Disk::new().await;
     let proxy = Proxy::in_front_of(&disk.url("wire").await).await;

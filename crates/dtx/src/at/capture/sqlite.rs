@@ -14,7 +14,7 @@ use crate::at::catalog::{Collation, Policy, Table};
 use crate::at::image::{Cell, Change, Kind, Row, Step, size};
 use crate::at::key::Part;
 use crate::at::options::TableOptions;
-use crate::at::plan::{Calls, Write};
+use crate::at::plan::{Calls, Lock, Write};
 use crate::{DtxError, place};
 
 mod cell;
@@ -156,6 +156,17 @@ impl AtDb for Sqlite {
             return Err(differs(table).into());
         }
         Ok(Captured { answer, step, keys, written: false })
+    }
+
+    fn locking(table: &Table, Lock { row, head, tail, bare, .. }: &Lock) -> SqlStr {
+        let key = |at: &usize| cell::pair(&format!("{row}.{}", quoted(&table.columns[*at])));
+        let keys = table.key.iter().map(key).collect::<Vec<_>>().join(", ");
+        safe(format!("{head}{} {keys} {tail}", if *bare { "" } else { "," }))
+    }
+
+    fn locked(table: &Table, row: &SqliteRow) -> Result<Vec<Cell>, DtxError> {
+        let width = table.key.len();
+        image(row, row.len().saturating_sub(2 * width), width)
     }
 
     async fn probe(conn: &mut SqliteConnection) -> Result<(), DtxError> {

@@ -3,7 +3,7 @@
 use onceward_backend::Dialect;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Delete, FromTable, Insert, LockClause, LockType, ObjectName, OnConflictAction,
-    OnInsert, Query, SelectItem, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update,
+    OnInsert, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update,
     UpdateTableFromKind,
 };
 
@@ -191,13 +191,22 @@ pub(super) fn locked(dialect: Dialect, query: &Query) -> Result<(String, String,
     let SetExpr::Select(select) = &*query.body else {
         return Err(refused("FOR UPDATE of something else than one SELECT", instead));
     };
-    let ([one], [lock]) = (select.from.as_slice(), query.locks.as_slice()) else {
-        return Err(refused("FOR UPDATE of several tables", instead));
+    let several = |_| refused("FOR UPDATE of several tables", instead);
+    let [LockClause { lock_type: LockType::Update | LockType::Share, of, .. }] = query.locks.as_slice() else {
+        return Err(several(()));
     };
-    let LockClause { lock_type: LockType::Update | LockType::Share, of, .. } = lock;
-    let (table, _, row) = one_table(dialect, one).map_err(|_| refused("FOR UPDATE of several tables", instead))?;
+    let (table, row) = single(dialect, select).map_err(|_| several(()))?;
     match of {
         Some(of) if of.0.len() > 1 || row_name(of)? != row => Err(refused(format!("FOR UPDATE OF {of}"), instead)),
         _ => Ok((table, row, select.projection.is_empty())),
     }
+}
+
+/// The only table that a query reads from, and the name of its row.
+pub(super) fn single(dialect: Dialect, select: &Select) -> Result<(String, String), DtxError> {
+    let [one] = select.from.as_slice() else {
+        return Err(refused("several tables", "name one"));
+    };
+    let (table, _, row) = one_table(dialect, one)?;
+    Ok((table, row))
 }

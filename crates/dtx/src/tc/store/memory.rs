@@ -345,6 +345,12 @@ impl TcStore for MemoryStore {
         Ok(self.state().conflict(xid, ids.iter()))
     }
 
+    async fn holds(&self, xid: &str, locks: &[LockKey]) -> Result<bool, BackendError> {
+        let state = self.state();
+        let open = state.globals.get(xid).filter(|global| global.status == GlobalStatus::Active);
+        Ok(open.is_some_and(|global| locks.iter().all(|lock| global.locks.contains(&lock.id()))))
+    }
+
     async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError> {
         Ok(self.state().globals.get(xid).map(Global::standing))
     }

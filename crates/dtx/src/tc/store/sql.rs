@@ -1,5 +1,6 @@
 //! A coordinator's state in a database of its own.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -245,6 +246,15 @@ impl<D: Db> TcStore for SqlStore<D> {
             }
         }
         Ok(None)
+    }
+
+    async fn holds(&self, xid: &str, locks: &[LockKey]) -> Result<bool, BackendError> {
+        let own = self.sql.sql(
+            "select l.lock_id from dtx_global g join dtx_lock l on l.xid = g.xid where g.xid = ? and g.status = 1",
+        );
+        let own: Vec<(String,)> = own.bind(xid).fetch_all(&mut self.pool.acquire().await?).await?;
+        let own: HashSet<_> = own.into_iter().map(|(id,)| id).collect();
+        Ok(locks.iter().all(|lock| own.contains(&lock.id())))
     }
 
     async fn find(&self, xid: &str) -> Result<Option<Standing>, BackendError> {
