@@ -41,7 +41,7 @@ macro_rules! conformance {
             takes_all_locks_or_none,
             a_lock_of_the_same_transaction_is_no_conflict,
             a_commit_frees_the_locks,
-            a_rollback_keeps_the_locks_until_it_is_done,
+            a_rollback_keeps_the_locks_of_each_branch_until_that_is_done,
             a_branch_that_failed_early_gives_up_its_locks_with_the_rest,
             a_parked_branch_keeps_its_own_locks,
             a_repaired_branch_gives_up_its_own_locks,

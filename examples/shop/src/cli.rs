@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use reqwest::Url;
 
+use crate::hold::Point;
 use crate::home::Home;
 use crate::serve::ServeError;
 use crate::servers::{Namespace, Servers};
@@ -32,6 +34,8 @@ impl Cli {
 pub enum Command {
     /// Serve the shop and its authorization server mini-qq until SIGINT or SIGTERM
     Serve(ServeArgs),
+    /// Serve the wallets of a shop in a process of their own, for a `serve` with --wallet-url
+    Wallet(WalletArgs),
     /// Walk the whole journey over HTTP against a shop of its own, showing the evidence of each step
     Demo(DemoArgs),
     /// Check the shop's invariants on the stores themselves (exit 0 they hold, 1 they do not, 2 no stores to read)
@@ -59,7 +63,33 @@ pub struct ServeArgs {
     /// How long an order form can be submitted: 500ms, 2s, 30m, 1h
     #[arg(long, default_value = "30m", value_parser = duration, value_name = "TIME")]
     pub order_token_ttl: Duration,
+    /// Origin of a `shop wallet` on the same data, which has the wallets instead of this process
+    #[arg(long, value_name = "URL", value_parser = origin)]
+    pub wallet_url: Option<Url>,
+    /// Wait there, once, for a line on standard input
+    #[arg(long, hide = true)]
+    pub hold: Option<Point>,
     /// Servers to run on
+    #[command(flatten)]
+    pub backends: Backends,
+    /// Which shop on them
+    #[command(flatten)]
+    pub name: Name,
+}
+
+/// Options of `shop wallet`.
+#[derive(Clone, Debug, Args)]
+pub struct WalletArgs {
+    /// Where it listens, for the shop alone; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Folder of the shop
+    #[arg(long, default_value = "target/shop", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Wait there, once, for a line on standard input
+    #[arg(long, hide = true)]
+    pub hold: Option<Point>,
+    /// Servers that the shop runs on
     #[command(flatten)]
     pub backends: Backends,
     /// Which shop on them
@@ -144,6 +174,12 @@ pub enum Demo {
     StockShort,
     /// SIGKILL while orders are running, restart on the same data
     Kill,
+    /// The wallet, a process of its own, is killed after it has charged and before it answers
+    KillWallet,
+    /// The shop, which began the transaction, is killed before it decides; the wallet's coordinator rolls it back
+    KillOrderTm,
+    /// The shop, which coordinates, is killed in the second phase; the wallet's coordinator ends it
+    KillCoordinator,
     /// A wallet overwritten from outside while its charge is rolled back: shown, tried, repaired
     DirtyWrite,
 }
@@ -163,6 +199,13 @@ pub struct VerifyArgs {
     /// Which shop on them
     #[command(flatten)]
     pub name: Name,
+}
+
+/// Reads `http://host:port`.
+fn origin(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|_| "write an origin as http://127.0.0.1:8090".to_owned())?;
+    let is_origin = matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/";
+    if is_origin { Ok(url) } else { Err("write an origin as http://127.0.0.1:8090".into()) }
 }
 
 /// Reads `500ms`, `2s`, `30m` or `1h`.

@@ -10,12 +10,14 @@ use crate::cli::{Demo, DemoArgs};
 use crate::pages::money;
 use crate::serve::ServeError;
 
+mod apart;
 mod browser;
 mod dirty_write;
+mod part;
 mod stage;
 
 pub use browser::{Answer, Browser};
-use stage::Stage;
+use stage::{Cast, Stage};
 
 /// A reason to stop: what was expected and what came.
 type Surprise = ServeError;
@@ -25,10 +27,20 @@ type Surprise = ServeError;
 /// # Errors
 /// If a step does not show what it should.
 pub async fn run(args: &DemoArgs) -> Result<ExitCode, ServeError> {
-    let mut stage = Stage::open(&args.backends).await?;
-    let holds = play(&mut stage, args.name.unwrap_or(Demo::Journey)).await;
+    let demo = args.name.unwrap_or(Demo::Journey);
+    let mut stage = Stage::open(&args.backends, cast(demo)).await?;
+    let holds = play(&mut stage, demo).await;
     stage.strike().await;
     Ok(if holds? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+const fn cast(demo: Demo) -> Cast {
+    let (shop, wallet) = (Some("undecided"), Some("charged"));
+    match demo {
+        Demo::KillWallet => Cast::Wallet { shop_waits: None, wallet_waits: wallet },
+        Demo::KillOrderTm | Demo::KillCoordinator => Cast::Wallet { shop_waits: shop, wallet_waits: None },
+        _ => Cast::Shop,
+    }
 }
 
 async fn play(stage: &mut Stage, demo: Demo) -> Result<bool, Surprise> {
@@ -43,6 +55,9 @@ async fn play(stage: &mut Stage, demo: Demo) -> Result<bool, Surprise> {
         Demo::DoubleSubmit => double_submit(stage, "bob").await?,
         Demo::StockShort => stock_short(stage, "carol").await?,
         Demo::Kill => kill(stage).await?,
+        Demo::KillWallet => apart::kill_wallet(stage).await?,
+        Demo::KillOrderTm => apart::kill_order_tm(stage).await?,
+        Demo::KillCoordinator => apart::kill_coordinator(stage).await?,
         Demo::DirtyWrite => dirty_write::play(stage, "dave").await?,
     }
     stage.verify().await
@@ -139,11 +154,17 @@ async fn stock_short(stage: &mut Stage, user: &str) -> Result<(), Surprise> {
     stage.step("POST /checkout", &format!("409 {}", text(&answer.body["detail"])));
     let after = browser.get("/wallet").await?.ok()?;
     expect(before["balance"] == after["balance"], "the wallet was charged", &after)?;
-    let orders = browser.get("/orders").await?.ok()?;
+    let orders = list(&browser.get("/orders").await?.ok()?, "orders").len();
+    let cart = browser.get("/cart").await?.ok()?;
+    expect(lines(&cart) == 2 && orders == 0, "the cart is not as it was, or there is an order", &cart)?;
+    let dtx = stage.look().await?.dtx;
+    let (undo, locks) = (dtx.undo_rows().await?.len(), dtx.locks().await?.len());
+    expect(undo == 0 && locks == 0, "undo rows or locks are left", &Value::Null)?;
     stage.step(
-        "GET /wallet, /orders",
-        &format!("balance {} as before, {} orders", amount(&after["balance"]), list(&orders, "orders").len()),
+        "GET /wallet, /orders, /cart",
+        &format!("balance {} as before, no order, the cart as it was", amount(&after["balance"])),
     );
+    stage.step("undo_log, global locks", "none: the order and the stock of the first product were taken back");
     Ok(())
 }
 
@@ -172,7 +193,7 @@ async fn kill(stage: &mut Stage) -> Result<(), Surprise> {
         })
         .collect();
     sleep(Duration::from_millis(1_200)).await;
-    stage.kill()?;
+    stage.shop.kill().await?;
     let mut finished = Vec::new();
     for buyer in buying {
         finished.push(buyer.await?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::folder::Settings;
 use crate::servers::{Claim, Servers, Taken};
-use crate::stores::{Delivery, Stores, StoresError, embedded, services};
+use crate::stores::{Delivery, Opening, Stores, StoresError, WalletStores, embedded, services};
 
 /// Where the stores are.
 #[derive(Clone, Debug)]
@@ -62,10 +62,24 @@ impl Home {
     ///
     /// # Errors
     /// If one cannot be opened.
-    pub async fn open(&self, settings: &Settings, order_token_ttl: Duration) -> Result<Stores, StoresError> {
+    pub async fn open(&self, settings: &Settings, opening: &Opening) -> Result<Stores, StoresError> {
         match self {
-            Self::Folder(folder) => embedded::open(folder, settings, order_token_ttl).await,
-            Self::Servers(servers) => services::open(servers, settings, order_token_ttl).await,
+            Self::Folder(folder) => embedded::open(folder, settings, opening).await,
+            Self::Servers(servers) => services::open(servers, settings, opening).await,
+        }
+    }
+
+    /// Opens what the process of the wallets has, making what is missing.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub async fn open_wallet(&self) -> Result<WalletStores, StoresError> {
+        match self {
+            Self::Folder(folder) => embedded::wallet(folder).await,
+            Self::Servers(servers) => {
+                servers.create().await?;
+                services::wallet(servers).await
+            }
         }
     }
 

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod door;
 pub mod folder;
 pub mod form;
+pub mod hold;
 pub mod home;
 pub mod login;
 pub mod marks;

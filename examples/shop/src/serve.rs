@@ -17,17 +17,18 @@ use crate::app::{App, router};
 use crate::cli::ServeArgs;
 use crate::door::Door;
 use crate::folder::{Folder, Settings};
+use crate::hold::Hold;
 use crate::home::{Home, Right};
 use crate::servers::Taken;
 use crate::session::Sessions;
-use crate::stores::{Delivery, Stores};
+use crate::stores::{Delivery, Opening, Stores};
 use crate::workers;
 
 /// Whatever keeps the shop from serving.
 pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is in flight gets that long to end, twice: requests, then workers.
-const DRAIN: Duration = Duration::from_secs(15);
+pub(crate) const DRAIN: Duration = Duration::from_secs(15);
 
 /// A shop that was killed a moment ago gets that long to be gone.
 const PREDECESSOR: Duration = Duration::from_secs(3);
@@ -134,7 +135,9 @@ async fn settled(home: &Home, settings: &Settings, args: &ServeArgs) -> Result<(
     // Two that recover would take each other's work for a dead one's.
     let right = home.claim(PREDECESSOR).await?;
     let right = right.ok_or_else(|| Taken(args.name.namespace.to_string()))?;
-    let stores = home.open(settings, args.order_token_ttl).await?;
+    let opening =
+        Opening { order_token_ttl: args.order_token_ttl, wallet: args.wallet_url.clone(), hold: Hold::new(args.hold) };
+    let stores = home.open(settings, &opening).await?;
     let delivery = home.delivery(&stores).await?;
     stores.seed().await?;
     stores.recover().await?;
@@ -156,12 +159,12 @@ fn mini_qq_address(args: &ServeArgs) -> SocketAddr {
     args.mini_qq_listen.unwrap_or(SocketAddr::new(args.listen.ip(), port))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
 }
 
 /// A line that scripts wait for.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // Nobody may be reading any more; that does not stop a shop.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use onceward_backend::{BackendError, KeyRing};
 use onceward_cart_store::{Bought, Carts, Error as CartError, GuestId, LineKey, MemberId, OrderId, Owner};
-use onceward_dtx::{Dtx, DtxError, GlobalStatus};
+use onceward_dtx::tc::store::TcStore;
+use onceward_dtx::{AtDb, Dtx, DtxError, DtxOptions, GlobalStatus, Tc, TcOptions, TransactionFilter};
 use onceward_idempotency::{FormTokens, Settle, TokenConfig};
 use onceward_oauth_client::Stores as OauthStores;
 use onceward_reliable_mq::{Broker, Relay, RelayOptions, Store};
-use tokio::time::timeout;
+use reqwest::Url;
+use sqlx::Pool;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
+use crate::hold::Hold;
 use crate::notify::{self, Notices, Sender};
 use crate::orders::{Order, Orders};
 use crate::problem::chain;
@@ -30,6 +34,8 @@ use ledgers::Ledgers;
 
 /// A place-order transaction lives no longer than that.
 pub const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A coordinator that shares its store with another process and is silent for that long is taken for dead.
+const LEASE: Duration = Duration::from_secs(2);
 /// A claim on an order token outlives the transaction that it guards.
 const TOKEN_LEASE: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_secs(5);
@@ -57,6 +63,50 @@ pub enum StoresError {
     /// Order tokens cannot be read.
     #[error("order tokens cannot be read")]
     Tokens(#[from] onceward_idempotency::Error),
+}
+
+/// How stores are opened.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// How long an order form can be submitted.
+    pub order_token_ttl: Duration,
+    /// The origin of a process of its own that has the wallets; none: they are here.
+    pub wallet: Option<Url>,
+    /// Where to wait, for a demonstration.
+    pub hold: Hold,
+}
+
+impl Opening {
+    /// Everything in this process.
+    pub fn whole(order_token_ttl: Duration) -> Self {
+        Self { order_token_ttl, wallet: None, hold: Hold::default() }
+    }
+
+    /// The coordinator on its store: alone, or beside that of the wallets' process.
+    fn dtx(&self, store: Arc<dyn TcStore>) -> Dtx {
+        let options = match self.wallet {
+            None => TcOptions::default(),
+            Some(_) => TcOptions::default().with_peers(LEASE),
+        };
+        Dtx::new(Arc::new(Tc::new(store, options)), DtxOptions::default().with_hook(Arc::new(self.hold.clone())))
+    }
+}
+
+/// Coordinator and wallets of the process that has nothing else.
+#[derive(Clone, Debug)]
+pub struct WalletStores {
+    /// Ends what was charged here.
+    pub dtx: Dtx,
+    /// Resource: wallets.
+    pub wallets: Arc<dyn Wallets>,
+}
+
+impl WalletStores {
+    async fn open<D: AtDb>(coordinator: Arc<dyn TcStore>, wallet: Pool<D>) -> Result<Self, StoresError> {
+        let coordinator = Tc::new(coordinator, TcOptions::default().with_peers(LEASE));
+        let dtx = Dtx::new(Arc::new(coordinator), DtxOptions::default());
+        Ok(Self { wallets: ledgers::open_wallet(wallet, &dtx).await?, dtx })
+    }
 }
 
 /// The stores and the services on them. Cheap to clone.
@@ -109,9 +159,22 @@ impl Stores {
     pub async fn recover(&self) -> Result<(), StoresError> {
         let recovered = self.dtx.recover().await?;
         tracing::info!(?recovered, "global transactions of the last run are decided");
+        self.outlive_predecessor().await?;
         self.settle_tokens(Duration::ZERO).await?;
         self.empty_carts().await?;
         self.finish_merges().await
+    }
+
+    /// Where another process has the wallets, the coordinator shares its store, and what a shop left open that was killed a
+    /// moment ago is its own until its lease is over.
+    async fn outlive_predecessor(&self) -> Result<(), StoresError> {
+        let (open, until) =
+            (TransactionFilter::default().in_states([GlobalStatus::Active]), Instant::now() + LEASE * 3);
+        while Instant::now() < until && !self.dtx.transactions(&open).await?.is_empty() {
+            sleep(LEASE / 10).await;
+            self.dtx.recover().await?;
+        }
+        Ok(())
     }
 
     /// Ends claims on order tokens that have run for `older_than`: spent if their order stands, else free again.

@@ -13,7 +13,7 @@ use crate::folder::{Folder, FolderError, Settings};
 use crate::home::Home;
 use crate::now;
 use crate::problem::chain;
-use crate::stores::Stores;
+use crate::stores::{Opening, Stores};
 
 mod books;
 
@@ -86,7 +86,7 @@ async fn verify(args: &VerifyArgs) -> Result<Vec<Invariant>, Error> {
         Ok(_folder) => match home.claim(PREDECESSOR).await? {
             // Nobody serves: what a dead process left is settled first, as a start would.
             Some(_right) => {
-                let stores = home.open(&settings, OLD).await?;
+                let stores = home.open(&settings, &Opening::whole(OLD)).await?;
                 let delivery = home.delivery(&stores).await?;
                 stores.recover().await?;
                 delivery.drain(PATIENCE).await?;
@@ -135,7 +135,7 @@ async fn look(
 ) -> Result<Vec<Invariant>, Error> {
     let opened = match stores.take() {
         Some(opened) => opened,
-        None => home.open(settings, OLD).await?,
+        None => home.open(settings, &Opening::whole(OLD)).await?,
     };
     check(stores.insert(opened), shop).await
 }

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use onceward_backend::{BackendError, Migrations};
 use onceward_dtx::{At, AtDb};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::app::App;
@@ -20,6 +21,13 @@ use crate::problem::Problem;
 use crate::stores::Stores;
 use crate::tables::Tables;
 use crate::visit::Visit;
+
+mod remote;
+pub mod serve;
+mod service;
+
+pub use remote::RemoteWallets;
+pub use service::{Pass, Service};
 
 /// Tables of the wallet database.
 pub const TABLES: Migrations = Migrations::new("shop-wallet", &[(1, include_str!("../sql/wallet.sql"))]);
@@ -38,7 +46,7 @@ pub struct Charge<'a> {
 }
 
 /// An entry of the ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// What it is for: an order.
     pub reference: String,

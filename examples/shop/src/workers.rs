@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onceward_dtx::Dtx;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ const END_OF_TURN: Duration = Duration::from_secs(10);
 /// Begins the background work of a shop, on its tracker: messages, second phases, sweeps.
 pub fn spawn(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) {
     let (relay, sender) = (delivery.relay.clone(), Arc::clone(&delivery.sender));
-    let (stores, dtx) = (app.stores.clone(), app.stores.dtx.clone());
+    let stores = app.stores.clone();
     let workers: [Pin<Box<dyn Future<Output = ()> + Send>>; 5] = [
         Box::pin(in_turns("relay", stop.clone(), move |stop| {
             let relay = relay.clone();
@@ -27,10 +28,7 @@ pub fn spawn(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) {
             let sender = Arc::clone(&sender);
             async move { sender.run(stop).await }
         })),
-        Box::pin(in_turns("coordinator", stop.clone(), move |stop| {
-            let dtx = dtx.clone();
-            async move { dtx.work(stop).await }
-        })),
+        Box::pin(coordinate(app.stores.dtx.clone(), stop.clone())),
         Box::pin({
             let stop = stop.clone();
             async move { stores.sweep(stop).await }
@@ -40,6 +38,15 @@ pub fn spawn(app: &Arc<App>, delivery: &Delivery, stop: &CancellationToken) {
     for worker in workers {
         app.tasks.spawn(worker);
     }
+}
+
+/// Drives second phases and deadlines until `stop`.
+pub async fn coordinate(dtx: Dtx, stop: CancellationToken) {
+    let work = move |stop| {
+        let dtx = dtx.clone();
+        async move { dtx.work(stop).await }
+    };
+    in_turns("coordinator", stop, work).await;
 }
 
 /// Runs a worker until `stop`, in turns: it is asked to come to an end and begun again, and dropped if it does not. A

@@ -135,16 +135,18 @@ pub async fn a_commit_frees_the_locks(store: Store) {
     assert!(held(&store).await.is_empty() && !decided.wanted);
 }
 
-pub async fn a_rollback_keeps_the_locks_until_it_is_done(store: Store) {
+pub async fn a_rollback_keeps_the_locks_of_each_branch_until_that_is_done(store: Store) {
     begin(&store, "x").await;
     begin(&store, "y").await;
-    register(&store, "x", 1, &["a"]).await;
-    register(&store, "x", 2, &["b"]).await;
+    register(&store, "x", 1, &["a", "both"]).await;
+    register(&store, "x", 2, &["b", "both"]).await;
     assert_eq!(decide(&store, "x", ROLLBACK).await, GlobalStatus::RollingBack);
     let Registration::Conflict(conflict) = register(&store, "y", 1, &["a"]).await else { panic!("too early") };
     assert_eq!(conflict.status, GlobalStatus::RollingBack);
+    assert_eq!(settle(&store, "x", &[]).await, GlobalStatus::RollingBack);
+    assert_eq!(held(&store).await.len(), 3);
     assert_eq!(settle(&store, "x", &[(2, BranchStatus::Done)]).await, GlobalStatus::RollingBack);
-    assert_eq!(held(&store).await.len(), 2);
+    assert_eq!(held(&store).await, set(&[("x", "a", false), ("x", "both", false)]), "the other branch's are its own");
     assert_eq!(settle(&store, "x", &[(1, BranchStatus::Done)]).await, GlobalStatus::RolledBack);
     assert!(held(&store).await.is_empty());
     assert!(store.branches("x").await.unwrap().is_empty());

@@ -23,7 +23,7 @@ pub(super) async fn play(stage: &mut Stage, user: &str) -> Result<(), Surprise> 
     let account = browser.get("/account").await?.ok()?;
     let before = browser.get("/wallet").await?.ok()?;
     stage.step("GET /wallet", &format!("balance {}", amount(&before["balance"])));
-    stage.stop().await?;
+    stage.shop.stop().await?;
 
     let (home, right, stores) = stage.take_over().await?;
     let xid = park(&home, &stores, text(&account["user"]["id"])).await?;

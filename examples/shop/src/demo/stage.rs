@@ -1,30 +1,46 @@
-//! A shop of the demonstration's own: a child process on free ports, with a temporary folder, and on servers under a
+//! A shop of the demonstration's own: child processes on free ports, with a temporary folder, and on servers under a
 //! namespace that goes with it.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, timeout};
+use tokio::process::Command;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::part::{Part, READY};
 use super::{Browser, Surprise};
 use crate::cli::Backends;
 use crate::folder::{Folder, Settings};
 use crate::home::{Home, Right};
 use crate::servers::Servers;
-use crate::stores::Stores;
+use crate::stores::{Opening, Stores};
 
-const READY: Duration = Duration::from_secs(30);
+/// A port that is free.
+const FREE: &str = "127.0.0.1:0";
+
+/// Who plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cast {
+    /// One process.
+    Shop,
+    /// The wallets in a process of their own, which is held at that point, or the shop is.
+    Wallet { shop_waits: Option<&'static str>, wallet_waits: Option<&'static str> },
+}
 
 pub(super) struct Stage {
     place: Place,
-    child: Child,
+    pub(super) shop: Part,
+    pub(super) wallet: Option<Part>,
+    origins: Origins,
+    steps: u32,
+}
+
+/// Where they listen, before and after a restart.
+struct Origins {
     shop: String,
     qq: String,
-    steps: u32,
+    wallet: Option<String>,
 }
 
 /// Where the shop keeps its things.
@@ -53,31 +69,90 @@ impl Place {
         }
         Ok(command)
     }
+
+    fn home(&self) -> Home {
+        match &self.servers {
+            Some(servers) => Home::Servers(Box::new(servers.clone())),
+            None => Home::Folder(self.folder.path().to_owned()),
+        }
+    }
+
+    async fn shop(&self, origins: &Origins, waits: Option<&str>) -> Result<(Part, Origins), Surprise> {
+        let mut command = self.command("serve")?;
+        command.args(["--listen", address(&origins.shop), "--mini-qq-listen", address(&origins.qq)]);
+        if let Some(wallet) = &origins.wallet {
+            command.args(["--wallet-url", wallet]);
+        }
+        let mut part = Part::start(held(&mut command, waits))?;
+        let qq = part.says("mini-qq listening on ").await?;
+        let shop = part.says("shop listening on ").await?;
+        Ok((part, Origins { shop, qq, wallet: origins.wallet.clone() }))
+    }
+
+    async fn wallet(&self, origin: &str, waits: Option<&str>) -> Result<(Part, String), Surprise> {
+        let mut command = self.command("wallet")?;
+        let mut part = Part::start(held(command.args(["--listen", address(origin)]), waits))?;
+        let origin = part.says("wallet listening on ").await?;
+        Ok((part, origin))
+    }
+
+    async fn start(&self, cast: Cast) -> Result<(Part, Option<Part>, Origins), Surprise> {
+        let mut origins = Origins { shop: FREE.to_owned(), qq: FREE.to_owned(), wallet: None };
+        let Cast::Wallet { shop_waits, wallet_waits } = cast else {
+            let (shop, origins) = self.shop(&origins, None).await?;
+            return Ok((shop, None, origins));
+        };
+        let (wallet, origin) = self.wallet(FREE, wallet_waits).await?;
+        origins.wallet = Some(origin);
+        let (shop, origins) = self.shop(&origins, shop_waits).await?;
+        Ok((shop, Some(wallet), origins))
+    }
+
+    async fn remove(&self) {
+        if let Some(servers) = &self.servers
+            && let Err(error) = servers.remove().await
+        {
+            eprintln!("what is under the namespace {} could not be removed: {error}", servers.namespace());
+        }
+    }
+}
+
+fn address(origin: &str) -> &str {
+    origin.trim_start_matches("http://")
+}
+
+fn held<'a>(command: &'a mut Command, waits: Option<&str>) -> &'a mut Command {
+    match waits {
+        Some(point) => command.args(["--hold", point]),
+        None => command,
+    }
 }
 
 impl Stage {
-    pub(super) async fn open(backends: &Backends) -> Result<Self, Surprise> {
+    pub(super) async fn open(backends: &Backends, cast: Cast) -> Result<Self, Surprise> {
         let folder = tempfile::Builder::new().prefix("onceward-demo-").tempdir()?;
         let namespace = format!("demo_{}", &Uuid::new_v4().simple().to_string()[..12]).parse()?;
         let servers = backends.servers(&namespace)?;
         let place = Place { folder, backends: backends.clone(), servers };
-        let started = start(&place, "127.0.0.1:0", "127.0.0.1:0").await;
-        let (child, shop, qq) = match started {
+        let (shop, wallet, origins) = match place.start(cast).await {
             Ok(started) => started,
             Err(error) => {
                 place.remove().await;
                 return Err(error);
             }
         };
-        println!("a shop of its own at {shop}, data in {}", place.folder.path().display());
+        println!("a shop of its own at {}, data in {}", origins.shop, place.folder.path().display());
+        if let Some(wallet) = &origins.wallet {
+            println!("its wallets in a process of their own at {wallet}");
+        }
         if let Some(servers) = &place.servers {
             println!("on servers, under the namespace {}, which is removed afterwards", servers.namespace());
         }
-        Ok(Self { place, child, shop, qq, steps: 0 })
+        Ok(Self { place, shop, wallet, origins, steps: 0 })
     }
 
     pub(super) fn browser(&self) -> Result<Browser, Surprise> {
-        Browser::new(&self.shop)
+        Browser::new(&self.origins.shop)
     }
 
     pub(super) fn title(&mut self, title: &str) {
@@ -89,48 +164,49 @@ impl Stage {
         println!("{:>3}. {what}\n     {evidence}", self.steps);
     }
 
-    /// SIGKILL: nothing can be put in order.
-    pub(super) fn kill(&mut self) -> Result<(), Surprise> {
-        Ok(self.child.start_kill()?)
+    /// The process of the wallets.
+    pub(super) fn wallet(&mut self) -> Result<&mut Part, Surprise> {
+        self.wallet.as_mut().ok_or_else(|| "the wallets are in the shop".into())
     }
 
     /// Starts the shop again on the same data and ports.
     pub(super) async fn restart(&mut self) -> Result<Duration, Surprise> {
-        self.child.wait().await?;
-        let address = |origin: &str| origin.trim_start_matches("http://").to_owned();
         let started = Instant::now();
-        (self.child, self.shop, self.qq) = start(&self.place, &address(&self.shop), &address(&self.qq)).await?;
+        (self.shop, self.origins) = self.place.shop(&self.origins, None).await?;
         Ok(started.elapsed())
     }
 
-    /// Stops the shop in order and runs `shop verify` on what it left.
+    /// Starts the wallets again on the same data and port.
+    pub(super) async fn restart_wallet(&mut self) -> Result<Duration, Surprise> {
+        let (started, origin) = (Instant::now(), self.origins.wallet.clone().unwrap_or_default());
+        self.wallet = Some(self.place.wallet(&origin, None).await?.0);
+        Ok(started.elapsed())
+    }
+
+    /// Stops everything in order and runs `shop verify` on what it left.
     pub(super) async fn verify(&mut self) -> Result<bool, Surprise> {
         println!("\nThe invariants, on the stores themselves");
         let beside = self.run_verify().await?;
-        self.stop().await?;
+        self.shop.stop().await?;
+        if let Some(wallet) = &mut self.wallet {
+            wallet.stop().await?;
+        }
         println!("\nand once more after the shop has stopped");
         Ok(beside & self.run_verify().await?)
     }
 
-    /// Stops the shop in order.
-    pub(super) async fn stop(&mut self) -> Result<(), Surprise> {
-        if let Some(id) = self.child.id() {
-            Command::new("kill").arg(id.to_string()).status().await?;
-        }
-        timeout(READY, self.child.wait()).await??;
-        Ok(())
+    /// The stores of the shop, to look at beside it.
+    pub(super) async fn look(&self) -> Result<Stores, Surprise> {
+        let settings = Settings::read(self.place.folder.path())?;
+        Ok(self.place.home().open(&settings, &Opening::whole(READY)).await?)
     }
 
     /// The stores of the shop, which must be stopped, and the right to them, which ends when it is dropped.
     pub(super) async fn take_over(&self) -> Result<(Home, (Folder, Right), Stores), Surprise> {
-        let path = self.place.folder.path();
-        let home = match &self.place.servers {
-            Some(servers) => Home::Servers(Box::new(servers.clone())),
-            None => Home::Folder(path.to_owned()),
-        };
-        let folder = Folder::existing(path)?;
+        let home = self.place.home();
+        let folder = Folder::existing(self.place.folder.path())?;
         let right = home.claim(READY).await?.ok_or("another shop has the namespace")?;
-        let stores = home.open(&Settings::read(path)?, READY).await?;
+        let stores = self.look().await?;
         stores.recover().await?;
         Ok((home, (folder, right), stores))
     }
@@ -139,41 +215,12 @@ impl Stage {
         Ok(self.place.command("verify")?.status().await?.success())
     }
 
-    /// Ends the shop, however it is, and removes what it kept on servers.
+    /// Ends everything, however it is, and removes what it kept on servers.
     pub(super) async fn strike(mut self) {
-        let _ = self.child.kill().await;
+        let _ = self.shop.kill().await;
+        if let Some(mut wallet) = self.wallet {
+            let _ = wallet.kill().await;
+        }
         self.place.remove().await;
     }
-}
-
-impl Place {
-    async fn remove(&self) {
-        if let Some(servers) = &self.servers
-            && let Err(error) = servers.remove().await
-        {
-            eprintln!("what is under the namespace {} could not be removed: {error}", servers.namespace());
-        }
-    }
-}
-
-async fn start(place: &Place, listen: &str, qq: &str) -> Result<(Child, String, String), Surprise> {
-    let mut command = place.command("serve")?;
-    command.args(["--listen", listen, "--mini-qq-listen", qq]);
-    // Its log would drown the steps; RUST_LOG brings it back.
-    #[allow(clippy::disallowed_methods, reason = "a program may read its environment")]
-    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "error,lapin=off".into());
-    let mut child =
-        command.env("RUST_LOG", log).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
-    let out = child.stdout.take().ok_or("the shop has no output")?;
-    let mut lines = BufReader::new(out).lines();
-    let (mut shop, mut mini_qq) = (None, None);
-    while shop.is_none() {
-        let line = timeout(READY, lines.next_line()).await.map_err(|_| "the shop did not start within 30 s")??;
-        let line = line.ok_or("the shop stopped before it was ready")?;
-        let origin = |prefix: &str| line.strip_prefix(prefix).map(str::to_owned);
-        mini_qq = mini_qq.or_else(|| origin("mini-qq listening on "));
-        shop = origin("shop listening on ");
-    }
-    let missing = "the shop did not say where it listens";
-    Ok((child, shop.ok_or(missing)?, mini_qq.ok_or(missing)?))
 }

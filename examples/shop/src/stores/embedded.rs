@@ -2,21 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use onceward_backend::sqlite;
 use onceward_cart_store::{Carts, store::SqlStore as CartStore};
-use onceward_dtx::{Dtx, DtxOptions, SqlStore as TcStore, Tc, TcOptions};
+use onceward_dtx::SqlStore as TcStore;
 use onceward_idempotency::{FormTokens, SqlStore as TokenStore};
 use onceward_oauth_client::Stores as OauthStores;
 use onceward_oauth_client::store::SqlStore as LoginStore;
 use onceward_reliable_mq::{SqliteBroker, SqliteBrokerOptions};
 
-use super::{Delivery, Ledgers, Stores, StoresError, token_config};
+use super::{Delivery, Ledgers, Opening, Stores, StoresError, WalletStores, ledgers, token_config};
 use crate::catalog::Catalog;
 use crate::folder::Settings;
 use crate::notify::{self, SqlNotices};
 use crate::tables::Tables;
+use crate::wallet::{Pass, RemoteWallets, Wallets};
 use crate::{session, users};
 
 /// Opens all stores under `folder`, creating what is missing. Writes nothing where nothing is missing, so that it can be
@@ -24,7 +24,7 @@ use crate::{session, users};
 ///
 /// # Errors
 /// If one cannot be opened.
-pub async fn open(folder: &Path, settings: &Settings, order_token_ttl: Duration) -> Result<Stores, StoresError> {
+pub async fn open(folder: &Path, settings: &Settings, opening: &Opening) -> Result<Stores, StoresError> {
     let file = |name: &str| sqlite::open(folder.join(format!("{name}.db")));
     let keys = settings.keys();
 
@@ -33,7 +33,8 @@ pub async fn open(folder: &Path, settings: &Settings, order_token_ttl: Duration)
     session::TABLES.run(&web).await?;
     let spent = TokenStore::new(web.clone());
     spent.migrate().await?;
-    let tokens = FormTokens::new(Arc::new(spent.clone()), keys.clone()).with_config(token_config(order_token_ttl))?;
+    let tokens =
+        FormTokens::new(Arc::new(spent.clone()), keys.clone()).with_config(token_config(opening.order_token_ttl))?;
     let logins = LoginStore::new(file("oauth").await?);
     logins.migrate().await?;
     let carts = CartStore::new(file("carts").await?);
@@ -42,8 +43,12 @@ pub async fn open(folder: &Path, settings: &Settings, order_token_ttl: Duration)
     notify::TABLES.run(&notices).await?;
 
     let coordinator = TcStore::open(folder.join("tc.db")).await?;
-    let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(coordinator), TcOptions::default())), DtxOptions::default());
-    let ledgers = Ledgers::open(file("orders").await?, file("stock").await?, file("wallet").await?, &dtx).await?;
+    let dtx = opening.dtx(Arc::new(coordinator));
+    let wallet: Arc<dyn Wallets> = match &opening.wallet {
+        Some(origin) => Arc::new(RemoteWallets::new(origin.clone(), Pass::of(&keys))?),
+        None => ledgers::open_wallet(file("wallet").await?, &dtx).await?,
+    };
+    let ledgers = Ledgers::open(file("orders").await?, file("stock").await?, wallet, &dtx).await?;
     Ok(Stores {
         catalog: Arc::new(Catalog::seeded(settings.seed)),
         keys,
@@ -60,6 +65,15 @@ pub async fn open(folder: &Path, settings: &Settings, order_token_ttl: Duration)
         outbox: ledgers.outbox,
         notices: Arc::new(SqlNotices::new(Tables::new(notices))),
     })
+}
+
+/// Opens what the process of the wallets has.
+///
+/// # Errors
+/// If it cannot be opened.
+pub async fn wallet(folder: &Path) -> Result<WalletStores, StoresError> {
+    let coordinator = TcStore::open(folder.join("tc.db")).await?;
+    WalletStores::open(Arc::new(coordinator), sqlite::open(folder.join("wallet.db")).await?).await
 }
 
 /// Opens the way of messages through a broker in a file of its own.

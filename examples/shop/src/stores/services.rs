@@ -1,15 +1,14 @@
 //! The stores on servers: what may be forgotten in Redis, what may not in PostgreSQL, notifications in MariaDB.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use onceward_cart_store::{Carts, store::RedisStore as CartStore};
-use onceward_dtx::{Dtx, DtxOptions, SqlStore as TcStore, Tc, TcOptions};
+use onceward_dtx::SqlStore as TcStore;
 use onceward_idempotency::{FormTokens, RedisStore as TokenStore};
 use onceward_oauth_client::Stores as OauthStores;
 use onceward_oauth_client::store::RedisStore as LoginStore;
 
-use super::{Ledgers, Stores, StoresError, token_config};
+use super::{Ledgers, Opening, Stores, StoresError, WalletStores, ledgers, token_config};
 use crate::catalog::Catalog;
 use crate::folder::Settings;
 use crate::notify::{self, SqlNotices};
@@ -17,13 +16,14 @@ use crate::servers::Servers;
 use crate::session::RedisSessions;
 use crate::tables::Tables;
 use crate::users;
+use crate::wallet::{Pass, RemoteWallets, Wallets};
 
 /// Opens all stores in databases that are there, making the tables that are missing. Writes nothing where nothing is
 /// missing, so that it can be called beside a running shop.
 ///
 /// # Errors
 /// If a server does not answer.
-pub async fn open(servers: &Servers, settings: &Settings, order_token_ttl: Duration) -> Result<Stores, StoresError> {
+pub async fn open(servers: &Servers, settings: &Settings, opening: &Opening) -> Result<Stores, StoresError> {
     let keys = settings.keys();
     let redis = servers.redis().await?;
     let tokens = FormTokens::new(Arc::new(TokenStore::new(redis.clone())), keys.clone());
@@ -31,11 +31,15 @@ pub async fn open(servers: &Servers, settings: &Settings, order_token_ttl: Durat
     notify::TABLES.run(&notices).await?;
 
     let coordinator = TcStore::new(servers.postgres("tc")).await?;
-    let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(coordinator), TcOptions::default())), DtxOptions::default());
+    let dtx = opening.dtx(Arc::new(coordinator));
     let orders = servers.postgres("orders");
     // Beside the orders: users must be there after Redis has forgotten everything.
     users::TABLES.run(&orders).await?;
-    let ledgers = Ledgers::open(orders.clone(), servers.postgres("stock"), servers.postgres("wallet"), &dtx).await?;
+    let wallet: Arc<dyn Wallets> = match &opening.wallet {
+        Some(origin) => Arc::new(RemoteWallets::new(origin.clone(), Pass::of(&keys))?),
+        None => ledgers::open_wallet(servers.postgres("wallet"), &dtx).await?,
+    };
+    let ledgers = Ledgers::open(orders.clone(), servers.postgres("stock"), wallet, &dtx).await?;
     Ok(Stores {
         catalog: Arc::new(Catalog::seeded(settings.seed)),
         keys,
@@ -43,7 +47,7 @@ pub async fn open(servers: &Servers, settings: &Settings, order_token_ttl: Durat
         sessions: Arc::new(RedisSessions::new(redis.clone())),
         logins: OauthStores::new(LoginStore::new(redis.clone())),
         carts: Carts::new(Arc::new(CartStore::new(redis))),
-        tokens: tokens.with_config(token_config(order_token_ttl))?,
+        tokens: tokens.with_config(token_config(opening.order_token_ttl))?,
         spent: None,
         dtx,
         orders: ledgers.orders,
@@ -52,4 +56,13 @@ pub async fn open(servers: &Servers, settings: &Settings, order_token_ttl: Durat
         outbox: ledgers.outbox,
         notices: Arc::new(SqlNotices::new(Tables::new(notices))),
     })
+}
+
+/// Opens what the process of the wallets has, in databases that are there.
+///
+/// # Errors
+/// If a server does not answer.
+pub async fn wallet(servers: &Servers) -> Result<WalletStores, StoresError> {
+    let coordinator = TcStore::new(servers.postgres("tc")).await?;
+    WalletStores::open(Arc::new(coordinator), servers.postgres("wallet")).await
 }

@@ -7,6 +7,7 @@ mod place;
 #[path = "../support/shop.rs"]
 mod support;
 
+mod apart;
 mod callback;
 mod cart;
 mod catalogue;

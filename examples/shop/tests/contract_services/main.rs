@@ -7,6 +7,8 @@ mod place;
 #[path = "../support/shop.rs"]
 mod support;
 
+#[path = "../contract/apart.rs"]
+mod apart;
 #[path = "../contract/callback.rs"]
 mod callback;
 #[path = "../contract/cart.rs"]

@@ -130,12 +130,15 @@ impl State {
             global.ended = Some(Instant::now());
         }
         let standing = global.standing();
-        if !after.is_over() {
+        if !after.is_over() && after != GlobalStatus::RollingBack {
             return Some(Decided { standing, wanted: false });
         }
-        global.branches.retain(|branch| branch.info.status == BranchStatus::Parked);
-        let kept = global.branches.iter().flat_map(|branch| branch.locks.clone()).collect();
-        self.open.remove(xid);
+        let left = global.branches.iter().filter(|branch| branch.info.status != BranchStatus::Done);
+        let kept = left.flat_map(|branch| branch.locks.clone()).collect();
+        if after.is_over() {
+            global.branches.retain(|branch| branch.info.status == BranchStatus::Parked);
+            self.open.remove(xid);
+        }
         Some(Decided { standing, wanted: self.free(xid, &kept) })
     }
 }

@@ -13,7 +13,7 @@ use sqlx::Pool;
 use super::{Conflict, Decided, Due, NewGlobal, NewWaiter, Registration, Shift, Standing, Tally, TcStore};
 use crate::coordinator::{BranchInfo, LockInfo, NewBranch, TransactionFilter, TransactionInfo, WaiterInfo};
 use crate::tc::lock::LockKey;
-use crate::tc::state::{BranchStatus, Decision, settled};
+use crate::tc::state::{BranchStatus, Decision, GlobalStatus, settled};
 use crate::tc::turn::Answer;
 
 mod many;
@@ -150,8 +150,10 @@ impl<D: Db> TcStore for SqlStore<D> {
         // A transaction may end without an answer: if all its branches had failed before.
         if after.is_over() && (moved || !ends.is_empty()) {
             self.sql.sql("delete from dtx_branch where xid = ? and status = 2").bind(xid).execute(&mut tx).await?;
-            let parked = branches.iter().filter(|(info, _)| info.status == BranchStatus::Parked);
-            let kept: Vec<_> = parked.flat_map(|(_, locks)| locks.split(';').map(str::to_owned)).collect();
+        }
+        if after.is_over() && (moved || !ends.is_empty()) || after == GlobalStatus::RollingBack {
+            let left = branches.iter().filter(|(info, _)| info.status != BranchStatus::Done);
+            let kept: Vec<_> = left.flat_map(|(_, locks)| locks.split(';').map(str::to_owned)).collect();
             wanted = self.free(&mut tx, xid, &kept).await?;
         }
         commit(tx).await?;

@@ -43,14 +43,17 @@ pub(super) fn settle(world: &mut World, rules: Rules, shape: &Shape, end: Option
     let statuses: Vec<_> = world.listed().map(|listed| listed.status).collect();
     let after = rules.settled(status, &statuses);
     world.status = Some(after);
-    if !after.is_over() {
+    if !after.is_over() && after != GlobalStatus::RollingBack {
         return;
     }
-    let parked = world.listed.map(|place| place.filter(|listed| listed.status == BranchStatus::Parked));
-    let kept = parked.iter().flatten().fold(0, |rows, listed| rows | shape.rows(listed.branch));
-    world.locks &= if rules.breaks(Broken::FreesParked) { 0 } else { kept };
-    world.listed = parked;
-    world.listed.sort_by_key(Option::is_none);
+    let is_left = |status| status == BranchStatus::Parked || status == BranchStatus::Registered && !after.is_over();
+    let left = world.listed().filter(|listed| is_left(listed.status));
+    let kept = left.fold(0, |rows, listed| rows | shape.rows(listed.branch));
+    world.locks &= if after.is_over() && rules.breaks(Broken::FreesParked) { 0 } else { kept };
+    if after.is_over() {
+        world.listed = world.listed.map(|place| place.filter(|listed| listed.status == BranchStatus::Parked));
+        world.listed.sort_by_key(Option::is_none);
+    }
 }
 
 /// Whether a pass of the coordinator asks for this branch now: it is open and none that was registered later on its

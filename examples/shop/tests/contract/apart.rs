@@ -1,0 +1,125 @@
+//! The wallets in a process of their own.
+
+use onceward_backend::ErrorClass;
+use serde_json::json;
+use shop::folder::Settings;
+use shop::orders::OrderError;
+use shop::wallet::{Charge, Pass, RemoteWallets, Wallets};
+use testkit::{Child, eventually};
+
+use crate::place::Place;
+use crate::support::{READY, SOON, Shop, ended, holds, host, plenty, reply, run};
+
+/// The process of the wallets, and where it listens.
+async fn wallet(place: &Place, listen: &str) -> (Child, String) {
+    let mut child = place.launch().args(["wallet", "--listen", listen, "--data"]).arg(place.path()).start();
+    let line = child.wait_for_line(|line| line.starts_with("wallet listening on "), READY).await;
+    (child, line.strip_prefix("wallet listening on ").unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn an_order_over_two_processes_and_a_wallet_that_is_away() {
+    let place = Place::new();
+    let (mut apart, origin) = wallet(&place, "127.0.0.1:0").await;
+    let shop = Shop::on(place, ["--wallet-url", &origin]).await;
+    let buyer = shop.member("alice").await;
+    let balance = buyer.read("/wallet").await["balance"].as_i64().unwrap();
+    buyer.put(&plenty(0).0, 2).await;
+    let confirm = buyer.confirm().await;
+    let order = buyer.buy(&confirm).await;
+    let total = confirm["total"].as_i64().unwrap();
+    let wallet_page = buyer.read("/wallet").await;
+    assert_eq!(wallet_page["balance"], balance - total);
+    assert_eq!(wallet_page["ledger"], json!([{ "ref": order.replace("/orders/", ""), "amount": -total }]));
+    assert_eq!(reply(buyer.json("GET", "/readyz")).await.status, 200);
+
+    assert!(apart.terminate(SOON).await.success());
+    let down = reply(buyer.json("GET", "/readyz")).await;
+    down.problem(503);
+    assert!(down.text.contains("down: wallet"), "{}", down.text);
+    reply(buyer.json("GET", "/wallet")).await.problem(503);
+    buyer.put(&plenty(1).0, 1).await;
+    reply(buyer.json("GET", "/checkout")).await.problem(503);
+
+    let (mut apart, _) = wallet(&shop.place, host(&origin)).await;
+    eventually(SOON, async || match reply(buyer.json("GET", "/readyz")).await.status {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    })
+    .await;
+    let next = buyer.buy(&buyer.confirm().await).await;
+    buyer.notified(&next).await;
+    holds(&shop.verify().await);
+    let mut shop = shop;
+    assert!(shop.child.terminate(SOON).await.success() && apart.terminate(SOON).await.success());
+    holds(&shop.verify().await);
+}
+
+#[tokio::test]
+async fn nobody_charges_without_the_pass_or_outside_of_a_transaction() {
+    let place = Place::new();
+    let (_apart, origin) = wallet(&place, "127.0.0.1:0").await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let charge = json!({ "order": "o", "user": "u", "amount": 5 });
+    let keys = Settings::read(place.path()).unwrap().keys();
+    let other = onceward_backend::KeyRing::generate().unwrap();
+    let url = |origin: &str| origin.parse::<reqwest::Url>().unwrap();
+    let stranger = RemoteWallets::new(url(&origin), Pass::of(&other)).unwrap();
+    for (method, path) in
+        [("GET", "/health"), ("GET", "/wallets"), ("GET", "/wallets/u"), ("POST", "/wallets/u"), ("POST", "/charges")]
+    {
+        for pass in [None, Some("Bearer "), Some("Bearer wrong"), Some("Basic eDp5")] {
+            let request = http.request(method.parse().unwrap(), format!("{origin}{path}")).json(&charge);
+            let request = pass.into_iter().fold(request, |request, pass| request.header("authorization", pass));
+            let request = request.header("tx_xid", "0123456789abcdef.1");
+            assert_eq!(request.send().await.unwrap().status(), 401, "{method} {path} {pass:?}");
+        }
+    }
+    assert_eq!(stranger.open("u").await.unwrap_err().class(), ErrorClass::Refused);
+
+    let known = RemoteWallets::new(url(&origin), Pass::of(&keys)).unwrap();
+    known.health().await.unwrap();
+    known.open("u/../?x=1").await.unwrap();
+    let (balance, ledger) = known.of_user("u/../?x=1").await.unwrap();
+    assert!(balance > 0 && ledger.is_empty());
+    let charged = known.charge(&Charge { order: "o", user: "u/../?x=1", amount: 5, xid: "" }).await;
+    assert!(matches!(charged, Err(OrderError::Statement(_))), "{charged:?}");
+    let all = known.all().await.unwrap();
+    assert_eq!((all.0.into_iter().collect::<Vec<_>>(), all.1.len()), (vec![("u/../?x=1".to_owned(), balance)], 0));
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_refused() {
+    for bad in ["127.0.0.1:8090", "ftp://x", "http://", "http://x/path"] {
+        let (code, out, err) = run(["serve", "--wallet-url", bad]).await;
+        assert!(code == 2 && out.is_empty() && err.contains("http://127.0.0.1:8090"), "{code} {err}");
+    }
+}
+
+async fn shows(demo: &str, words: &[&str]) {
+    let (code, out, err) = ended(Place::new().launch().args(["demo", demo])).await;
+    assert_eq!(code, 0, "{out}\n{err}");
+    for word in words {
+        assert!(out.contains(word), "{word} is not in {out}");
+    }
+}
+
+#[tokio::test]
+async fn the_wallet_is_killed_after_it_has_charged() {
+    shows("kill-wallet", &["rows stay locked in ledger, wallets", "the charge is undone", "2 × 303"]).await;
+}
+
+#[tokio::test]
+async fn the_initiator_is_killed_before_it_decides() {
+    shows("kill-order-tm", &["its process ended before the decision", "as before, no order", "2 × 303"]).await;
+}
+
+#[tokio::test]
+async fn the_coordinator_is_killed_in_the_second_phase() {
+    shows("kill-coordinator", &["nobody is there", "has read the decision", "2 × 303"]).await;
+}
+
+#[tokio::test]
+async fn a_product_is_sold_out_in_the_middle() {
+    shows("stock-short", &["409", "no order, the cart as it was", "taken back"]).await;
+}
