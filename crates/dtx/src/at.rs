@@ -29,6 +29,7 @@ mod plan;
 mod plans;
 mod repair;
 mod savepoint;
+mod sight;
 mod undo;
 
 pub use branch::AtTransaction;
@@ -88,42 +89,44 @@ impl<D: AtDb> At<D> {
         dtx: &Dtx,
         options: AtOptions<D>,
     ) -> Result<Self, DtxError> {
-        let resource_id = resource_id.into();
-        let problem = |problem: &str| DtxError::Resource { resource: resource_id.clone(), problem: problem.to_owned() };
-        let home = D::home(&mut *pool.acquire().await?).await?;
-        if home.is_none() {
-            return Err(problem("a database in memory has one connection; use a file"));
-        }
-        if dtx.coordinator().home() == home {
-            return Err(problem("it is the coordinator's own file, where the two would lock each other out"));
-        }
-        MIGRATIONS.run(&pool).await?;
         let undo_pool = D::undo_pool(&pool);
-        if D::home(&mut *undo_pool.acquire().await?).await? != home {
-            return Err(problem("its connections do not all mean one database and schema"));
-        }
-        let log = Log::new();
-        let mut trial = onceward_backend::internal::begin(&pool).await?;
-        let keyed = log.is_keyed(&mut trial).await;
+        let at = Self::over(resource_id.into(), [pool, undo_pool], dtx, options).await?;
+        let problem = |problem: &str| Err(misfit(at.resource_id(), problem));
+        MIGRATIONS.run(at.pool()).await?;
+        let mut trial = onceward_backend::internal::begin(at.pool()).await?;
+        let keyed = at.0.log.is_keyed(&mut trial).await;
         trial.rollback().await?;
         match keyed {
             Ok(true) => {}
-            Ok(false) => return Err(problem("its undo_log has no unique key on xid and branch_id")),
+            Ok(false) => return problem("its undo_log has no unique key on xid and branch_id"),
             Err(DtxError::Backend(error)) if error.is_retryable() => return Err(error.into()),
-            Err(_) => return Err(problem("its undo_log has other columns")),
+            Err(_) => return problem("its undo_log has other columns"),
         }
-        let at = Self(Arc::new(Inner {
-            resource_id: resource_id.clone(),
-            home,
-            pool,
-            undo_pool,
-            coordinator: Arc::clone(dtx.coordinator()),
-            options,
-            plans: Arc::default(),
-            log,
-        }));
         dtx.resources().add(Arc::new(at.clone()))?;
         Ok(at)
+    }
+
+    /// The resource before its tables are looked at, with the pools of its two phases.
+    async fn over(
+        resource_id: String,
+        [pool, undo_pool]: [Pool<D>; 2],
+        dtx: &Dtx,
+        options: AtOptions<D>,
+    ) -> Result<Self, DtxError> {
+        let problem = |problem: &str| Err(misfit(&resource_id, problem));
+        let home = D::home(&mut *pool.acquire().await?).await?;
+        if home.is_none() {
+            return problem("a database in memory has one connection; use a file");
+        }
+        if dtx.coordinator().home() == home {
+            return problem("it is the coordinator's own file, where the two would lock each other out");
+        }
+        if D::home(&mut *undo_pool.acquire().await?).await? != home {
+            return problem("its connections do not all mean one database and schema");
+        }
+        let coordinator = Arc::clone(dtx.coordinator());
+        let (plans, log) = (Arc::default(), Log::new());
+        Ok(Self(Arc::new(Inner { resource_id, home, pool, undo_pool, coordinator, options, plans, log })))
     }
 
     /// The id that branches of this resource carry.
@@ -159,4 +162,8 @@ impl<D: AtDb> At<D> {
     pub(crate) fn plans(&self) -> &Arc<Plans<D>> {
         &self.0.plans
     }
+}
+
+fn misfit(resource: &str, problem: &str) -> DtxError {
+    DtxError::Resource { resource: resource.to_owned(), problem: problem.to_owned() }
 }

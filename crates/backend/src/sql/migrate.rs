@@ -67,6 +67,41 @@ impl Migrations {
         }
     }
 
+    /// Fails unless the database is what [`run`](Self::run) would leave. Only reads: for a program that looks at tables which
+    /// others keep.
+    ///
+    /// # Errors
+    /// Class `Refused` if the tables are of another version of the crate, or are not there.
+    pub async fn verify<D: Db>(&self, pool: &Pool<D>) -> Result<(), BackendError> {
+        let recorded = self.recorded(&mut pool.acquire().await?).await?;
+        match self.difference(&recorded) {
+            None => Ok(()),
+            Some(what) => Err(BackendError::new(D::DIALECT.name(), ErrorClass::Refused, what)),
+        }
+    }
+
+    /// What is recorded otherwise than it would be here.
+    fn difference(&self, recorded: &[(i64, String)]) -> Option<String> {
+        let name = self.name;
+        if recorded.is_empty() {
+            return Some(format!("there are no tables of {name}"));
+        }
+        for (number, script) in self.steps {
+            match recorded.iter().find(|(held, _)| held == number) {
+                None => {
+                    return Some(format!("the tables of {name} are older than this version: {number} is not recorded"));
+                }
+                Some((_, sum)) if *sum != checksum(script) => {
+                    return Some(format!("migration {number} of {name} had another text than this version has"));
+                }
+                Some(_) => {}
+            }
+        }
+        let known = |number: &i64| self.steps.iter().any(|(own, _)| own == number);
+        let newer = recorded.iter().find(|(number, _)| !known(number));
+        newer.map(|(number, _)| format!("the tables of {name} are newer than this version, which knows no {number}"))
+    }
+
     /// False also where the table of records is not there yet.
     async fn is_done<D: Db>(&self, pool: &Pool<D>) -> bool {
         let Ok(mut conn) = pool.acquire().await else { return false };
@@ -130,6 +165,25 @@ fn checksum(script: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_is_recorded_otherwise_is_a_difference() {
+        let (first, second) = ("create table a (x bigint);\n", "create table b (x bigint);\n");
+        let recorded = [(1, checksum(first)), (2, checksum(second))];
+        let both: &'static [(i64, &str)] = &[(1, "create table a (x bigint);\n"), (2, "create table b (x bigint);\n")];
+        let differs = |steps, recorded: &[(i64, String)]| {
+            Migrations::new("demo", steps)
+                .difference(recorded)
+                .unwrap_or_default()
+                .replace("the tables of demo are ", "")
+        };
+        assert_eq!(differs(both, &recorded), "");
+        assert_eq!(differs(both, &[]), "there are no tables of demo");
+        assert_eq!(differs(both, &recorded[..1]), "older than this version: 2 is not recorded");
+        assert_eq!(differs(&both[..1], &recorded), "newer than this version, which knows no 2");
+        let changed = [(1, checksum(second)), (2, checksum(second))];
+        assert_eq!(differs(both, &changed), "migration 1 of demo had another text than this version has");
+    }
 
     #[test]
     fn a_script_is_split_at_line_ends_only() {

@@ -84,10 +84,13 @@ pub enum Reason {
     Nested,
     /// The outcome of a branch's local commit is not known.
     Doubt,
+    /// A person decided so.
+    Operator,
 }
 
 impl Reason {
-    const ALL: [Self; 6] = [Self::Failed, Self::Timeout, Self::Dropped, Self::Recovered, Self::Nested, Self::Doubt];
+    const ALL: [Self; 7] =
+        [Self::Failed, Self::Timeout, Self::Dropped, Self::Recovered, Self::Nested, Self::Doubt, Self::Operator];
 
     /// The stored number.
     pub const fn code(self) -> i64 {
@@ -98,6 +101,20 @@ impl Reason {
             Self::Recovered => 4,
             Self::Nested => 5,
             Self::Doubt => 6,
+            Self::Operator => 7,
+        }
+    }
+
+    /// A short stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Dropped => "dropped",
+            Self::Recovered => "recovered",
+            Self::Nested => "nested",
+            Self::Doubt => "doubt",
+            Self::Operator => "operator",
         }
     }
 
@@ -116,6 +133,7 @@ impl fmt::Display for Reason {
             Self::Recovered => "its process ended before the decision",
             Self::Nested => "a nested transaction failed",
             Self::Doubt => "the local commit of a branch is in doubt",
+            Self::Operator => "an operator decided so",
         })
     }
 }
@@ -141,6 +159,15 @@ impl BranchStatus {
             (Self::Registered, answer) => answer,
             (Self::Parked, Self::Done) => Self::Done,
             (stays, _) => stays,
+        }
+    }
+
+    /// A short stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Done => "done",
+            Self::Parked => "parked",
         }
     }
 

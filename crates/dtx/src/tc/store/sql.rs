@@ -61,6 +61,33 @@ impl<D: Db> SqlStore<D> {
     /// If the database cannot be reached or a migration is refused.
     pub async fn new(pool: Pool<D>) -> Result<Self, BackendError> {
         MIGRATIONS.run(&pool).await?;
+        Self::over(pool).await
+    }
+
+    /// A store on tables that a coordinator keeps there: for a program that joins it to look, and must make or change no
+    /// table.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # async fn example(pool: sqlx::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use onceward_dtx::{SqlStore, Tc, TcOptions};
+    ///
+    /// let peers = TcOptions::default().with_peers(Duration::from_secs(5));
+    /// let coordinator = Tc::new(Arc::new(SqlStore::existing(pool).await?), peers);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the database cannot be reached. Class `Refused` if it holds no such tables, or those of another version.
+    pub async fn existing(pool: Pool<D>) -> Result<Self, BackendError> {
+        MIGRATIONS.verify(&pool).await?;
+        Self::over(pool).await
+    }
+
+    async fn over(pool: Pool<D>) -> Result<Self, BackendError> {
         let home = crate::place::file::<D>(&mut pool.acquire().await?).await?;
         Ok(Self { pool, sql: Arc::new(Sql::new()), home })
     }
