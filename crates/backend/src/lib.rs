@@ -36,6 +36,6 @@ pub mod internal {
     pub use crate::mark::set_mark_hook;
     pub use crate::retry::random_unit;
     #[cfg(feature = "sql")]
-    pub use crate::sql::{Column, Columns, Sql, Statement, Value, begin, commit};
+    pub use crate::sql::{Column, Columns, Sql, Statement, Value, begin, begin_by, commit};
     pub use crate::worker::{Progress, work};
 }

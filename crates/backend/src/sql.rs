@@ -110,6 +110,11 @@ impl<D: Db> Conn<D> for PoolConnection<D> {
 /// A transaction for writing: `BEGIN IMMEDIATE` on SQLite, so that it never fails half way for want of the write lock;
 /// READ COMMITTED on the servers.
 pub async fn begin<D: Db>(pool: &Pool<D>) -> Result<Transaction<'static, D>, BackendError> {
+    begin_by(pool, D::DIALECT.begin()).await
+}
+
+/// The same by a text of the caller's, which is at least that.
+pub async fn begin_by<D: Db>(pool: &Pool<D>, text: &'static str) -> Result<Transaction<'static, D>, BackendError> {
     let mut conn = pool.acquire().await?;
     // SQLite ends a transaction by itself when the disk is full. The driver takes it for open ever after, and the pool does
     // not look.
@@ -118,7 +123,7 @@ pub async fn begin<D: Db>(pool: &Pool<D>) -> Result<Transaction<'static, D>, Bac
         let _ = conn.close().await;
         conn = pool.acquire().await?;
     }
-    Ok(Begin(Some(Transaction::begin(conn, Some(D::DIALECT.begin().into_sql_str())))).await?)
+    Ok(Begin(Some(Transaction::begin(conn, Some(text.into_sql_str())))).await?)
 }
 
 /// A BEGIN that ends also if nobody waits for it any more. Given up half way, it would leave its connection in the pool with a

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use onceward_backend::Migrations;
 use sqlx::{Pool, Transaction};
@@ -31,12 +32,14 @@ mod repair;
 mod savepoint;
 mod sight;
 mod undo;
+mod watch;
 
 pub use branch::AtTransaction;
 pub use capture::AtDb;
 pub use connection::AtConnection;
 pub use options::{AtOptions, TableOptions};
 pub use savepoint::AtSavepoint;
+pub use watch::{BypassInfo, Watch};
 
 use log::Log;
 use plans::Plans;
@@ -47,6 +50,7 @@ const MIGRATIONS: Migrations = Migrations::new(
         (1, include_str!("../sql/at/0001_init.sql")),
         (2, include_str!("../sql/at/0002_repair.sql")),
         (3, include_str!("../sql/at/0003_undo_part.sql")),
+        (4, include_str!("../sql/at/0004_bypass.sql")),
     ],
 );
 
@@ -62,6 +66,8 @@ struct Inner<D: AtDb> {
     options: AtOptions<D>,
     plans: Arc<Plans<D>>,
     log: Log<D>,
+    /// True once a watched table was met: then every BEGIN says whose it is.
+    watched: AtomicBool,
 }
 
 impl<D: AtDb> Clone for At<D> {
@@ -78,7 +84,7 @@ impl<D: AtDb> fmt::Debug for At<D> {
 
 impl<D: AtDb> At<D> {
     /// Makes the database behind `pool` a resource under an id that is the same after every restart. Its tables
-    /// `undo_log`, `dtx_parked` and `dtx_repair` are made, or an `undo_log` that is there is verified.
+    /// `undo_log`, `dtx_parked`, `dtx_repair` and `dtx_bypass` are made, or an `undo_log` that is there is verified.
     ///
     /// # Errors
     /// [`DtxError::Resource`] if the id is taken, if the database is in memory (the second phase has connections of its
@@ -125,8 +131,8 @@ impl<D: AtDb> At<D> {
             return problem("its connections do not all mean one database and schema");
         }
         let coordinator = Arc::clone(dtx.coordinator());
-        let (plans, log) = (Arc::default(), Log::new());
-        Ok(Self(Arc::new(Inner { resource_id, home, pool, undo_pool, coordinator, options, plans, log })))
+        let (plans, log, watched) = (Arc::default(), Log::new(), AtomicBool::new(false));
+        Ok(Self(Arc::new(Inner { resource_id, home, pool, undo_pool, coordinator, options, plans, log, watched })))
     }
 
     /// The id that branches of this resource carry.
@@ -146,7 +152,7 @@ impl<D: AtDb> At<D> {
     }
 
     /// A plain transaction without undo, locks or capture: it may overwrite rows of open global transactions, whose
-    /// rollback is then parked. Logged.
+    /// rollback is then parked. Logged. A [watch](Self::watch) takes it for what it is.
     ///
     /// # Errors
     /// If the database does not answer.

@@ -27,7 +27,7 @@ mod tm;
 
 pub use async_trait::async_trait;
 #[cfg(feature = "sql")]
-pub use at::{At, AtConnection, AtDb, AtOptions, AtSavepoint, AtTransaction, TableOptions};
+pub use at::{At, AtConnection, AtDb, AtOptions, AtSavepoint, AtTransaction, BypassInfo, TableOptions, Watch};
 pub use context::{Global, spawn};
 pub use coordinator::repair::{Effect, ParkedBranch, ParkedRow, Repair, RepairAction, Repaired, RepairedRow, RowText};
 pub use coordinator::rm::{self, ParkedInfo, UndoInfo};

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use onceward_backend::internal::begin;
+use onceward_backend::internal::{begin, begin_by};
 use onceward_backend::{Conn, Hold};
 use sqlx::Executor;
 use tokio::time::Instant;
@@ -226,7 +227,11 @@ impl<D: AtDb> At<D> {
     }
 
     async fn open(&self, role: Role) -> Result<AtConnection<D>, DtxError> {
-        let mut tx = begin(&self.0.pool).await?;
+        let marked = D::MARKED.filter(|_| self.0.watched.load(Ordering::Relaxed));
+        let mut tx = match marked {
+            Some(text) => begin_by(&self.0.pool, text).await?,
+            None => begin(&self.0.pool).await?,
+        };
         let schema = D::schema(&mut tx).await?;
         self.plans().schema(schema);
         Ok(AtConnection {
@@ -237,6 +242,7 @@ impl<D: AtDb> At<D> {
             bytes: 0,
             written: None,
             read: BTreeSet::new(),
+            marked: marked.is_some(),
             state: State::default(),
             depth: 0,
             dropped: None,

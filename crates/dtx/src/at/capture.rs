@@ -14,6 +14,7 @@ use super::image::{Cell, Change, Row, Step};
 use super::key::Part;
 use super::options::TableOptions;
 use super::plan::{Calls, Lock, Write};
+use super::watch::Watch;
 use crate::DtxError;
 
 #[cfg(feature = "postgres")]
@@ -49,6 +50,10 @@ pub trait AtDb: Db + sealed::Sealed {
     /// True if the schema may change under an open transaction. Asking for it costs nothing then.
     #[doc(hidden)]
     const SCHEMA_MOVES: bool;
+
+    /// The BEGIN of a transaction that a watch lets pass, where a text can say so.
+    #[doc(hidden)]
+    const MARKED: Option<&'static str>;
 
     /// What no two resources may share, because they would not see each other's locks; none if it cannot be a resource.
     #[doc(hidden)]
@@ -133,6 +138,22 @@ pub trait AtDb: Db + sealed::Sealed {
         step: &Step,
         changes: &[&Change],
     ) -> Result<bool, DtxError>;
+
+    /// Lets a transaction that has begun pass the watches.
+    #[doc(hidden)]
+    async fn mark(conn: &mut Self::Connection) -> Result<(), DtxError>;
+
+    /// Takes away what of that would outlive the transaction.
+    #[doc(hidden)]
+    async fn unmark(conn: &mut Self::Connection) -> Result<(), DtxError>;
+
+    /// Sets the watch of a table, or removes it. The caller's transaction is the installation.
+    #[doc(hidden)]
+    async fn watch(conn: &mut Self::Connection, table: &str, mode: Option<Watch>) -> Result<(), DtxError>;
+
+    /// The watched tables.
+    #[doc(hidden)]
+    async fn watches(conn: &mut Self::Connection) -> Result<Vec<(String, Watch)>, DtxError>;
 
     /// Values as the database prints them, for people. None of them is null.
     #[doc(hidden)]

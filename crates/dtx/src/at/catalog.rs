@@ -26,6 +26,8 @@ pub(crate) struct Table {
     pub(crate) incoming: Vec<Incoming>,
     /// True if triggers are trusted with its rows.
     pub(crate) triggered: bool,
+    /// True if it is watched for writes that are not ours.
+    pub(crate) watched: bool,
     /// What the user says of columns; those without a word are strict.
     pub(crate) policies: BTreeMap<usize, Policy>,
     /// What only a server's catalogue says.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
@@ -36,6 +37,8 @@ pub struct AtConnection<D: AtDb> {
     /// The rows that were read to be locked.
     pub(super) read: BTreeSet<LockKey>,
     pub(super) state: State,
+    /// True if the watches let it pass.
+    pub(super) marked: bool,
     /// How many savepoints are open.
     pub(super) depth: usize,
     /// A savepoint that was dropped without an end: back to it before anything else.
@@ -103,6 +106,9 @@ impl<D: AtDb> AtConnection<D> {
             let part = format!("{given} arguments for {} placeholders", covered.write.arguments);
             return Err(DtxError::refused(part, "bind as many as there are").into());
         }
+        if covered.table.watched && !self.marked {
+            self.pass_watches().await?;
+        }
         let AtOptions { max_rows, max_bytes, .. } = *self.at.options();
         let rows: usize = self.steps.iter().map(|done| done.step.changes.len()).sum();
         let (rows, bytes) = (max_rows.saturating_sub(rows), max_bytes.saturating_sub(self.bytes));
@@ -132,6 +138,16 @@ impl<D: AtDb> AtConnection<D> {
             self.steps.push(Done { step, table, keys });
         }
         Ok(captured.answer)
+    }
+
+    /// Says that the transaction is one of ours, which later ones of this process say by their BEGIN.
+    async fn pass_watches(&mut self) -> Result<(), Error> {
+        self.at.0.watched.store(true, Ordering::Relaxed);
+        self.state.in_flight = true;
+        let marked = D::mark(&mut self.tx).await;
+        self.state.in_flight = false;
+        self.marked = true;
+        marked.map_err(|error| self.stumbled(error.into()))
     }
 
     /// Runs a query that locks rows to its end, since all of them are locked, and notes their keys.

@@ -64,6 +64,11 @@ impl<D: AtDb> AtConnection<D> {
             // Refused here, before anybody hears of the branch.
             return Err(self.give_up(error).await.into());
         }
+        if self.marked
+            && let Err(error) = D::unmark(&mut self.tx).await
+        {
+            return Err(self.give_up(error).await.into());
+        }
         match (&self.role, global) {
             (Role::Local { .. }, _) => self.finish_unregistered().await,
             (Role::Branch { hold: None, .. }, _) if self.steps.is_empty() => self.finish_unregistered().await,

@@ -152,6 +152,10 @@ impl<D: AtDb> Resource for At<D> {
         self.repair_parked(repair).await
     }
 
+    async fn bypassed(&self) -> Result<u64, DtxError> {
+        self.count_bypasses().await
+    }
+
     async fn sweep(&self, older: Duration) -> Result<u64, DtxError> {
         let micros = i64::try_from(older.as_micros()).unwrap_or(i64::MAX / 4);
         self.0.log.sweep(&mut self.0.undo_pool.acquire().await?, micros).await
@@ -202,6 +206,10 @@ impl<D: AtDb> At<D> {
                 }
             }
         }
+        let watched = tables.iter().any(|table| table.watched);
+        if watched {
+            D::mark(tx).await?;
+        }
         for (step, table) in images.steps.iter().zip(&tables).rev() {
             let own = |change: &&Change| {
                 let id = change.any().map(|image| (step.table.clone(), step.key_of(image)));
@@ -211,6 +219,9 @@ impl<D: AtDb> At<D> {
             if !D::take_back(tx, table, step, &changes).await? {
                 return Err(DtxError::Corrupt("a row was not where its image says"));
             }
+        }
+        if watched {
+            D::unmark(tx).await?;
         }
         // Where triggers have had their say once more, it is looked what they made of it.
         let triggered = images.steps.iter().zip(&tables).zip(&firsts).filter(|((_, table), _)| table.triggered);

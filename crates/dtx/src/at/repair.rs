@@ -221,6 +221,10 @@ impl<D: AtDb> At<D> {
                 forced.push((net.step, Forced { step, table, key: key_text::<D>(table, &id.1), effect, change }));
             }
         }
+        let watched = forced.iter().any(|(_, forced)| forced.table.watched);
+        if watched {
+            D::mark(tx).await?;
+        }
         self.0.log.raw(tx, "savepoint onceward_look").await?;
         forced.sort_by_key(|(at, forced)| (Reverse(*at), forced.effect));
         match force::<D>(tx, &forced).await {
@@ -231,6 +235,9 @@ impl<D: AtDb> At<D> {
                 force::<D>(tx, &forced).await?;
             }
             done => done?,
+        }
+        if watched {
+            D::unmark(tx).await?;
         }
         let done = |forced: Forced<'_>| RepairedRow {
             table: forced.step.table.clone(),

@@ -21,6 +21,7 @@ pub(super) struct Kept {
     bytes: usize,
     written: Option<String>,
     read: BTreeSet<LockKey>,
+    marked: bool,
     state: State,
 }
 
@@ -127,6 +128,7 @@ impl<D: AtDb> AtConnection<D> {
             bytes: self.bytes,
             written: self.written.clone(),
             read: self.read.clone(),
+            marked: self.marked,
             state: self.state,
         };
         self.savepoint_ends(&format!("savepoint onceward_s{}", self.depth)).await?;
@@ -136,7 +138,9 @@ impl<D: AtDb> AtConnection<D> {
 
     /// Goes back to a savepoint that was dropped.
     pub(super) async fn settle(&mut self) -> Result<(), DtxError> {
-        let Some(Kept { depth, steps, bytes, written, read, state }) = self.dropped.take() else { return Ok(()) };
+        let Some(Kept { depth, steps, bytes, written, read, marked, state }) = self.dropped.take() else {
+            return Ok(());
+        };
         let back = format!("rollback to savepoint onceward_s{depth}; release savepoint onceward_s{depth}");
         if self.savepoint_ends(&back).await.is_err() {
             // What the driver still had to hear was the end of a statement that was given up.
@@ -144,6 +148,8 @@ impl<D: AtDb> AtConnection<D> {
         }
         self.steps.truncate(steps);
         (self.depth, self.bytes, self.written, self.read, self.state) = (depth, bytes, written, read, state);
+        // The mark is taken back as well.
+        self.marked = marked;
         Ok(())
     }
 

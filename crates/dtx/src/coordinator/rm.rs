@@ -61,6 +61,11 @@ pub trait Resource: Debug + Send + Sync + 'static {
         Err(DtxError::NotParked { xid: repair.xid.clone(), branch_id: repair.branch_id })
     }
 
+    /// How many writes past the row locks were noted and not forgotten. None, unless the resource can be watched.
+    async fn bypassed(&self) -> Result<u64, DtxError> {
+        Ok(0)
+    }
+
     /// Removes guards that no late first phase can meet any more, and answers how many.
     async fn sweep(&self, older: Duration) -> Result<u64, DtxError> {
         let _ = older;

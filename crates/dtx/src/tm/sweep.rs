@@ -32,12 +32,23 @@ impl Dtx {
     /// If the coordinator fails. A resource that does not answer counts as one of [`LeftBehind::failed`].
     pub async fn settle_left_behind(&self, older: Duration) -> Result<LeftBehind, DtxError> {
         let mut found = LeftBehind::default();
+        let mut bypassed = 0;
         for resource in self.0.rm.all() {
             let records = resource.undo_rows().await.unwrap_or_else(|error| {
                 tracing::warn!(resource = resource.id(), %error, "whether anything stayed behind is not known");
                 found.failed += 1;
                 Vec::new()
             });
+            match resource.bypassed().await {
+                Ok(0) => {}
+                Ok(writes) => {
+                    bypassed += writes;
+                    tracing::warn!(resource = resource.id(), writes, "writes past the row locks: see At::bypasses");
+                }
+                Err(error) => {
+                    tracing::warn!(resource = resource.id(), %error, "writes past the row locks were not counted")
+                }
+            }
             // The youngest first: what one branch left, the next may have changed. One that stays keeps the earlier ones.
             let mut waiting = HashSet::new();
             for record in records {
@@ -62,6 +73,7 @@ impl Dtx {
                 *count += 1;
             }
         }
+        metrics::gauge!("onceward_dtx_bypasses").set(u32::try_from(bypassed).unwrap_or(u32::MAX));
         metrics::gauge!("onceward_dtx_undo_unknown").set(u32::try_from(found.unknown).unwrap_or(u32::MAX));
         if found != LeftBehind::default() {
             tracing::warn!(?found, "undo records had stayed behind");

@@ -19,6 +19,16 @@ pub(crate) const ACCOUNT: &str = "create table account \
 /// True if a query can lock rows.
 pub(crate) const LOCKS_ROWS: bool = true;
 
+/// Every kind of write to it, and what a watch calls it at last.
+pub(crate) const WRITES: [(&str, &str); 6] = [
+    ("insert into account values (5, 'eve', 1)", "INSERT"),
+    ("update account set balance = balance + 1", "UPDATE"),
+    ("with x as (select 5 as id) update account set balance = 0 from x where x.id = account.id", "UPDATE"),
+    ("merge into account using (values (5)) v (id) on v.id = account.id when matched then delete", "DELETE"),
+    ("delete from account where id = 6", "DELETE"),
+    ("truncate account", "TRUNCATE"),
+];
+
 /// A table with a trigger.
 pub(crate) const TOUCHED: [&str; 4] = [
     "create table touched (id bigint primary key, amount bigint, version bigint, seen bigint)",

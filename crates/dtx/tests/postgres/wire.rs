@@ -10,7 +10,7 @@ use onceward_backend::internal::Sql;
 use onceward_dtx::tc::lock::LockKey;
 use onceward_dtx::{
     At, AtOptions, Coordinator, Dtx, DtxError, DtxOptions, GlobalStatus, LockInfo, MemoryStore, NewBranch, Options,
-    Reason, Recovered, SqlStore, Tc, TcOptions, TransactionFilter, TransactionInfo, WaiterInfo, rm::Rm,
+    Reason, Recovered, SqlStore, Tc, TcOptions, TransactionFilter, TransactionInfo, WaiterInfo, Watch, rm::Rm,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Postgres};
@@ -174,6 +174,16 @@ async fn a_branch_of_more_statements_writes_its_undo_record_once_more() {
 async fn what_changes_nothing_is_not_registered() {
     let wire = Wire::new().await;
     assert_eq!(wire.costs(&["update account set balance = 0 where id = 0"], 0).await, (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_table_costs_a_branch_no_trip() {
+    let wire = Wire::new().await;
+    wire.at.watch("account", Watch::Report).await.unwrap();
+    assert_eq!(wire.costs(&[UPDATE], 1).await, (3, 1));
+    assert!(wire.at.bypasses(1).await.unwrap().is_empty());
+    wire.at.unwatch("account").await.unwrap();
+    assert_eq!(wire.costs(&[UPDATE], 1).await, (3, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

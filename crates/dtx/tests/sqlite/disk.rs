@@ -17,6 +17,16 @@ pub(crate) const ACCOUNT: &str =
 /// True if a query can lock rows.
 pub(crate) const LOCKS_ROWS: bool = false;
 
+/// Every kind of write to it, and what a watch calls it.
+pub(crate) const WRITES: [(&str, &str); 6] = [
+    ("insert into account values (5, 'eve', 1)", "INSERT"),
+    ("insert or ignore into account values (6, 'fay', 1)", "INSERT"),
+    ("replace into account values (5, 'eva', 2)", "INSERT"),
+    ("update account set balance = balance + 1", "UPDATE"),
+    ("insert into account values (5, 'x', 1) on conflict (id) do update set owner = 'x'", "UPDATE"),
+    ("delete from account where id = 6", "DELETE"),
+];
+
 /// A table with a trigger.
 pub(crate) const TOUCHED: [&str; 3] = [
     "create table touched (id integer primary key, amount integer, version integer, seen integer)",

@@ -64,6 +64,8 @@ mod together;
 mod touched;
 #[path = "../cases/turn.rs"]
 mod turn;
+#[path = "../cases/watch.rs"]
+mod watch;
 #[path = "../cases/world.rs"]
 mod world;
 

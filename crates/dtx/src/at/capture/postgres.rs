@@ -17,12 +17,14 @@ use crate::at::image::{Cell, Change, Kind, Row, Step, record};
 use crate::at::key::Part;
 use crate::at::options::TableOptions;
 use crate::at::plan::{Calls, Lock, Write};
+use crate::at::watch::Watch;
 
 mod cell;
 mod gate;
 mod show;
 mod text;
 mod undo;
+mod watch;
 
 use cell::raw;
 use text::Prepared;
@@ -37,6 +39,7 @@ impl AtDb for Postgres {
 
     const ENDS_BY_ITSELF: bool = false;
     const SCHEMA_MOVES: bool = true;
+    const MARKED: Option<&'static str> = Some(watch::BEGIN);
 
     async fn home(conn: &mut PgConnection) -> Result<Option<String>, BackendError> {
         let text = "select current_setting('standard_conforming_strings'), \
@@ -170,6 +173,24 @@ impl AtDb for Postgres {
             Kind::Delete => undo::copy(conn, table, changes).await,
             Kind::Update => undo::update(conn, table, changes).await,
         }
+    }
+
+    async fn mark(conn: &mut PgConnection) -> Result<(), DtxError> {
+        conn.execute(watch::MARK).await?;
+        Ok(())
+    }
+
+    async fn unmark(_: &mut PgConnection) -> Result<(), DtxError> {
+        // It goes with the transaction.
+        Ok(())
+    }
+
+    async fn watch(conn: &mut PgConnection, table: &str, mode: Option<Watch>) -> Result<(), DtxError> {
+        watch::watch(conn, table, mode).await
+    }
+
+    async fn watches(conn: &mut PgConnection) -> Result<Vec<(String, Watch)>, DtxError> {
+        watch::watches(conn).await
     }
 
     async fn texts(conn: &mut PgConnection, cells: &[&Cell]) -> Result<Vec<String>, DtxError> {

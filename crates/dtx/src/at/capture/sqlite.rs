@@ -15,12 +15,14 @@ use crate::at::image::{Cell, Change, Kind, Row, Step, size};
 use crate::at::key::Part;
 use crate::at::options::TableOptions;
 use crate::at::plan::{Calls, Lock, Write};
+use crate::at::watch::Watch;
 use crate::{DtxError, place};
 
 mod cell;
 mod computed;
 mod gate;
 mod show;
+mod watch;
 
 use cell::{bind, holder, pairs, quoted, read};
 
@@ -43,6 +45,7 @@ impl AtDb for Sqlite {
     const ENDS_BY_ITSELF: bool = true;
     // The transaction is the only writer of the file.
     const SCHEMA_MOVES: bool = false;
+    const MARKED: Option<&'static str> = None;
 
     async fn home(conn: &mut SqliteConnection) -> Result<Option<String>, BackendError> {
         place::file::<Self>(conn).await
@@ -226,6 +229,22 @@ impl AtDb for Sqlite {
             }
         }
         Ok(true)
+    }
+
+    async fn mark(conn: &mut SqliteConnection) -> Result<(), DtxError> {
+        watch::mark(conn).await
+    }
+
+    async fn unmark(conn: &mut SqliteConnection) -> Result<(), DtxError> {
+        watch::unmark(conn).await
+    }
+
+    async fn watch(conn: &mut SqliteConnection, table: &str, mode: Option<Watch>) -> Result<(), DtxError> {
+        watch::watch(conn, table, mode).await
+    }
+
+    async fn watches(conn: &mut SqliteConnection) -> Result<Vec<(String, Watch)>, DtxError> {
+        watch::watches(conn).await
     }
 
     async fn texts(conn: &mut SqliteConnection, cells: &[&Cell]) -> Result<Vec<String>, DtxError> {

@@ -4,6 +4,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments, Executor, PgConnection, Postgres, Row as _};
 
 use super::cell::{COUNTED, KEYS};
+use super::watch::own;
 use crate::DtxError;
 use crate::at::call::{Call, safe};
 use crate::at::catalog::{Collation, Column, Computed, Incoming, Policy, Server, Table, Unique};
@@ -20,14 +21,17 @@ pub(super) use computed::text as computed;
 /// Tables of this workspace's own bookkeeping.
 const OWN: [&str; 3] = ["undo_log", "dtx_", "onceward_"];
 
-const RELATION: &str = "select c.oid::bigint, quote_ident(n.nspname) || '.' || quote_ident(c.relname), n.nspname::text, \
+const RELATION: &str = concat!(
+    "select c.oid::bigint, quote_ident(n.nspname) || '.' || quote_ident(c.relname), n.nspname::text, \
     c.relname::text, c.relkind::text, c.relpersistence::text, row_security_active(c.oid), \
     exists (select from pg_rewrite r where r.ev_class = any(tree.oids)), \
     not c.relispartition and exists (select from pg_inherits i where i.inhrelid = c.oid \
         or i.inhparent = c.oid and c.relkind <> 'p'), \
     n.nspname <> current_schema() and to_regclass(quote_ident(n.nspname) || '.undo_log') is not null, \
     array(select distinct g.tgname::text || case g.tgtype::integer & 3 when 3 then '' else ', not BEFORE .. FOR EACH ROW,' end \
-        from pg_trigger g where g.tgrelid = any(tree.oids) and not g.tgisinternal), \
+        from pg_trigger g where g.tgrelid = any(tree.oids) and not g.tgisinternal and not ",
+    own!(),
+    "), \
     (select k.conname::text from pg_constraint k where k.conrelid = any(tree.oids) and k.contype = 'x' limit 1), \
     (select p.proname::text from pg_depend d join pg_proc p on p.oid = d.refobjid and p.provolatile = 'v' \
         join pg_language l on l.oid = p.prolang and l.lanname not in ('c', 'internal') \
@@ -45,10 +49,14 @@ const RELATION: &str = "select c.oid::bigint, quote_ident(n.nspname) || '.' || q
     (select i.indexrelid::regclass::text from pg_index i where i.indisunique and i.indrelid = any(tree.oids) \
         and i.indrelid <> c.oid and not exists (select from pg_inherits h where h.inhrelid = i.indexrelid) limit 1), \
     array(select oid::bigint from unnest(tree.oids) t (oid) where oid <> c.oid), \
-    n.nspname is distinct from current_schema() \
+    n.nspname is distinct from current_schema(), \
+    exists (select from pg_trigger g where g.tgrelid = any(tree.oids) and ",
+    own!(),
+    ") \
     from pg_class c join pg_namespace n on n.oid = c.relnamespace \
     cross join lateral (select array(select c.oid union select p.relid::oid from pg_partition_tree(c.oid) p)) tree (oids) \
-    where c.oid = to_regclass($1)";
+    where c.oid = to_regclass($1)"
+);
 
 const COLUMNS: &str = "select a.attnum::bigint, a.attname::text, a.atttypid::bigint, \
     (case when t.typtype = 'd' then t.typbasetype else a.atttypid end)::bigint, a.attgenerated <> '', \
@@ -202,7 +210,7 @@ fn relation(row: &PgRow, options: &[TableOptions]) -> Result<(Table, i64), DtxEr
         denied,
         ..Server::default()
     };
-    Ok((Table { name, locked_as, triggered, server, ..Table::default() }, relation))
+    Ok((Table { name, locked_as, triggered, watched: row.try_get(22)?, server, ..Table::default() }, relation))
 }
 
 fn columns(table: &mut Table, rows: Vec<PgRow>) -> Result<Vec<Place>, DtxError> {

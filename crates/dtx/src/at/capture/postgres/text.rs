@@ -175,8 +175,11 @@ fn undo(arguments: usize) -> String {
     )
 }
 
-/// Tells a row that moved under the statement from an error of the statement.
+/// Tells a row that moved under the statement, or a table that is watched by now, from an error of the statement.
 pub(super) fn explained(error: sqlx::Error, table: &Table) -> sqlx::Error {
-    let missed = error.as_database_error().is_some_and(|answer| answer.message().contains(MISSED));
-    if missed { DtxError::Moved { table: table.name.clone() }.into() } else { error }
+    let answer = error.as_database_error();
+    let missed = answer.is_some_and(|answer| answer.message().contains(MISSED));
+    // It is watched since the catalogue was read: the next time, the transaction says whose it is.
+    let unknown = answer.is_some_and(|answer| answer.code().as_deref() == Some(super::watch::REFUSED));
+    if missed || unknown { DtxError::Moved { table: table.name.clone() }.into() } else { error }
 }

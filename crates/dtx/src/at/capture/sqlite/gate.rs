@@ -5,7 +5,7 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 use sqlx::{Executor, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::cell::quoted;
-use super::computed;
+use super::{computed, watch};
 use crate::DtxError;
 use crate::at::call::{Call, safe};
 use crate::at::catalog::{Collation, Computed, Incoming, Table, Unique};
@@ -44,16 +44,21 @@ pub(super) async fn table(
     let text = "select name from main.sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase \
                 union all select name from temp.sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase";
     let triggers = rows(conn, text, &name).await?;
-    let triggered = !triggers.is_empty();
+    let (mut triggered, mut watched) = (false, false);
     for trigger in triggers {
         let trigger: String = trigger.try_get(0)?;
+        if trigger.starts_with(watch::NAME) {
+            watched = true;
+            continue;
+        }
+        triggered = true;
         if !TableOptions::of(options, &name).any(|table| table.trusted.contains(&trigger)) {
             let part = format!("{name}, whose trigger {trigger} may change other rows");
             let instead = "do in the branch what the trigger does, or see TableOptions::with_trusted_trigger";
             return Err(DtxError::refused(part, instead));
         }
     }
-    let mut table = Table { triggered, ..columns(conn, name).await? };
+    let mut table = Table { triggered, watched, ..columns(conn, name).await? };
     uniques(conn, &mut table).await?;
     table.incoming = incoming(conn, &table).await?;
     table.apply(options)?;
@@ -164,7 +169,7 @@ async fn incoming(conn: &mut SqliteConnection, table: &Table) -> Result<Vec<Inco
     Ok(found.into_iter().map(|(_, incoming)| incoming).collect())
 }
 
-async fn rows(conn: &mut SqliteConnection, text: &str, name: &str) -> Result<Vec<SqliteRow>, DtxError> {
+pub(super) async fn rows(conn: &mut SqliteConnection, text: &str, name: &str) -> Result<Vec<SqliteRow>, DtxError> {
     let mut args = sqlx::sqlite::SqliteArguments::default();
     sqlx::Arguments::add(&mut args, name).map_err(sqlx::Error::Encode)?;
     let call: Call<Sqlite> = Call::own(safe(text.to_owned()), args);
