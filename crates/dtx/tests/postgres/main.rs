@@ -40,6 +40,8 @@ mod hooks;
 mod joined;
 #[path = "../cases/large.rs"]
 mod large;
+#[path = "../cases/leftovers.rs"]
+mod leftovers;
 #[path = "../cases/order.rs"]
 mod order;
 #[path = "../cases/parked.rs"]
@@ -69,6 +71,7 @@ mod watch;
 #[path = "../cases/world.rs"]
 mod world;
 
+mod clock;
 mod deferred;
 mod disk;
 mod hazards;

@@ -244,10 +244,15 @@ struct Wired {
 
 impl Wired {
     async fn new() -> Self {
+        Self::patient(Duration::from_secs(30)).await
+    }
+
+    /// One whose coordinator waits that long for a connection.
+    async fn patient(patience: Duration) -> Self {
         let disk = Disk::new().await;
         let proxy = Proxy::in_front_of(&disk.url("tc").await).await;
         // One connection, which is not tried out first: the prepared statement itself is what loses its reply.
-        let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+        let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false).acquire_timeout(patience);
         let pool = options.connect(proxy.url()).await.unwrap();
         let store = SqlStore::new(pool).await.unwrap();
         let dtx = Dtx::new(Arc::new(Tc::new(Arc::new(store), TcOptions::default())), DtxOptions::default());
@@ -329,6 +334,36 @@ async fn a_single_lost_reply_of_the_coordinator_s_database_is_not_noticed() {
             && world.dtx.transactions(&TransactionFilter::default()).await.unwrap().is_empty()
     );
     assert_eq!(world.balance().await, 114);
+}
+
+/// The coordinator's database is restarted under callers: all connections are cut, and for a while there are none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_connects_again_once_its_database_is_back() {
+    let world = Wired::patient(Duration::from_secs(2)).await;
+    let _worker = tokio::spawn({
+        let dtx = world.dtx.clone();
+        async move { dtx.work(CancellationToken::new()).await }
+    });
+    for round in 0..3 {
+        world.dtx.run(Options::new("before"), async |_| crate::world::add(&world.at, 1).await).await.unwrap();
+        world.proxy.settle(Mode::Refuse).await;
+        let failed = world.dtx.run(Options::new("meanwhile"), async |_| crate::world::add(&world.at, 100).await).await;
+        assert!(matches!(failed, Err(DtxError::Backend(_))), "{failed:?}");
+        world.proxy.settle(Mode::Pass).await;
+        // The first call that comes through, and all that follow, by the same coordinator.
+        testkit::eventually(Duration::from_secs(10), async || {
+            let run = world.dtx.run(Options::new("after"), async |_| crate::world::add(&world.at, 1).await);
+            run.await.map_err(|error| format!("{error:?}"))
+        })
+        .await;
+        assert_eq!(world.balance().await, 100 + 2 * (round + 1));
+    }
+    testkit::eventually(Duration::from_secs(20), async || {
+        let open = world.dtx.transactions(&TransactionFilter::default()).await.map_err(|error| error.to_string())?;
+        let undo = world.dtx.undo_rows().await.map_err(|error| error.to_string())?;
+        if open.is_empty() && undo.is_empty() { Ok(()) } else { Err(format!("{open:?} {undo:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,6 +40,8 @@ mod hooks;
 mod joined;
 #[path = "../cases/large.rs"]
 mod large;
+#[path = "../cases/leftovers.rs"]
+mod leftovers;
 #[path = "../cases/order.rs"]
 mod order;
 #[path = "../cases/parked.rs"]
