@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use onceward_dtx::tc::lock::LockKey;
+use onceward_dtx::tc::state::Decision;
+use onceward_dtx::tc::store::{NewWaiter, Registration, TcStore};
+use onceward_dtx::tc::turn::Answer;
 use onceward_dtx::{Coordinator, GlobalStatus, NewBranch, SqlStore, Tc, TcOptions};
 use sqlx::{PgPool, Postgres};
 use testkit::{CountedPool, Lent};
@@ -62,4 +65,44 @@ async fn free_rows_come_by_a_place_in_the_queue() {
     take(0..1).await;
     assert_eq!(counted.trips(take(1..2)).await.1, 15);
     assert_eq!(counted.trips(take(2..5)).await.1, 15 + 2 * 2, "two for each further row");
+}
+
+/// One connection has decided a waiter's transaction and not committed yet, while another serves the queue: the row of the
+/// transaction makes the second wait for the first.
+#[tokio::test]
+async fn a_waiter_that_is_decided_while_the_queue_is_served_is_given_nothing() {
+    let database = testkit::postgres::database().await;
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    let store = SqlStore::new(pool.clone()).await.unwrap();
+    let minute = Duration::from_secs(60);
+    for xid in ["holder", "waiter"] {
+        store.begin(xid, "t", minute).await.unwrap();
+    }
+    let [resource_id, table, key] = ["r", "t", "1"].map(str::to_owned);
+    let locks = vec![LockKey { resource_id: resource_id.clone(), table, key }];
+    let holds = NewBranch { xid: "holder".to_owned(), branch_id: 1, resource_id, locks: locks.clone() };
+    assert_eq!(store.register(&holds).await.unwrap(), Registration::Registered);
+    let [waiter, xid, owner] = ["w", "waiter", "o"].map(str::to_owned);
+    assert!(store.enqueue(&NewWaiter { waiter, xid, owner, locks, patience: minute }).await.unwrap().is_empty());
+    assert!(store.decide("holder", Decision::Commit, Duration::ZERO).await.unwrap().unwrap().wanted);
+    let mut decision = pool.begin().await.unwrap();
+    let decide = "update dtx_global set status = $1, ended = 1 where xid = 'waiter' and status = 1";
+    sqlx::query(decide).bind(GlobalStatus::Committed.code()).execute(&mut *decision).await.unwrap();
+    let serving = tokio::spawn({
+        let store = store.clone();
+        async move { store.serve("o").await }
+    });
+    testkit::eventually(Duration::from_secs(20), async || {
+        assert!(!serving.is_finished(), "served past a decision that it could not see");
+        let waits =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        match sqlx::query_scalar::<_, i64>(waits).fetch_one(&pool).await.unwrap() {
+            0 => Err("nobody waits"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    decision.commit().await.unwrap();
+    assert_eq!(serving.await.unwrap().unwrap(), [("w".to_owned(), Answer::Ended)]);
+    assert!(store.locks().await.unwrap().is_empty(), "nobody is left to give it up");
 }
