@@ -14,7 +14,7 @@ use crate::case::{Case, Side};
 
 /// On SQLite, where one client is as many as can write, and on PostgreSQL, near and farther away.
 pub fn cases() -> Vec<Case> {
-    let three = Job { statements: 3, ..Job::ONE };
+    let (three, transfer) = (Job { statements: 3, ..Job::ONE }, Job { databases: 3, ..Job::ONE });
     let far = Duration::from_millis(5);
     vec![
         Case::new(
@@ -31,6 +31,14 @@ pub fn cases() -> Vec<Case> {
         postgres("three-statement branch; PostgreSQL", three),
         postgres("three-statement branch; PostgreSQL 5 ms away", Job { trip: far, ..three }),
         postgres("one-statement branch, all on one row; PostgreSQL", Job { rows: 1, ..Job::ONE }),
+        Case::new(
+            "transfer over three databases; PostgreSQL",
+            vec![
+                Side::new("three plain transactions", move |setting| seata::plain(setting, transfer)),
+                Side::new("AT, coordinator in memory", move |setting| at::postgres_memory(setting, transfer)),
+                Side::new("AT, coordinator in PostgreSQL", move |setting| at::postgres_postgres(setting, transfer)),
+            ],
+        ),
         Case::new(
             "coordinator: begin, register, commit; SQLite",
             vec![
@@ -64,7 +72,9 @@ fn postgres(name: &'static str, job: Job) -> Case {
 /// What one transaction does.
 #[derive(Clone, Copy, Debug)]
 struct Job {
-    /// How many statements it has; each changes one row.
+    /// In how many databases it works, one after the other: a transfer.
+    databases: usize,
+    /// How many statements it has in each; each changes one row.
     statements: u64,
     /// How many rows they take theirs from, by chance.
     rows: u64,
@@ -73,7 +83,7 @@ struct Job {
 }
 
 impl Job {
-    const ONE: Self = Self { statements: 1, rows: ROWS, trip: Duration::ZERO };
+    const ONE: Self = Self { databases: 1, statements: 1, rows: ROWS, trip: Duration::ZERO };
 
     /// The rows of this turn. Each statement has a part of the table to itself, so rows are locked in one order everywhere.
     fn ids(self, seed: u64, turn: u64) -> impl Iterator<Item = i64> + Send {

@@ -371,7 +371,9 @@ impl Coordinator for Tc {
         for WaiterInfo { xid, wants } in self.0.store.waiters().await? {
             for holder in shown.iter_mut().filter(|holder| wants.iter().any(|(_, by)| by.as_ref() == Some(&holder.xid)))
             {
-                holder.waiters.push(xid.clone());
+                if !holder.waiters.contains(&xid) {
+                    holder.waiters.push(xid.clone());
+                }
             }
             if let Some(waiter) = shown.iter_mut().find(|waiter| waiter.xid == xid) {
                 waiter.wants.extend(wants);

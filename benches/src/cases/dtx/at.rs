@@ -17,7 +17,7 @@ use crate::case::{Client, Setting, World};
 
 struct Branches<D: AtDb> {
     dtx: Dtx,
-    at: At<D>,
+    at: Vec<At<D>>,
     seed: u64,
     job: Job,
 }
@@ -36,7 +36,10 @@ where
                 }
                 Ok::<_, DtxError>(())
             };
-            self.at.branch(branch).await
+            for at in &self.at {
+                at.branch(&branch).await?;
+            }
+            Ok(())
         };
         loop {
             match self.dtx.run(Options::new("bench"), work).await {
@@ -49,13 +52,16 @@ where
     }
 }
 
-/// A resource and its coordinator with the worker running.
-async fn world<D: AtDb>(setting: Setting, job: Job, pool: Pool<D>, store: Arc<dyn TcStore>) -> World
+/// Resources and their coordinator with the worker running.
+async fn world<D: AtDb>(setting: Setting, job: Job, pools: Vec<Pool<D>>, store: Arc<dyn TcStore>) -> World
 where
     i64: Type<D> + for<'q> Encode<'q, D>,
 {
     let dtx = Dtx::new(Arc::new(Tc::new(store, TcOptions::default())), DtxOptions::default());
-    let at = At::new("stock", pool, &dtx, AtOptions::default()).await.unwrap();
+    let mut at = Vec::new();
+    for (number, pool) in pools.into_iter().enumerate() {
+        at.push(At::new(format!("stock-{number}"), pool, &dtx, AtOptions::default()).await.unwrap());
+    }
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     tracker.spawn({
         let (dtx, shutdown) = (dtx.clone(), shutdown.clone());
@@ -83,24 +89,24 @@ async fn undone(dtx: &Dtx) {
 
 pub(super) async fn sqlite_memory(setting: Setting) -> World {
     let (folder, pool) = sqlite::stock().await;
-    world(setting, Job::ONE, pool, Arc::new(MemoryStore::default())).await.keep(folder)
+    world(setting, Job::ONE, vec![pool], Arc::new(MemoryStore::default())).await.keep(folder)
 }
 
 pub(super) async fn sqlite_file(setting: Setting) -> World {
     let (folder, pool) = sqlite::stock().await;
     let store = SqlStore::<Sqlite>::open(folder.path().join("tc.db")).await.unwrap();
-    world(setting, Job::ONE, pool, Arc::new(store)).await.keep(folder)
+    world(setting, Job::ONE, vec![pool], Arc::new(store)).await.keep(folder)
 }
 
 pub(super) async fn postgres_memory(setting: Setting, job: Job) -> World {
-    let (place, pool) = far::stock(setting, job).await;
-    world(setting, job, pool, Arc::new(MemoryStore::default())).await.keep(place)
+    let (places, pools) = far::stocks(setting, job).await;
+    world(setting, job, pools, Arc::new(MemoryStore::default())).await.keep(places)
 }
 
 /// The coordinator in a database of its own on the same server, so that it takes of the same disk and processors.
 pub(super) async fn postgres_postgres(setting: Setting, job: Job) -> World {
-    let (place, pool) = far::stock(setting, job).await;
+    let (places, pools) = far::stocks(setting, job).await;
     let home = Place::new(job.trip).await;
     let store = SqlStore::<Postgres>::new(bare::postgres_pool(home.url(), setting).await).await.unwrap();
-    world(setting, job, pool, Arc::new(store)).await.keep(place).keep(home)
+    world(setting, job, pools, Arc::new(store)).await.keep(places).keep(home)
 }

@@ -37,6 +37,17 @@ impl Place {
     }
 }
 
+/// The databases of a job, each with the table.
+pub(super) async fn stocks(setting: Setting, job: Job) -> (Vec<Place>, Vec<PgPool>) {
+    let (mut places, mut pools) = (Vec::new(), Vec::new());
+    for _ in 0..job.databases {
+        let (place, pool) = stock(setting, job).await;
+        places.push(place);
+        pools.push(pool);
+    }
+    (places, pools)
+}
+
 /// A database with the table.
 pub(super) async fn stock(setting: Setting, job: Job) -> (Place, PgPool) {
     let place = Place::new(job.trip).await;

@@ -12,29 +12,31 @@ use sqlx::PgPool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::task::TaskTracker;
 
-use super::far::stock;
+use super::far::{stock, stocks};
 use super::{Job, UPDATE};
 use crate::case::{Client, Setting, World};
 
 struct Plain {
-    pool: PgPool,
+    pools: Vec<PgPool>,
     seed: u64,
     job: Job,
 }
 
 pub(super) async fn plain(setting: Setting, job: Job) -> World {
-    let (place, pool) = stock(setting, job).await;
-    World::new((0..setting.clients).map(|_| Plain { pool: pool.clone(), seed: setting.seed, job })).keep(place)
+    let (places, pools) = stocks(setting, job).await;
+    World::new((0..setting.clients).map(|_| Plain { pools: pools.clone(), seed: setting.seed, job })).keep(places)
 }
 
 #[async_trait]
 impl Client for Plain {
     async fn turn(&self, turn: u64) -> u64 {
-        let mut tx = self.pool.begin().await.unwrap();
-        for id in self.job.ids(self.seed, turn) {
-            sqlx::query(UPDATE).bind(id).execute(&mut *tx).await.unwrap();
+        for pool in &self.pools {
+            let mut tx = pool.begin().await.unwrap();
+            for id in self.job.ids(self.seed, turn) {
+                sqlx::query(UPDATE).bind(id).execute(&mut *tx).await.unwrap();
+            }
+            tx.commit().await.unwrap();
         }
-        tx.commit().await.unwrap();
         1
     }
 }

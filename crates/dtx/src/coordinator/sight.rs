@@ -38,7 +38,7 @@ impl TransactionFilter {
         Self { xid: Some(xid.into()), ..Self::default() }.in_states(GlobalStatus::ALL)
     }
 
-    /// What somebody should look at: parked transactions, and decided ones that began at least `older_than` ago and still
+    /// What somebody should look at, of what began at least `older_than` ago: parked transactions, and decided ones that still
     /// wait for a resource.
     pub fn stuck(older_than: Duration) -> Self {
         use GlobalStatus::{Committing, Parked, RollingBack};

@@ -125,6 +125,16 @@ impl<'a> Crowd<'a> {
         self.kill_there(service, point).await;
     }
 
+    /// Kills a service at one fail point, and another at a point that it comes by because of that.
+    pub async fn kill_at_both(&mut self, first: &'static str, second: &'static str) {
+        let service = self.caught(first).await;
+        // Before the death: on a busy machine what comes of it may come sooner than the next line here.
+        marks::arm(self.place.folder(), second);
+        self.kill_there(service, first).await;
+        let service = self.held_at(second).await;
+        self.kill_there(service, second).await;
+    }
+
     /// The same behind a registration that the coordinators did not answer.
     pub async fn kill_unanswered_at(&mut self, point: &'static str, coordinators: &Wire) {
         let mut service = self.caught("dtx.before_register").await;

@@ -50,10 +50,7 @@ async fn round(store: Store, number: usize, rng: &mut Rng) -> Tally {
         match step {
             Step::Kill => crowd.kill().await,
             // It takes a branch that is registered and will never commit.
-            Step::KillAt("dtx.guarded") => {
-                crowd.kill_at("dtx.registered").await;
-                crowd.kill_at("dtx.guarded").await;
-            }
+            Step::KillAt("dtx.guarded") => crowd.kill_at_both("dtx.registered", "dtx.guarded").await,
             Step::KillAt(point) if REPORTS.contains(&point) => crowd.kill_unanswered_at(point, &place.wires[2]).await,
             Step::KillAt(point) => crowd.kill_at(point).await,
             Step::Pause => crowd.pause().await,

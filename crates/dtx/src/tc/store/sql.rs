@@ -26,10 +26,16 @@ mod together;
 
 use rows::{dues, micros};
 
-const MIGRATIONS: Migrations = Migrations::new(
-    "dtx",
-    &[(1, include_str!("../../../sql/0001_init.sql")), (2, include_str!("../../../sql/0002_queue.sql"))],
-);
+const INIT: (i64, &str) = (1, include_str!("../../../sql/0001_init.sql"));
+const QUEUE: (i64, &str) = (2, include_str!("../../../sql/0002_queue.sql"));
+const INDEXES: (i64, &str) = (3, include_str!("../../../sql/0003_postgres.sql"));
+
+const fn migrations(dialect: Dialect) -> Migrations {
+    match dialect {
+        Dialect::Postgres => Migrations::new("dtx", &[INIT, QUEUE, INDEXES]),
+        _ => Migrations::new("dtx", &[INIT, QUEUE]),
+    }
+}
 
 /// A [`TcStore`] in a SQL database. On SQLite it is the embedded default and wants a file of its own: a resource in the
 /// same file would hold the write lock while it asks the coordinator.
@@ -60,7 +66,7 @@ impl<D: Db> SqlStore<D> {
     /// # Errors
     /// If the database cannot be reached or a migration is refused.
     pub async fn new(pool: Pool<D>) -> Result<Self, BackendError> {
-        MIGRATIONS.run(&pool).await?;
+        migrations(D::DIALECT).run(&pool).await?;
         Self::over(pool).await
     }
 
@@ -83,7 +89,7 @@ impl<D: Db> SqlStore<D> {
     /// # Errors
     /// If the database cannot be reached. Class `Refused` if it holds no such tables, or those of another version.
     pub async fn existing(pool: Pool<D>) -> Result<Self, BackendError> {
-        MIGRATIONS.verify(&pool).await?;
+        migrations(D::DIALECT).verify(&pool).await?;
         Self::over(pool).await
     }
 

@@ -23,12 +23,14 @@ impl<D: Db> SqlStore<D> {
             }
             return commit(tx).await;
         }
+        // Nothing rests on it before the first registration waits for the disk, and with it for this.
         let row = |new: &NewGlobal| json!({"xid": new.xid, "name": new.name, "timeout": micros(new.timeout)});
         self.sql
             .sql(
                 "insert into dtx_global (xid, name, status, branches, began, deadline, due, tries) \
                  select xid, name, 1, 0, {now}, {now} + timeout, 0, 0 \
-                 from jsonb_to_recordset(?::jsonb) as n(xid text, name text, timeout bigint) on conflict do nothing",
+                 from (select set_config('synchronous_commit', 'off', true)) lazily, \
+                 jsonb_to_recordset(?::jsonb) as n(xid text, name text, timeout bigint) on conflict do nothing",
             )
             .bind(json!(new.iter().map(row).collect::<Vec<_>>()).to_string().as_str())
             .execute(&mut self.pool.acquire().await?)

@@ -21,14 +21,26 @@ impl<D: Db> SqlStore<D> {
     ) -> Result<Vec<TransactionInfo>, BackendError> {
         // One text for every choice of states: those that are not wanted are looked for as a state that there is not.
         let wanted = GlobalStatus::ALL.map(|status| if filter.states.contains(&status) { status.code() } else { 0 });
-        let select = self.sql.sql(
-            "select xid, name, status, reason, {now} - began, tries from dtx_global \
-             where status in (?, ?, ?, ?, ?, ?) and xid = coalesce(?, xid) and began <= (select {now}) - ? and tries >= ? \
-             order by began, xid limit ?",
-        );
+        // Outcomes are many, and the rest has an index of its own, which a server takes only where it is named.
+        let is_over = filter.states.iter().any(|status| status.is_over() && *status != GlobalStatus::Parked);
+        let select = match (filter.xid.is_some(), is_over) {
+            (true, _) => {
+                "select xid, name, status, reason, {now} - began, tries from dtx_global where xid = ? \
+                 and status in (?, ?, ?, ?, ?, ?) and began <= (select {now}) - ? and tries >= ? order by began, xid limit ?"
+            }
+            (false, true) => {
+                "select xid, name, status, reason, {now} - began, tries from dtx_global \
+                 where status in (?, ?, ?, ?, ?, ?) and began <= (select {now}) - ? and tries >= ? order by began, xid limit ?"
+            }
+            (false, false) => {
+                "select xid, name, status, reason, {now} - began, tries from dtx_global \
+                 where (status in (1, 4, 8) or status = 12) and status in (?, ?, ?, ?, ?, ?) \
+                 and began <= (select {now}) - ? and tries >= ? order by began, xid limit ?"
+            }
+        };
+        let select = filter.xid.iter().fold(self.sql.sql(select), |select, xid| select.bind(xid.as_str()));
         let select = wanted.into_iter().fold(select, |select, status| select.bind(status));
         let rows: Vec<(String, String, i64, Option<i64>, i64, i64)> = select
-            .bind(filter.xid.as_deref())
             .bind(micros(filter.older_than))
             .bind(i64::from(filter.tries))
             .bind(i64::from(filter.limit))
@@ -92,7 +104,7 @@ impl<D: Db> SqlStore<D> {
     pub(super) async fn count_transactions(&self) -> Result<Vec<Tally>, BackendError> {
         let rows: Vec<(i64, i64, i64)> = self
             .sql
-            .sql("select status, count(*), {now} - min(began) from dtx_global where status in (1, 4, 8, 12) group by status")
+            .sql("select status, count(*), {now} - min(began) from dtx_global where status in (1, 4, 8) or status = 12 group by status")
             .fetch_all(&mut self.pool.acquire().await?)
             .await?;
         rows.into_iter()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use onceward_backend::internal::{begin, commit};
-use onceward_backend::{BackendError, Db};
+use onceward_backend::{BackendError, Db, Dialect};
 
 use super::SqlStore;
 use super::rows::corrupt;
@@ -34,20 +34,32 @@ impl<D: Db> SqlStore<D> {
     }
 
     pub(super) async fn end_all(&self, xids: &[&str]) -> Result<(), BackendError> {
-        let end =
-            listed!(D::DIALECT, "update dtx_global set status = 9, ended = {now} where status = 8 and xid in ", "");
-        let clear = listed!(
-            D::DIALECT,
-            "delete from dtx_branch where xid in (select xid from dtx_global where status = 9 and xid in ",
-            ")"
-        );
         let (list, others): (Vec<_>, Vec<_>) = xids.iter().copied().partition(|xid| is_listable(xid));
         let list = list.join(" ");
-        let mut tx = begin(&self.pool).await?;
-        for statement in [end, clear] {
-            self.sql.sql(statement).bind(list.as_str()).execute(&mut tx).await?;
+        if D::DIALECT == Dialect::Postgres {
+            // Without a wait for the disk: whatever of it is lost is done again.
+            let end = self.sql.sql(
+                "with names as materialized (select unnest(string_to_array(?, ' ')) as xid \
+                   from (select set_config('synchronous_commit', 'off', true)) lazily), \
+                 ended as (update dtx_global g set status = 9, ended = {now} from names where g.xid = names.xid \
+                   and g.status = 8 returning g.xid) \
+                 delete from dtx_branch b using ended where b.xid = ended.xid",
+            );
+            end.bind(list.as_str()).execute(&mut self.pool.acquire().await?).await?;
+        } else {
+            let end =
+                listed!(D::DIALECT, "update dtx_global set status = 9, ended = {now} where status = 8 and xid in ", "");
+            let clear = listed!(
+                D::DIALECT,
+                "delete from dtx_branch where xid in (select xid from dtx_global where status = 9 and xid in ",
+                ")"
+            );
+            let mut tx = begin(&self.pool).await?;
+            for statement in [end, clear] {
+                self.sql.sql(statement).bind(list.as_str()).execute(&mut tx).await?;
+            }
+            commit(tx).await?;
         }
-        commit(tx).await?;
         for xid in others {
             end_one(self, xid).await?;
         }
