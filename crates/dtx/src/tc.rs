@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use onceward_backend::RetryPolicy;
 use onceward_backend::internal::mark;
-use onceward_backend::{BackendError, RetryPolicy};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +36,8 @@ use waiting::Waiters;
 
 /// Characters of a coordinator's name, with which the xids that it gives begin.
 const OWNER: usize = 16;
-/// Calls that are made together at the most.
-const TOGETHER: usize = 64;
+/// A branch with more locks registers by itself.
+const LOCKS: usize = 64;
 /// Transactions of dead coordinators that are taken at once.
 const ORPHANS: i64 = 64;
 /// How long the worker leaves a rollback to the caller who decided it.
@@ -167,18 +167,12 @@ impl Tc {
 
     async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Decided, DtxError> {
         let store = &self.0.store;
-        let mut together = None;
-        if decision == Decision::Commit && store.gathers() {
-            let commit = async |xids: Vec<String>| {
-                let xids: Vec<_> = xids.iter().map(String::as_str).collect();
-                answered(store.commit_all(&xids).await)
-            };
-            together = self.0.commits.call(xid.to_owned(), TOGETHER, commit).await;
-        }
-        let decided = match together {
-            Some(decided) => decided,
-            None => store.decide(xid, decision, due).await?,
+        let request = (decision == Decision::Commit && store.gathers()).then(|| xid.to_owned());
+        let all = async |xids: Vec<String>| {
+            let xids: Vec<_> = xids.iter().map(String::as_str).collect();
+            store.commit_all(&xids).await
         };
+        let decided = self.0.commits.or_alone(request, all, store.decide(xid, decision, due)).await?;
         let decided = decided.ok_or_else(|| DtxError::Ended { xid: xid.to_owned(), status: None })?;
         self.freed(&decided).await;
         Ok(decided)
@@ -242,11 +236,6 @@ impl Tc {
     }
 }
 
-/// What came of a batch; where it failed, each call says so by itself.
-fn answered<A>(batch: Result<Vec<A>, BackendError>) -> Option<Vec<A>> {
-    batch.inspect_err(|error| tracing::warn!(%error, "a batch failed; its calls are made one by one")).ok()
-}
-
 fn conflict(conflict: Conflict) -> DtxError {
     metrics::counter!("onceward_dtx_lock_conflicts_total").increment(1);
     let rolling_back = matches!(conflict.status, GlobalStatus::RollingBack | GlobalStatus::Parked);
@@ -271,31 +260,18 @@ impl Coordinator for Tc {
         self.beat().await?;
         let xid = format!("{}.{}", self.0.owner, Uuid::now_v7().simple());
         let store = &self.0.store;
-        let mut together = None;
-        if store.gathers() {
-            let new = NewGlobal { xid: xid.clone(), name: name.to_owned(), timeout };
-            let begin = async |new: Vec<NewGlobal>| answered(store.begin_all(&new).await.map(|()| vec![(); new.len()]));
-            together = self.0.begins.call(new, TOGETHER, begin).await;
-        }
-        if together.is_none() {
-            store.begin(&xid, name, timeout).await?;
-        }
+        let request = store.gathers().then(|| NewGlobal { xid: xid.clone(), name: name.to_owned(), timeout });
+        let all = async |new: Vec<NewGlobal>| store.begin_all(&new).await.map(|()| vec![(); new.len()]);
+        self.0.begins.or_alone(request, all, store.begin(&xid, name, timeout)).await?;
         metrics::counter!("onceward_dtx_begun_total").increment(1);
         Ok(xid)
     }
 
     async fn register(&self, branch: &NewBranch) -> Result<(), DtxError> {
         let store = &self.0.store;
-        let mut together = None;
-        if store.gathers() && branch.locks.len() <= TOGETHER {
-            let register = async |branches: Vec<NewBranch>| answered(store.register_all(&branches).await);
-            together = self.0.registrations.call(branch.clone(), TOGETHER, register).await;
-        }
-        let registration = match together {
-            Some(registration) => registration,
-            None => store.register(branch).await?,
-        };
-        match registration {
+        let request = (store.gathers() && branch.locks.len() <= LOCKS).then(|| branch.clone());
+        let all = async |branches: Vec<NewBranch>| store.register_all(&branches).await;
+        match self.0.registrations.or_alone(request, all, store.register(branch)).await? {
             Registration::Registered => Ok(()),
             Registration::Conflict(held) => Err(conflict(held)),
             Registration::Ended(status) => Err(DtxError::Ended { xid: branch.xid.clone(), status }),

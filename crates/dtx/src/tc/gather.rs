@@ -2,7 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use onceward_backend::BackendError;
 use tokio::sync::{Semaphore, oneshot};
+
+/// Calls that are made together at the most.
+const MOST: usize = 64;
 
 /// Calls that wait to be made together. None of them needs a task of its own: one of the callers makes the call for all.
 #[derive(Debug)]
@@ -24,12 +28,38 @@ impl<Q, A> Default for Gather<Q, A> {
 }
 
 impl<Q: Clone, A> Gather<Q, A> {
+    /// Makes a call by `all` together with whoever else is waiting, or by `alone` if there is no request for that, or if the batch
+    /// failed: then each hears by itself what is wrong.
+    ///
+    /// # Errors
+    /// That of `alone`.
+    pub(super) async fn or_alone<F>(
+        &self,
+        request: Option<Q>,
+        all: impl Fn(Vec<Q>) -> F,
+        alone: impl Future<Output = Result<A, BackendError>>,
+    ) -> Result<A, BackendError>
+    where
+        F: Future<Output = Result<Vec<A>, BackendError>>,
+    {
+        if let Some(request) = request {
+            let run = |requests| {
+                let batch = all(requests);
+                async { batch.await.inspect_err(|error| tracing::warn!(%error, "a batch failed")).ok() }
+            };
+            if let Some(answer) = self.call(request, MOST, run).await {
+                return Ok(answer);
+            }
+        }
+        alone.await
+    }
+
     /// Makes a call together with whoever else is waiting, `most` at once. None: the batch failed, and the caller has to ask by
     /// itself.
     ///
     /// Whoever makes the call for all may be dropped half way; the others then ask again, so a request must mean the same
     /// when it is made twice.
-    pub(super) async fn call<F>(&self, request: Q, most: usize, run: impl Fn(Vec<Q>) -> F) -> Option<A>
+    async fn call<F>(&self, request: Q, most: usize, run: impl Fn(Vec<Q>) -> F) -> Option<A>
     where
         F: Future<Output = Option<Vec<A>>>,
     {
