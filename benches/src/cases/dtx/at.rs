@@ -39,7 +39,7 @@ where
             for at in &self.at {
                 at.branch(&branch).await?;
             }
-            Ok(())
+            Ok::<_, DtxError>(())
         };
         loop {
             match self.dtx.run(Options::new("bench"), work).await {
