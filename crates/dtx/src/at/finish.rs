@@ -134,6 +134,7 @@ impl<D: AtDb> AtConnection<D> {
         doubt.settle();
         mark("dtx.branch_committed");
         metrics::counter!("onceward_dtx_branches_total").increment(1);
+        metrics::counter!("onceward_dtx_undo_bytes_total").increment(self.bytes as u64);
         Ok(())
     }
 
