@@ -2,6 +2,7 @@
 
 mod handler;
 mod options;
+mod router;
 
 use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::handler::{After, BoxHandler, after_failure};
-pub use self::{handler::HandlerError, options::ConsumerOptions};
+pub use self::{handler::HandlerError, options::ConsumerOptions, router::Router};
 use crate::{
     Error,
     broker::{Broker, Delivery, Subscription},
@@ -84,16 +85,21 @@ impl<D: Db> Consumer<D> {
         F: Fn(Tx<D>, Envelope) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
     {
-        Self {
-            shared: Arc::new(Shared {
-                broker,
-                subscription,
-                inbox,
-                handler: Arc::new(move |tx, envelope| Box::pin(handler(tx, envelope))),
-                options: ConsumerOptions::default(),
-                upkeep: Mutex::default(),
-            }),
-        }
+        Self::boxed(broker, subscription, inbox, Arc::new(move |tx, envelope| Box::pin(handler(tx, envelope))))
+    }
+
+    /// A consumer of a queue of all topics of a router, which has a handler for each.
+    ///
+    /// # Errors
+    /// [`Error::TwoHandlers`] if a topic was given to two.
+    pub fn routed(broker: Arc<dyn Broker>, queue: &str, inbox: Inbox<D>, router: Router<D>) -> Result<Self, Error> {
+        let subscription = router.subscription(queue)?;
+        Ok(Self::boxed(broker, subscription, inbox, router.into_handler()))
+    }
+
+    fn boxed(broker: Arc<dyn Broker>, subscription: Subscription, inbox: Inbox<D>, handler: BoxHandler<D>) -> Self {
+        let (options, upkeep) = (ConsumerOptions::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { broker, subscription, inbox, handler, options, upkeep }) }
     }
 
     /// Sets the options.

@@ -27,6 +27,9 @@ pub enum Error {
     /// No queue of this name was declared at the broker.
     #[error("no queue is named {0}")]
     UnknownQueue(String),
+    /// A router has two handlers for this topic.
+    #[error("two handlers take the topic {0}")]
+    TwoHandlers(String),
     /// Somebody else holds what this caller had leased: a lane, or a delivery.
     #[error("the lease is lost")]
     LeaseLost,

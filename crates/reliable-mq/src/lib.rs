@@ -27,7 +27,7 @@ pub use broker::{RabbitMqBroker, RabbitMqOptions};
 #[cfg(feature = "sqlite")]
 pub use broker::{SqliteBroker, SqliteBrokerOptions};
 #[cfg(feature = "sql")]
-pub use consumer::{Consumed, Consumer, ConsumerOptions, HandlerError};
+pub use consumer::{Consumed, Consumer, ConsumerOptions, HandlerError, Router};
 pub use error::Error;
 #[cfg(feature = "sql")]
 pub use inbox::Inbox;

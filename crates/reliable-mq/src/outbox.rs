@@ -64,6 +64,30 @@ impl<D: Db> Outbox<D> {
         self.store.enqueue_tx(conn, message).await
     }
 
+    /// Enqueues several messages as [`enqueue`](Self::enqueue) does each, and answers their ids in the same order. On PostgreSQL
+    /// and MariaDB up to 1,000 messages of together 4 MiB are one insert; delayed ones among them are another.
+    ///
+    /// Several of one message id are only right if all of them are delayed: then the first counts.
+    ///
+    /// # Errors
+    /// [`Error::Backend`]; the transaction is then for the caller to roll back.
+    ///
+    /// ```
+    /// # use onceward_reliable_mq::{Error, Message, Outbox};
+    /// # use onceward_backend::sqlx::Sqlite;
+    /// # onceward_backend::conformance::block_on(async {
+    /// # let outbox = Outbox::<Sqlite>::new(onceward_backend::sqlite::memory().await?);
+    /// # outbox.migrate().await?;
+    /// let lines: Result<Vec<_>, _> = (0..500).map(|n| Message::to("stock.taken").key("order-7").text(n.to_string())).collect();
+    /// let lines = lines?;
+    /// let ids = outbox.transaction(async |mut tx| outbox.enqueue_all(&mut tx, &lines).await).await?;
+    /// # assert_eq!((ids.len(), outbox.store().counts().await?.hot), (500, 500));
+    /// # Ok::<_, Box<dyn std::error::Error + Send + Sync>>(()) }).unwrap();
+    /// ```
+    pub async fn enqueue_all(&self, conn: &mut impl Conn<D>, messages: &[Message]) -> Result<Vec<MessageId>, Error> {
+        self.store.enqueue_all_tx(conn, messages).await
+    }
+
     /// Tells the relay in this process to look now: to be called after the commit. Without it the relay finds the message
     /// at its next poll.
     pub fn wake(&self) {

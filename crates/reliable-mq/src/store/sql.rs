@@ -6,6 +6,7 @@
 mod batch;
 mod enqueue;
 mod inspect;
+mod many;
 pub(crate) mod row;
 mod settle;
 
@@ -129,10 +130,7 @@ impl<D: Db> Store for SqlStore<D> {
 
     async fn enqueue(&self, messages: &[Message]) -> Result<Vec<MessageId>, Error> {
         let mut tx = begin(&self.pool).await?;
-        let mut ids = Vec::with_capacity(messages.len());
-        for message in messages {
-            ids.push(self.enqueue_tx(&mut tx, message).await?);
-        }
+        let ids = self.enqueue_all_tx(&mut tx, messages).await?;
         commit(tx).await?;
         self.arrivals.notify_one();
         Ok(ids)

@@ -29,6 +29,8 @@ macro_rules! sql_cases {
             a_local_rollback_holds_nothing
             a_release_that_rolls_back_publishes_nothing_and_can_be_repeated
             a_delay_survives_being_held
+            many_at_once_are_what_they_are_one_by_one
+            many_at_once_are_held_and_released_in_order
             what_the_caller_rolls_back_was_never_said
             a_closure_that_keeps_its_transaction_is_told_so
             of_32_deliveries_at_once_one_is_the_first
@@ -86,6 +88,56 @@ async fn release<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &str) -> u6
     let released = outbox.release_held(&mut tx, "xid-1", hold_id).await.unwrap();
     tx.commit().await.unwrap();
     released
+}
+
+/// Whatever a message may be.
+fn awkward() -> Vec<Message> {
+    let text = |text: &str| Message::to("topic").key("k").text(text).unwrap();
+    vec![
+        text("1"),
+        Message::to("topic").payload((0..=255).collect::<Vec<u8>>()).unwrap(),
+        text(""),
+        Message::to("other.topic").header("quote", "\"'\\ 🦀\n").key("\\\"'").payload(vec![0]).unwrap(),
+        Message::to("topic").delay(Duration::from_secs(3_600)).text("later").unwrap(),
+        Message::to("topic").text("no key ü 🦀").unwrap(),
+        text("2"),
+    ]
+}
+
+pub async fn many_at_once_are_what_they_are_one_by_one<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
+    let (outbox, _guard) = make().await;
+    let (pool, store) = (outbox.pool().clone(), outbox.store());
+    let mut tx = begin(&pool).await.unwrap();
+    let ids = outbox.enqueue_all(&mut tx, &awkward()).await.unwrap();
+    assert!(outbox.enqueue_all(&mut tx, &[]).await.unwrap().is_empty());
+    tx.commit().await.unwrap();
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.hot, counts.delayed), (6, 1));
+    let mut found = Vec::new();
+    for lane in 0..store.capabilities().lanes {
+        let lease = store.lease(lane, "test", Duration::from_secs(60)).await.unwrap().unwrap();
+        found.extend(store.fetch(&lease, 0, 100).await.unwrap().into_iter().map(|queued| queued.envelope));
+    }
+    for (id, sent) in ids.iter().zip(awkward()).filter(|(_, sent)| sent.payload().as_ref() != b"later") {
+        let came = found.iter().find(|came| came.id == *id).unwrap_or_else(|| panic!("{sent:?}"));
+        assert_eq!((came.topic(), came.key(), came.payload()), (sent.topic(), sent.key(), sent.payload()));
+        assert_eq!(came.headers(), sent.headers());
+    }
+    let of_key: Vec<_> = found.iter().filter(|came| came.key() == Some("k")).map(|came| came.id.clone()).collect();
+    assert_eq!(of_key, [ids[0].clone(), ids[2].clone(), ids[6].clone()], "in order");
+}
+
+pub async fn many_at_once_are_held_and_released_in_order<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
+    let (outbox, _guard) = make().await;
+    let pool = outbox.pool().clone();
+    let mut branch = branch(&outbox, &pool, "a", &[]).await;
+    outbox.enqueue_all(&mut branch, &["1", "2", "3", "4"].map(message)).await.unwrap();
+    outbox.enqueue_all(&mut branch, &[awkward().swap_remove(4), message("5")]).await.unwrap();
+    branch.tx.commit().await.unwrap();
+    assert!(hot(&outbox).await.is_empty());
+    assert_eq!(release(&outbox, &pool, "a").await, 6);
+    assert_eq!(hot(&outbox).await, ["1", "2", "3", "4", "5"]);
+    assert_eq!(outbox.store().counts().await.unwrap().delayed, 1);
 }
 
 pub async fn nothing_is_published_before_the_global_decision<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {

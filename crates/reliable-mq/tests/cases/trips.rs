@@ -31,6 +31,12 @@ pub async fn every_operation<D: Db>(url: &str) {
             commit(tx).await.unwrap();
         };
         trips(counted.trips(enqueue).await.1, 2 + 1, "enqueue");
+        let many = async {
+            let mut tx = begin(counted.pool()).await.unwrap();
+            assert_eq!(outbox.enqueue_all(&mut tx, &vec![message.clone(); 500]).await.unwrap().len(), 500);
+            tx.rollback().await.unwrap();
+        };
+        trips(counted.trips(many).await.1, 2 + 1, "500 enqueued at once");
         let first = async {
             let mut tx = begin(counted.pool()).await.unwrap();
             let id = MessageId::parse(format!("id-{round}")).unwrap();

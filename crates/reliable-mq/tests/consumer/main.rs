@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "a test program")]
 
 mod embedded;
+mod router;
 
 use std::{
     sync::{

@@ -1,0 +1,179 @@
+//! Many messages with one statement, where a statement is a round trip.
+//!
+//! The rows travel as JSON, and their payloads one behind the other as one value, from which the server cuts each: so a
+//! statement has one text however many there are, and payloads stay bytes.
+
+use onceward_backend::{Conn, Db, Dialect, Hold};
+use serde_json::json;
+
+use super::{SqlStore, Uncaptured, lanes, row};
+use crate::{
+    Error, ident,
+    message::{Message, MessageId, lane},
+};
+
+/// Of one statement at most, so that neither it nor the server's copy of it grows without bound. A larger message goes alone.
+const MESSAGES: usize = 1_000;
+const BYTES: usize = 4 * 1024 * 1024;
+
+/// `insert into … select` of the payload, then of these columns of the row `m`.
+macro_rules! insert {
+    ($dialect:expr, $into:literal, $columns:literal, $after:literal) => {
+        match $dialect {
+            Dialect::Postgres => concat!(
+                $into,
+                " select substring(?::bytea from m.start for m.size), ",
+                $columns,
+                " from jsonb_to_recordset(?::jsonb) as m(n bigint, shard bigint, id text, topic text, msg_key text, \
+                 headers text, delay bigint, start int, size int) order by m.n ",
+                $after
+            ),
+            _ => concat!(
+                $into,
+                " select substring(?, m.start, m.size), ",
+                $columns,
+                " from json_table(?, '$[*]' columns (n bigint path '$.n', shard bigint path '$.shard', \
+                 id varchar(255) character set ascii path '$.id', topic varchar(255) character set ascii path '$.topic', \
+                 msg_key varchar(255) character set ascii path '$.msg_key', \
+                 headers longtext character set utf8mb4 path '$.headers', delay bigint path '$.delay', \
+                 start int path '$.start', size int path '$.size')) m order by m.n ",
+                $after
+            ),
+        }
+    };
+}
+
+/// Rows of one table as they travel.
+#[derive(Default)]
+struct Rows {
+    rows: Vec<serde_json::Value>,
+    payloads: Vec<u8>,
+}
+
+impl Rows {
+    fn add(&mut self, lane: u32, id: &MessageId, message: &Message) -> Result<(), Error> {
+        let payload = message.payload();
+        self.rows.push(json!({
+            "n": self.rows.len(), "shard": lane, "id": id.as_str(), "topic": message.topic(), "msg_key": message.key(),
+            "headers": row::write_headers(message)?, "delay": ident::micros(message.delay),
+            "start": self.payloads.len() + 1, "size": payload.len(),
+        }));
+        self.payloads.extend_from_slice(payload);
+        Ok(())
+    }
+
+    fn json(&self) -> String {
+        serde_json::Value::from(self.rows.as_slice()).to_string()
+    }
+}
+
+impl<D: Db> SqlStore<D> {
+    /// Enqueues all on this connection, in whatever transaction it is in, and answers their ids in the same order.
+    pub(crate) async fn enqueue_all_tx(
+        &self,
+        conn: &mut impl Conn<D>,
+        messages: &[Message],
+    ) -> Result<Vec<MessageId>, Error> {
+        let mut ids = Vec::with_capacity(messages.len());
+        // SQLite has no round trips to save.
+        if D::DIALECT == Dialect::Sqlite || messages.len() < 2 {
+            for message in messages {
+                ids.push(self.enqueue_tx(conn, message).await?);
+            }
+            return Ok(ids);
+        }
+        let hold = conn.hold();
+        // Rows of our own: an undo would find nothing in them that the transaction does not take back anyway.
+        let conn = &mut Uncaptured(conn.uncaptured());
+        for part in parts(messages) {
+            let (mut now, mut later) = (Rows::default(), Rows::default());
+            for message in part {
+                let id = ident::message_id(message);
+                let rows = if hold.is_some() || message.delay.is_zero() { &mut now } else { &mut later };
+                rows.add(lane(message.key(), &id, lanes::<D>()), &id, message)?;
+                ids.push(id);
+            }
+            match &hold {
+                Some(hold) => self.hold_all(conn, hold, &now).await?,
+                None => self.insert_hot(conn, &now).await?,
+            }
+            self.insert_delayed(conn, &later).await?;
+        }
+        Ok(ids)
+    }
+
+    async fn insert_hot(&self, conn: &mut Uncaptured<'_, D>, rows: &Rows) -> Result<(), Error> {
+        if rows.rows.is_empty() {
+            return Ok(());
+        }
+        let insert = insert!(
+            D::DIALECT,
+            "insert into mq_hot (payload, shard, message_id, topic, msg_key, headers, enqueued_at)",
+            "m.shard, m.id, m.topic, m.msg_key, m.headers, {now}",
+            ""
+        );
+        let insert = self.sql.sql(insert).bind(rows.payloads.as_slice()).bind(rows.json().as_str());
+        insert.execute(conn).await?;
+        Ok(())
+    }
+
+    async fn insert_delayed(&self, conn: &mut Uncaptured<'_, D>, rows: &Rows) -> Result<(), Error> {
+        if rows.rows.is_empty() {
+            return Ok(());
+        }
+        let insert = insert!(
+            D::DIALECT,
+            "{insert_ignore} mq_delayed (payload, shard, message_id, topic, msg_key, headers, enqueued_at, hot_id, attempts, \
+             blocks, due_at)",
+            "m.shard, m.id, m.topic, m.msg_key, m.headers, {now}, 0, 0, 0, {now} + m.delay",
+            "{or_ignore}"
+        );
+        let insert = self.sql.sql(insert).bind(rows.payloads.as_slice()).bind(rows.json().as_str());
+        insert.execute(conn).await?;
+        Ok(())
+    }
+
+    async fn hold_all(&self, conn: &mut Uncaptured<'_, D>, hold: &Hold, rows: &Rows) -> Result<(), Error> {
+        let insert = insert!(
+            D::DIALECT,
+            "insert into mq_held (payload, xid, hold_id, shard, message_id, topic, msg_key, headers, enqueued_at, due_at)",
+            "?, ?, m.shard, m.id, m.topic, m.msg_key, m.headers, {now}, case when m.delay = 0 then 0 else {now} + m.delay end",
+            ""
+        );
+        let insert = self.sql.sql(insert).bind(rows.payloads.as_slice()).bind(&hold.xid).bind(&hold.hold_id);
+        insert.bind(rows.json().as_str()).execute(conn).await?;
+        Ok(())
+    }
+}
+
+/// In parts of a bounded size, in their order.
+fn parts(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |message: &&Message| {
+            bytes += message.payload().len();
+            bytes <= BYTES
+        };
+        let many = rest.iter().take(MESSAGES).take_while(fits).count().max(1).min(rest.len());
+        let (part, left) = rest.split_at(many);
+        rest = left;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_keep_the_order_and_their_bounds() {
+        let message = |bytes: usize| Message::to("t").payload(vec![7; bytes]).unwrap();
+        let sizes = |messages: &[Message]| parts(messages).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&vec![message(1); 2_500]), [1_000, 1_000, 500]);
+        let large = vec![message(1024 * 1024); 9];
+        assert_eq!(sizes(&large), [4, 4, 1]);
+        assert_eq!(sizes(&large[..1]), [1]);
+    }
+}
