@@ -70,6 +70,7 @@ macro_rules! conformance {
             rows_go_to_who_waits_longest,
             who_holds_rows_passes_who_holds_none,
             free_rows_are_granted_at_once,
+            rows_are_taken_without_a_branch,
             another_coordinator_reads_what_its_waiters_were_told,
             a_circle_is_broken_at_once,
             nobody_waits_for_what_cannot_come,

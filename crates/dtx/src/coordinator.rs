@@ -63,6 +63,12 @@ pub trait Coordinator: Debug + Send + Sync + 'static {
     /// [`DtxError::LockConflict`] if another transaction holds any.
     async fn check_locks(&self, xid: Option<&str>, locks: &[LockKey]) -> Result<(), DtxError>;
 
+    /// Takes rows for the transaction, without a branch, until its end: all or none, and never a wait.
+    ///
+    /// # Errors
+    /// Those of [`register`](Self::register).
+    async fn take_locks(&self, xid: &str, locks: &[LockKey]) -> Result<(), DtxError>;
+
     /// Waits until all these rows belong to the transaction, in the order of arrival; false if that took longer than
     /// `at_most`. True may also say no more than that it is worth a try: the registration that follows is the truth.
     ///

@@ -236,6 +236,14 @@ impl Tc {
     }
 }
 
+fn registered(xid: &str, registration: Registration) -> Result<(), DtxError> {
+    match registration {
+        Registration::Registered => Ok(()),
+        Registration::Conflict(held) => Err(conflict(held)),
+        Registration::Ended(status) => Err(DtxError::Ended { xid: xid.to_owned(), status }),
+    }
+}
+
 fn conflict(conflict: Conflict) -> DtxError {
     metrics::counter!("onceward_dtx_lock_conflicts_total").increment(1);
     let rolling_back = matches!(conflict.status, GlobalStatus::RollingBack | GlobalStatus::Parked);
@@ -271,11 +279,11 @@ impl Coordinator for Tc {
         let store = &self.0.store;
         let request = (store.gathers() && branch.locks.len() <= LOCKS).then(|| branch.clone());
         let all = async |branches: Vec<NewBranch>| store.register_all(&branches).await;
-        match self.0.registrations.or_alone(request, all, store.register(branch)).await? {
-            Registration::Registered => Ok(()),
-            Registration::Conflict(held) => Err(conflict(held)),
-            Registration::Ended(status) => Err(DtxError::Ended { xid: branch.xid.clone(), status }),
-        }
+        registered(&branch.xid, self.0.registrations.or_alone(request, all, store.register(branch)).await?)
+    }
+
+    async fn take_locks(&self, xid: &str, locks: &[LockKey]) -> Result<(), DtxError> {
+        registered(xid, self.0.store.take(xid, locks).await?)
     }
 
     async fn phase_one_failed(&self, xid: &str, branch_id: i64) -> Result<(), DtxError> {

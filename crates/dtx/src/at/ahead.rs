@@ -99,10 +99,17 @@ impl<D: AtDb> At<D> {
             if wanted.is_empty() {
                 return Ok(chosen.keys.len());
             }
-            let left = until.saturating_duration_since(Instant::now());
-            let granted = coordinator.wait_for_locks(xid, &wanted, left).await?;
-            // Granted may be a guess, and rows that are free are not ours either.
-            if coordinator.holds(xid, &wanted).await? {
+            let mut granted = true;
+            let is_ours = match coordinator.take_locks(xid, &wanted).await {
+                Err(DtxError::LockConflict { .. }) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    granted = coordinator.wait_for_locks(xid, &wanted, left).await?;
+                    // Granted may be a guess, and rows that are free are not ours either.
+                    coordinator.holds(xid, &wanted).await?
+                }
+                taken => taken.map(|()| true)?,
+            };
+            if is_ours {
                 held.extend(wanted);
                 chosen = self.choose(call).await?;
                 continue;

@@ -93,6 +93,30 @@ pub async fn free_rows_are_granted_at_once(store: Store) {
     assert!(held(&store).await.is_empty(), "a rollback without branches is the end");
 }
 
+pub async fn rows_are_taken_without_a_branch(store: Store) {
+    for xid in ["x", "y", "z"] {
+        begin(&store, xid).await;
+    }
+    let take = async |xid: &str, keys: &[&str]| {
+        store.take(xid, &keys.iter().map(|key| lock(key)).collect::<Vec<_>>()).await.unwrap()
+    };
+    assert_eq!(take("nobody", &["a"]).await, Registration::Ended(None));
+    assert_eq!(take("x", &["a", "b"]).await, Registration::Registered);
+    assert_eq!(take("x", &["b", "a"]).await, Registration::Registered, "they are its own");
+    let Registration::Conflict(conflict) = take("y", &["c", "b"]).await else { panic!("it is held") };
+    assert_eq!((conflict.holder.as_str(), conflict.lock.key.as_str()), ("x", "b"));
+    let Registration::Conflict(_) = register(&store, "y", 1, &["a"]).await else { panic!("it is held") };
+    assert_eq!(held(&store).await, set(&[("x", "a", false), ("x", "b", false)]), "all or none");
+    wait(&store, "o", "y", &["b", "d"]).await;
+    let Registration::Conflict(conflict) = take("z", &["d"]).await else { panic!("somebody waits for it") };
+    assert_eq!(conflict.holder, "y");
+    assert_eq!(decide(&store, "x", Decision::Commit).await, GlobalStatus::Committed);
+    assert_eq!(take("x", &["e"]).await, Registration::Ended(Some(GlobalStatus::Committed)));
+    store.begin("late", "a name", Duration::ZERO).await.unwrap();
+    assert_eq!(take("late", &["e"]).await, Registration::Ended(Some(GlobalStatus::Active)));
+    assert_eq!(store.serve("o").await.unwrap(), told(&[("y", Answer::Granted)]));
+}
+
 pub async fn another_coordinator_reads_what_its_waiters_were_told(store: Store) {
     for xid in ["x", "y", "z"] {
         begin(&store, xid).await;

@@ -35,6 +35,10 @@ pub trait TcStore: Debug + Send + Sync + 'static {
     /// row yet, a row that somebody waits for is one.
     async fn register(&self, branch: &NewBranch) -> Result<Registration, BackendError>;
 
+    /// Takes rows for a transaction without a branch, which become its own or do not as they would by
+    /// [`register`](Self::register).
+    async fn take(&self, xid: &str, locks: &[LockKey]) -> Result<Registration, BackendError>;
+
     /// True if several calls at once cost little more than one, so that it is worth gathering them: where each call by itself
     /// is a trip, or makes the disk write.
     fn gathers(&self) -> bool {

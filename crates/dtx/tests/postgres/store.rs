@@ -49,7 +49,7 @@ async fn a_transaction_is_three_statements_and_many_share_them() {
 
 /// Free rows that are asked for before a branch, as statements on the wire.
 #[tokio::test]
-async fn free_rows_come_by_a_place_in_the_queue() {
+async fn free_rows_are_taken_one_by_one_in_one_transaction() {
     let database = testkit::postgres::database().await;
     let counted = CountedPool::<Postgres>::connect(database.url()).await;
     let store = SqlStore::new(counted.pool().clone()).await.unwrap();
@@ -58,13 +58,12 @@ async fn free_rows_come_by_a_place_in_the_queue() {
     let take = async |rows: std::ops::Range<usize>| {
         let key = |n: usize| LockKey { resource_id: "r".to_owned(), table: "t".to_owned(), key: n.to_string() };
         let locks: Vec<_> = rows.map(key).collect();
-        assert!(coordinator.wait_for_locks(&xid, &locks, Duration::from_secs(60)).await.unwrap());
-        assert!(coordinator.holds(&xid, &locks).await.unwrap());
+        coordinator.take_locks(&xid, &locks).await.unwrap();
     };
     // The statements are prepared.
     take(0..1).await;
-    assert_eq!(counted.trips(take(1..2)).await.1, 15);
-    assert_eq!(counted.trips(take(2..5)).await.1, 15 + 2 * 2, "two for each further row");
+    assert_eq!(counted.trips(take(1..2)).await.1, 5, "begin, the transaction, the queue, the row, commit");
+    assert_eq!(counted.trips(take(2..5)).await.1, 5 + 2, "one for each further row");
 }
 
 /// One connection has decided a waiter's transaction and not committed yet, while another serves the queue: the row of the

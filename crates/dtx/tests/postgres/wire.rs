@@ -46,6 +46,10 @@ impl Coordinator for Counting {
         self.0.check_locks(xid, locks).await
     }
 
+    async fn take_locks(&self, xid: &str, locks: &[LockKey]) -> Result<(), DtxError> {
+        self.0.take_locks(xid, locks).await
+    }
+
     async fn wait_for_locks(&self, xid: &str, locks: &[LockKey], at_most: Duration) -> Result<bool, DtxError> {
         self.0.wait_for_locks(xid, locks, at_most).await
     }

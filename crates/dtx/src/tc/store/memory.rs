@@ -92,6 +92,20 @@ impl State {
         Some(Conflict { lock: lock.key.clone(), holder: lock.xid.clone(), status })
     }
 
+    /// Gives an open transaction all these rows, or none.
+    fn admit(&mut self, xid: &str, locks: &[LockKey]) -> Registration {
+        let Some(global) = self.globals.get(xid) else { return Registration::Ended(None) };
+        if !admits(global.status, global.deadline > Instant::now()) {
+            return Registration::Ended(Some(global.status));
+        }
+        let ids: Vec<_> = locks.iter().map(LockKey::id).collect();
+        if let Some(conflict) = self.conflict(Some(xid), ids.iter()).or_else(|| self.queued(xid, locks)) {
+            return Registration::Conflict(conflict);
+        }
+        self.take(xid, locks);
+        Registration::Registered
+    }
+
     fn take(&mut self, xid: &str, locks: &[LockKey]) {
         let Some(global) = self.globals.get_mut(xid) else { return };
         for key in locks {
@@ -183,32 +197,28 @@ impl TcStore for MemoryStore {
 
     async fn register(&self, branch: &NewBranch) -> Result<Registration, BackendError> {
         let mut state = self.state();
-        let now = Instant::now();
-        let Some(global) = state.globals.get(&branch.xid) else {
-            return Ok(Registration::Ended(None));
-        };
-        if !admits(global.status, global.deadline > now) {
-            return Ok(Registration::Ended(Some(global.status)));
-        }
-        if global.branches.iter().any(|held| held.info.branch_id == branch.branch_id) {
-            return Ok(Registration::Registered);
-        }
-        let ids: Vec<_> = branch.locks.iter().map(LockKey::id).collect();
-        if let Some(conflict) = state.conflict(Some(&branch.xid), ids.iter()).or_else(|| state.queued(branch)) {
-            return Ok(Registration::Conflict(conflict));
-        }
-        state.take(&branch.xid, &branch.locks);
-        if let Some(global) = state.globals.get_mut(&branch.xid) {
+        let is_known = |global: &Global| global.branches.iter().any(|held| held.info.branch_id == branch.branch_id);
+        let known = state.globals.get(&branch.xid).is_some_and(is_known);
+        let locks = if known { &[] } else { &*branch.locks };
+        let registration = state.admit(&branch.xid, locks);
+        if registration == Registration::Registered
+            && !known
+            && let Some(global) = state.globals.get_mut(&branch.xid)
+        {
             global.branches.push(Branch {
                 info: BranchInfo {
                     branch_id: branch.branch_id,
                     resource_id: branch.resource_id.clone(),
                     status: BranchStatus::Registered,
                 },
-                locks: ids,
+                locks: branch.locks.iter().map(LockKey::id).collect(),
             });
         }
-        Ok(Registration::Registered)
+        Ok(registration)
+    }
+
+    async fn take(&self, xid: &str, locks: &[LockKey]) -> Result<Registration, BackendError> {
+        Ok(self.state().admit(xid, locks))
     }
 
     async fn decide(&self, xid: &str, decision: Decision, due: Duration) -> Result<Option<Decided>, BackendError> {

@@ -119,6 +119,15 @@ impl<D: Db> TcStore for SqlStore<D> {
         Ok(registration)
     }
 
+    async fn take(&self, xid: &str, locks: &[LockKey]) -> Result<Registration, BackendError> {
+        let mut tx = begin(&self.pool).await?;
+        let registration = self.take_in(&mut tx, xid, locks).await?;
+        if registration == Registration::Registered {
+            commit(tx).await?;
+        }
+        Ok(registration)
+    }
+
     fn gathers(&self) -> bool {
         // MySQL has no statement for many.
         D::DIALECT != Dialect::MySql

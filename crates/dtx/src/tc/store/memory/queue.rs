@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::super::{Conflict, NewWaiter};
 use super::State;
-use crate::coordinator::NewBranch;
 use crate::tc::lock::LockKey;
 use crate::tc::state::{GlobalStatus, admits};
 use crate::tc::turn::{self, Answer, Holder, Waiting};
@@ -26,13 +25,13 @@ pub(super) struct Answered {
 
 impl State {
     /// The first in the queue who wants one of these rows, for a transaction that holds none.
-    pub(super) fn queued(&self, branch: &NewBranch) -> Option<Conflict> {
-        if self.globals.get(&branch.xid).is_some_and(|global| !global.locks.is_empty()) {
+    pub(super) fn queued(&self, xid: &str, locks: &[LockKey]) -> Option<Conflict> {
+        if self.globals.get(xid).is_some_and(|global| !global.locks.is_empty()) {
             return None;
         }
-        let others = self.queue.iter().map(|waiter| &waiter.asked).filter(|asked| asked.xid != branch.xid);
+        let others = self.queue.iter().map(|waiter| &waiter.asked).filter(|asked| asked.xid != xid);
         others.into_iter().find_map(|asked| {
-            let lock = branch.locks.iter().find(|lock| asked.locks.contains(lock))?.clone();
+            let lock = locks.iter().find(|lock| asked.locks.contains(lock))?.clone();
             Some(Conflict { lock, holder: asked.xid.clone(), status: GlobalStatus::Active })
         })
     }

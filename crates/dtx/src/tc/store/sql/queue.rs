@@ -10,7 +10,7 @@ use onceward_backend::{BackendError, Conn, Db};
 
 use super::rows::{micros, status_of};
 use super::{Conflict, NewWaiter, SqlStore};
-use crate::coordinator::{NewBranch, WaiterInfo};
+use crate::coordinator::WaiterInfo;
 use crate::tc::lock::LockKey;
 use crate::tc::state::GlobalStatus;
 use crate::tc::turn::{self, Answer, Holder, Waiting};
@@ -31,7 +31,8 @@ impl<D: Db> SqlStore<D> {
     pub(super) async fn queued(
         &self,
         conn: &mut impl Conn<D>,
-        branch: &NewBranch,
+        xid: &str,
+        locks: &[LockKey],
     ) -> Result<Option<Conflict>, BackendError> {
         let stands_behind: Option<(i64,)> = self
             .sql
@@ -39,13 +40,13 @@ impl<D: Db> SqlStore<D> {
                 "select id from dtx_turn where exists (select 1 from dtx_wait) \
                  and not exists (select 1 from dtx_lock where xid = ?)",
             )
-            .bind(&branch.xid)
+            .bind(xid)
             .fetch_optional(conn)
             .await?;
         if stands_behind.is_none() {
             return Ok(None);
         }
-        for lock in &branch.locks {
+        for lock in locks {
             let first: Option<(String,)> = self
                 .sql
                 .sql(
@@ -53,7 +54,7 @@ impl<D: Db> SqlStore<D> {
                      where w.lock_id = ? and p.xid <> ? order by p.ticket limit 1",
                 )
                 .bind(&lock.id())
-                .bind(&branch.xid)
+                .bind(xid)
                 .fetch_optional(conn)
                 .await?;
             if let Some((holder,)) = first {

@@ -8,6 +8,7 @@ use onceward_backend::{BackendError, Conn, Db};
 use super::SqlStore;
 use super::rows::{ids, micros};
 use crate::coordinator::NewBranch;
+use crate::tc::lock::LockKey;
 use crate::tc::state::{Decision, GlobalStatus, decided};
 use crate::tc::store::{Decided, Registration};
 
@@ -45,11 +46,41 @@ impl<D: Db> SqlStore<D> {
         if !added {
             return Ok(Registration::Registered);
         }
-        if let Some(conflict) = self.queued(conn, branch).await? {
+        self.take_all(conn, xid, &branch.locks).await
+    }
+
+    /// Takes rows without a branch; the same holds as for [`register_in`](Self::register_in).
+    pub(super) async fn take_in(
+        &self,
+        conn: &mut impl Conn<D>,
+        xid: &str,
+        locks: &[LockKey],
+    ) -> Result<Registration, BackendError> {
+        let open = self
+            .sql
+            .sql("update dtx_global set tries = tries where xid = ? and status = 1 and deadline > {now}")
+            .bind(xid)
+            .execute(conn)
+            .await?;
+        if open == 0 {
+            let standing = self.standing(conn, xid).await?;
+            return Ok(Registration::Ended(standing.map(|standing| standing.status)));
+        }
+        self.take_all(conn, xid, locks).await
+    }
+
+    /// Takes all rows for a transaction whose row is locked.
+    async fn take_all(
+        &self,
+        conn: &mut impl Conn<D>,
+        xid: &str,
+        locks: &[LockKey],
+    ) -> Result<Registration, BackendError> {
+        if let Some(conflict) = self.queued(conn, xid, locks).await? {
             return Ok(Registration::Conflict(conflict));
         }
         // In one order everywhere, so that two registrations never wait for each other in a circle.
-        let locks: BTreeMap<_, _> = branch.locks.iter().map(|lock| (lock.id(), lock)).collect();
+        let locks: BTreeMap<_, _> = locks.iter().map(|lock| (lock.id(), lock)).collect();
         for (id, lock) in locks {
             loop {
                 if self.take_lock(conn, xid, &id, lock).await? {
