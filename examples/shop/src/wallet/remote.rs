@@ -18,7 +18,7 @@ use crate::stores::ORDER_TIMEOUT;
 /// The shop's own connections to it are made within that time.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// Wallets behind [`service`](super::service): what is charged there is a branch of the shop's global transaction.
+/// Wallets behind a [`Service`](super::Service): what is charged there is a branch of the shop's global transaction.
 pub struct RemoteWallets {
     http: Client,
     origin: Url,
