@@ -1,6 +1,7 @@
 //! The outbox and the relay on PostgreSQL, beside the same statements and publishes by the bare drivers.
 
 mod enqueue;
+mod many;
 mod relay;
 
 use crate::case::{Case, Side};
@@ -14,6 +15,14 @@ pub fn cases() -> Vec<Case> {
                 Side::new("plain sqlx", enqueue::bare),
                 Side::new("Outbox", enqueue::outbox),
                 Side::new("the transaction without a message", enqueue::alone),
+            ],
+        ),
+        Case::new(
+            "500 enqueued in a transaction; PostgreSQL",
+            vec![
+                Side::new("one insert of arrays, plain sqlx", many::bare),
+                Side::new("Outbox::enqueue_all", many::all),
+                Side::new("Outbox::enqueue, 500 times", many::each),
             ],
         ),
         Case::new(

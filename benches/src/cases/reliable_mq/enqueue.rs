@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::bare::{self, now};
 use crate::case::{Client, Setting, World};
 
-async fn open(setting: Setting) -> (Lent, PgPool, Outbox<Postgres>) {
+pub(super) async fn open(setting: Setting) -> (Lent, PgPool, Outbox<Postgres>) {
     let (database, pool) = bare::postgres(setting).await;
     let table = "create table business (id bigint generated always as identity primary key, body text)";
     sqlx::query(table).execute(&pool).await.unwrap();
@@ -19,7 +19,7 @@ async fn open(setting: Setting) -> (Lent, PgPool, Outbox<Postgres>) {
 }
 
 /// The transaction so far.
-async fn business(pool: &PgPool) -> Transaction<'static, Postgres> {
+pub(super) async fn business(pool: &PgPool) -> Transaction<'static, Postgres> {
     let mut tx = pool.begin().await.unwrap();
     sqlx::query("insert into business (body) values ('x')").execute(&mut *tx).await.unwrap();
     tx
@@ -93,4 +93,4 @@ impl Client for Alone {
     }
 }
 
-const PAYLOAD: &str = "order 17 of alice is confirmed: two speckled mugs, one tin of tea";
+pub(super) const PAYLOAD: &str = "order 17 of alice is confirmed: two speckled mugs, one tin of tea";
