@@ -15,6 +15,7 @@ pub mod postgres;
 mod proxy;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+mod ran;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod rng;
@@ -31,5 +32,6 @@ pub use eventually::eventually;
 pub use lent::Lent;
 pub use namespace::{born, namespace};
 pub use proxy::{Mode, Proxy};
+pub use ran::{Ran, words};
 pub use rng::Rng;
 pub use service::Service;

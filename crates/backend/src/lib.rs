@@ -6,6 +6,8 @@ mod mark;
 mod retry;
 mod worker;
 
+#[cfg(feature = "cli")]
+mod cli;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "redis")]
@@ -31,6 +33,15 @@ pub use sqlx;
 /// What the crates of this workspace share and nobody else should build on: it may change in any release.
 #[doc(hidden)]
 pub mod internal {
+    /// Under the programs for operators.
+    #[cfg(feature = "cli")]
+    pub mod cli {
+        #[cfg(feature = "sqlite")]
+        pub use crate::cli::file;
+        pub use crate::cli::{
+            Answer, Built, Options, Place, Problem, Table, chain, connect, finish, misused, options, plain, span,
+        };
+    }
     pub use crate::mark::mark;
     #[cfg(feature = "failpoints")]
     pub use crate::mark::set_mark_hook;

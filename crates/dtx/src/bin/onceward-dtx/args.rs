@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use onceward_backend::internal::cli::span;
 use onceward_dtx::{GlobalStatus, RepairAction};
 
-use crate::{scheme, span};
+use crate::connect::BUILT;
 
 const GLOBAL: &str = "Options of every command";
 
@@ -15,7 +16,7 @@ const GLOBAL: &str = "Options of every command";
 /// nothing but by `repair` and `rollback`. Exit code 0: done, also if nothing was found; 1: refused or failed; 2: wrong usage,
 /// or no such database.
 #[derive(Parser)]
-#[command(name = "onceward-dtx", version, after_help = scheme::help())]
+#[command(name = "onceward-dtx", version, after_help = BUILT.help())]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) databases: Databases,

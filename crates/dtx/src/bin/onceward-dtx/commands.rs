@@ -8,12 +8,11 @@ mod rollback;
 mod rows;
 mod show;
 
+use onceward_backend::internal::cli::{Answer, Problem};
 use onceward_dtx::Dtx;
 
-use crate::answer::Answer;
 use crate::args::{Cli, Command};
 use crate::connect::{Wanted, join};
-use crate::problem::Problem;
 
 pub(crate) async fn run(cli: &Cli) -> Result<Answer, Problem> {
     let wanted = match &cli.command {

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
+use onceward_backend::internal::cli::{self, Built, Options, Place, Problem, chain, connect};
 use onceward_backend::{Db, ErrorClass};
 use onceward_dtx::tc::store::TcStore;
 use onceward_dtx::{At, AtDb, Dtx, DtxError, DtxOptions, SqlStore, Tc, TcOptions};
-use sqlx::pool::PoolOptions;
-use sqlx::{ConnectOptions, Connection, Pool};
+use sqlx::Pool;
 
 use crate::args::Databases;
-use crate::problem::{Problem, chain};
-use crate::scheme::Place;
 
-/// How long a database may take to answer at all.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What this program was built for.
+pub(crate) const BUILT: Built =
+    Built { postgres: cfg!(feature = "postgres"), mysql: cfg!(feature = "mysql"), sqlite: cfg!(feature = "sqlite") };
 /// Whatever the services have: this program neither says that it lives nor takes work on.
 const LEASE: Duration = Duration::from_secs(5);
 
@@ -94,18 +93,20 @@ fn chosen<'a>(databases: &'a Databases, wanted: Wanted<'_>) -> Result<Vec<(&'a s
 type Store = (Arc<dyn TcStore>, BoxFuture<'static, ()>);
 
 async fn store(url: &str) -> Result<Store, Problem> {
-    match Place::of("--store", url)? {
+    match BUILT.place("--store", url)? {
         #[cfg(feature = "postgres")]
-        Place::Postgres(options) => existing::<sqlx::Postgres>(&options).await,
+        Place::Postgres(url) => existing::<sqlx::Postgres>(&cli::options::<sqlx::Postgres>("--store", &url)?).await,
         #[cfg(feature = "mysql")]
-        Place::MySql(options) => existing::<sqlx::MySql>(&options).await,
+        Place::MySql(url) => existing::<sqlx::MySql>(&cli::options::<sqlx::MySql>("--store", &url)?).await,
         #[cfg(feature = "sqlite")]
-        Place::Sqlite(path) => existing::<sqlx::Sqlite>(&file(path)).await,
+        Place::Sqlite(path) => existing::<sqlx::Sqlite>(&cli::file(path)).await,
+        #[allow(unreachable_patterns, reason = "with all databases nothing is left")]
+        _ => Err(BUILT.unknown("--store")),
     }
 }
 
 async fn existing<D: Db>(options: &Options<D>) -> Result<Store, Problem> {
-    let pool = connected::<D>("--store", options).await?;
+    let pool = connect::<D>("--store", options).await?;
     let end = end(&pool);
     let problem = match SqlStore::existing(pool).await {
         Ok(store) => return Ok((Arc::new(store), end)),
@@ -122,21 +123,25 @@ async fn existing<D: Db>(options: &Options<D>) -> Result<Store, Problem> {
 
 async fn resource(name: &str, url: &str, dtx: &Dtx) -> Result<BoxFuture<'static, ()>, Problem> {
     let option = format!("--resource {name}");
-    match Place::of(&option, url)? {
+    match BUILT.place(&option, url)? {
         #[cfg(feature = "postgres")]
-        Place::Postgres(options) => look_into::<sqlx::Postgres>(name, &options, dtx).await,
+        Place::Postgres(url) => {
+            look_into::<sqlx::Postgres>(name, &cli::options::<sqlx::Postgres>(&option, &url)?, dtx).await
+        }
         #[cfg(feature = "mysql")]
         Place::MySql(_) => {
             Err(Problem::usage(format!("{option}: there are no undo records on MariaDB, only coordinators")))
         }
         #[cfg(feature = "sqlite")]
-        Place::Sqlite(path) => look_into::<sqlx::Sqlite>(name, &file(path), dtx).await,
+        Place::Sqlite(path) => look_into::<sqlx::Sqlite>(name, &cli::file(path), dtx).await,
+        #[allow(unreachable_patterns, reason = "with all databases nothing is left")]
+        _ => Err(BUILT.unknown(&option)),
     }
 }
 
 async fn look_into<D: AtDb>(name: &str, options: &Options<D>, dtx: &Dtx) -> Result<BoxFuture<'static, ()>, Problem> {
     let option = format!("--resource {name}");
-    let pool = connected::<D>(&option, options).await?;
+    let pool = connect::<D>(&option, options).await?;
     let end = end(&pool);
     let problem = match At::for_repair(name, pool, dtx).await {
         Ok(()) => return Ok(end),
@@ -154,26 +159,4 @@ async fn look_into<D: AtDb>(name: &str, options: &Options<D>, dtx: &Dtx) -> Resu
 fn end<D: Db>(pool: &Pool<D>) -> BoxFuture<'static, ()> {
     let pool = pool.clone();
     Box::pin(async move { pool.close().await })
-}
-
-type Options<D> = <<D as sqlx::Database>::Connection as Connection>::Options;
-
-/// A pool on a database that answers. Asked by one connection first: a pool tries for as long as it may, and then says only
-/// that its time is over.
-async fn connected<D: Db>(option: &str, options: &Options<D>) -> Result<Pool<D>, Problem> {
-    let problem = |what: String| Problem::usage(format!("{option}: the database cannot be reached: {what}"));
-    let first = tokio::time::timeout(PATIENCE, options.connect()).await;
-    let first = first.map_err(|_| problem(format!("no answer within {} s", PATIENCE.as_secs())))?;
-    // Its end is no news of the database.
-    let _ = first.map_err(|error| problem(chain(&error)))?.close().await;
-    let pool = PoolOptions::<D>::new().max_connections(2).acquire_timeout(PATIENCE);
-    Ok(pool.connect_lazy_with(options.clone()))
-}
-
-/// An existing file as it is: neither made nor switched to another journal, and what is decided in it survives a power
-/// failure.
-#[cfg(feature = "sqlite")]
-fn file(path: std::path::PathBuf) -> sqlx::sqlite::SqliteConnectOptions {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(false);
-    options.synchronous(sqlx::sqlite::SqliteSynchronous::Full).foreign_keys(true)
 }

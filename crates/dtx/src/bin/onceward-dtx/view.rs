@@ -1,12 +1,11 @@
 //! What the library answers, as JSON with names that stay, and in the words of tables.
 
+use onceward_backend::internal::cli::span::millis;
 use onceward_dtx::tc::lock::LockKey;
 use onceward_dtx::{
     BranchInfo, BranchStatus, GlobalStatus, LockInfo, ParkedInfo, ParkedRow, RowText, TransactionInfo, UndoInfo,
 };
 use serde_json::{Map, Value, json};
-
-use crate::span::millis;
 
 /// The name of a state, as `--state` takes it.
 pub(crate) fn state(status: GlobalStatus) -> String {

@@ -2,14 +2,12 @@
 
 use std::fmt::Write;
 
+use onceward_backend::internal::cli::{Answer, Problem, Table, plain, span};
 use onceward_dtx::{BranchStatus, Dtx, DtxError, ParkedBranch, ParkedRow, RowText, TransactionFilter};
 use serde_json::json;
 
-use crate::answer::Answer;
 use crate::args::BranchArgs;
-use crate::problem::Problem;
-use crate::table::{Table, plain};
-use crate::{span, view};
+use crate::view;
 
 pub(crate) async fn run(dtx: &Dtx, args: &BranchArgs) -> Result<Answer, Problem> {
     let found = parked(dtx, args).await?;

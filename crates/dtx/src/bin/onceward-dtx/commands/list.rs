@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
+use onceward_backend::internal::cli::{Answer, Problem, Table, span};
 use onceward_dtx::{Dtx, TransactionFilter};
 use serde_json::json;
 
-use crate::answer::Answer;
 use crate::args::ListArgs;
-use crate::problem::Problem;
-use crate::table::Table;
-use crate::{span, view};
+use crate::view;
 
 /// What is younger is on its way.
 const STUCK: Duration = Duration::from_secs(30);

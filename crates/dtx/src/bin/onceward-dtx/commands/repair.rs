@@ -2,14 +2,12 @@
 
 use std::fmt::Write;
 
+use onceward_backend::internal::cli::{Answer, Problem, Table, plain};
 use onceward_dtx::{Dtx, Effect, Repair, Repaired};
 use serde_json::json;
 
 use super::inspect::parked;
-use crate::answer::Answer;
 use crate::args::{BranchArgs, RepairArgs};
-use crate::problem::Problem;
-use crate::table::{Table, plain};
 use crate::view;
 
 /// What was shown to whoever decides, and who that is.

@@ -1,12 +1,10 @@
 //! `undo` and `parked`: what lies in the resources.
 
+use onceward_backend::internal::cli::{Answer, Problem, Table, span};
 use onceward_dtx::Dtx;
 use serde_json::json;
 
-use crate::answer::Answer;
-use crate::problem::Problem;
-use crate::table::Table;
-use crate::{span, view};
+use crate::view;
 
 pub(crate) async fn undo(dtx: &Dtx) -> Result<Answer, Problem> {
     let found = dtx.undo_rows().await?;

@@ -1,12 +1,10 @@
 //! `rollback`: decides an open transaction.
 
+use onceward_backend::internal::cli::{Answer, Problem, plain};
 use onceward_dtx::{Dtx, DtxError, GlobalStatus, Reason};
 use serde_json::json;
 
 use super::show::unknown;
-use crate::answer::Answer;
-use crate::problem::Problem;
-use crate::table::plain;
 use crate::view;
 
 pub(crate) async fn run(dtx: &Dtx, xid: &str) -> Result<Answer, Problem> {

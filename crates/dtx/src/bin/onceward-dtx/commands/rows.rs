@@ -1,13 +1,11 @@
 //! `locks` and `waiters`: rows by who holds them, and who wants them.
 
+use onceward_backend::internal::cli::{Answer, Problem, Table, span};
 use onceward_dtx::{Dtx, LockInfo};
 use serde_json::json;
 
-use crate::answer::Answer;
 use crate::args::LockArgs;
-use crate::problem::Problem;
-use crate::table::Table;
-use crate::{span, view};
+use crate::view;
 
 pub(crate) const HELD: [&str; 6] = ["RESOURCE", "TABLE", "KEY", "XID", "AGE", "HELD FOR"];
 

@@ -2,14 +2,12 @@
 
 use std::fmt::Write;
 
+use onceward_backend::internal::cli::{Answer, Problem, Table, plain, span};
 use onceward_dtx::{Dtx, TransactionFilter, TransactionInfo};
 use serde_json::json;
 
 use super::rows::{HELD, held};
-use crate::answer::Answer;
-use crate::problem::Problem;
-use crate::table::{Table, plain};
-use crate::{span, view};
+use crate::view;
 
 pub(crate) async fn run(dtx: &Dtx, xid: &str) -> Result<Answer, Problem> {
     let mut found = dtx.transactions(&TransactionFilter::of(xid)).await?;

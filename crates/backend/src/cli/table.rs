@@ -2,21 +2,25 @@
 
 use std::fmt::{self, Write};
 
-pub(crate) struct Table {
+/// A table in the making.
+#[derive(Debug)]
+pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new<const N: usize>(head: [&str; N]) -> Self {
+    /// A table with this head.
+    pub fn new<const N: usize>(head: [&str; N]) -> Self {
         Self { rows: vec![head.map(str::to_owned).to_vec()] }
     }
 
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    /// One row more.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into_iter().map(|cell| plain(&cell)).collect());
     }
 
     /// The table, or what to say if there is nothing in it.
-    pub(crate) fn or(&self, nothing: &str) -> String {
+    pub fn or(&self, nothing: &str) -> String {
         if self.rows.len() > 1 { self.to_string() } else { format!("{nothing}\n") }
     }
 }
@@ -38,7 +42,7 @@ impl fmt::Display for Table {
 }
 
 /// A text that stays in its line and gives a terminal no orders.
-pub(crate) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.chars().fold(String::new(), |mut plain, c| {
         if c.is_control() {
             plain.extend(c.escape_default())

@@ -3,34 +3,35 @@
 use std::error::Error;
 use std::fmt;
 
-use onceward_dtx::DtxError;
-
 /// The exit code of a wrong call, and of a database that cannot be reached or is not what it was given for.
-pub(crate) const USAGE: u8 = 2;
+pub(super) const USAGE: u8 = 2;
 const REFUSED: u8 = 1;
 
+/// Why not, and with which exit code.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub struct Problem {
     text: String,
     code: u8,
 }
 
 impl Problem {
-    pub(crate) fn usage(text: impl Into<String>) -> Self {
+    /// A wrong call, or a wrong database.
+    pub fn usage(text: impl Into<String>) -> Self {
         Self { text: text.into(), code: USAGE }
     }
 
-    pub(crate) fn refused(text: impl Into<String>) -> Self {
+    /// Refused or failed.
+    pub fn refused(text: impl Into<String>) -> Self {
         Self { text: text.into(), code: REFUSED }
     }
 
-    pub(crate) const fn code(&self) -> u8 {
+    pub(super) const fn code(&self) -> u8 {
         self.code
     }
 }
 
-impl From<DtxError> for Problem {
-    fn from(error: DtxError) -> Self {
+impl<E: Error> From<E> for Problem {
+    fn from(error: E) -> Self {
         Self::refused(chain(&error))
     }
 }
@@ -43,7 +44,7 @@ impl fmt::Display for Problem {
 }
 
 /// An error with its causes.
-pub(crate) fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -58,7 +59,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 }
 
 /// A text without what stands behind `://` in it: a URL may hold a secret anywhere.
-pub(crate) fn without_urls(text: &str) -> String {
+pub(super) fn without_urls(text: &str) -> String {
     let mut parts = text.split("://");
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {

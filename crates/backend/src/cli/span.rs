@@ -5,7 +5,7 @@ use std::time::Duration;
 const FORMS: &str = "write a time as 500ms, 30s, 5m, 2h or 1d";
 
 /// Reads `500ms`, `30s`, `5m`, `2h` or `1d`.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let milliseconds: u64 = match unit {
@@ -21,7 +21,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// In the two largest units, for people.
-pub(crate) fn short(span: Duration) -> String {
+pub fn short(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0 => format!("{}ms", span.as_millis()),
@@ -33,7 +33,7 @@ pub(crate) fn short(span: Duration) -> String {
 }
 
 /// In whole milliseconds, for programs.
-pub(crate) fn millis(span: Duration) -> u64 {
+pub fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
