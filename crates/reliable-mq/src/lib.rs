@@ -37,6 +37,11 @@ pub use outbox::Outbox;
 pub use relay::{Relay, RelayOptions, Step};
 #[cfg(feature = "sql")]
 pub use store::SqlStore;
-pub use store::{Attempt, Counts, DeadLetter, History, LogRow, MemoryStore, Status, Store};
+#[cfg(feature = "sql")]
+pub use store::schema;
+pub use store::{
+    Attempt, Counts, DeadLetter, History, LaneInfo, LogRow, MemoryStore, MessageFilter, MessageInfo, Status, Store,
+    TopicInfo,
+};
 #[cfg(feature = "sql")]
 pub use tx::Tx;

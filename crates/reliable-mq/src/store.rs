@@ -1,5 +1,6 @@
 //! Stores: where messages wait until the broker has them.
 
+mod info;
 mod memory;
 #[cfg(feature = "sql")]
 mod sql;
@@ -9,11 +10,14 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+pub use self::info::{LaneInfo, MessageFilter, MessageInfo, TopicInfo};
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sql")]
 pub use self::sql::SqlStore;
 #[cfg(feature = "sql")]
 pub(crate) use self::sql::row;
+#[cfg(feature = "sql")]
+pub use self::sql::schema;
 use crate::{
     Error,
     message::{Envelope, Message, MessageId},
@@ -161,9 +165,14 @@ pub enum Status {
     Dead,
     /// The broker has it.
     Sent,
+    /// Held back until its global transaction is decided. The log does not have these.
+    Held,
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Pending, Self::Delayed, Self::Failed, Self::Dead, Self::Sent, Self::Held];
+
     /// The word in the table.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -173,15 +182,14 @@ impl Status {
             Self::Failed => "failed",
             Self::Dead => "dead",
             Self::Sent => "sent",
+            Self::Held => "held",
         }
     }
 
     /// Reads the word in the table.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Delayed, Self::Failed, Self::Dead, Self::Sent]
-            .into_iter()
-            .find(|status| status.as_str() == word)
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }
 
@@ -298,5 +306,36 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Deletes up to `limit` rows of the log that are older than `older`.
     async fn purge_history(&self, _older: Duration, _limit: usize) -> Result<u64, Error> {
         Err(Error::Unsupported("purging the log"))
+    }
+
+    /// Deletes up to `limit` dead letters that were given up longer ago than `older`.
+    async fn purge_dead(&self, _older: Duration, _limit: usize) -> Result<u64, Error> {
+        Err(Error::Unsupported("purging dead letters"))
+    }
+
+    /// Makes a message due now that has failed and waits for its next try; `false` if none of this id does. It keeps its
+    /// attempts and its place in the order of its key.
+    async fn resend(&self, _id: &MessageId) -> Result<bool, Error> {
+        Err(Error::Unsupported("resending at once"))
+    }
+
+    /// The messages that the filter means, the oldest first.
+    async fn messages(&self, _filter: &MessageFilter) -> Result<Vec<MessageInfo>, Error> {
+        Err(Error::Unsupported("the list of messages"))
+    }
+
+    /// A message with what it says; `None` once it was sent.
+    async fn message(&self, _id: &MessageId) -> Result<Option<Envelope>, Error> {
+        Err(Error::Unsupported("showing a message"))
+    }
+
+    /// The lanes, and who publishes them. It counts rows.
+    async fn lanes(&self) -> Result<Vec<LaneInfo>, Error> {
+        Err(Error::Unsupported("the list of lanes"))
+    }
+
+    /// How many messages wait where by topic, in their order. It counts rows.
+    async fn topics(&self) -> Result<Vec<TopicInfo>, Error> {
+        Err(Error::Unsupported("the list of topics"))
     }
 }

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, Pool};
 
-use super::statement::{Sql, execute_raw};
+use super::statement::{Sql, execute_raw, render};
 use super::{Conn, Db, Dialect, begin, commit};
 use crate::{BackendError, ErrorClass};
 
@@ -78,6 +78,23 @@ impl Migrations {
             None => Ok(()),
             Some(what) => Err(BackendError::new(D::DIALECT.name(), ErrorClass::Refused, what)),
         }
+    }
+
+    /// All of it as a script, for a database in which programs may make no tables. It leaves what [`run`](Self::run) leaves.
+    pub fn script(&self, dialect: Dialect) -> String {
+        let mut script = render(dialect, TABLE) + ";\n\n";
+        for (number, step) in self.steps {
+            for statement in statements(step) {
+                script.push_str(&render(dialect, &statement));
+                script.push_str(";\n\n");
+            }
+            // Neither the name nor the sum has a quote in it.
+            let (name, sum) = (self.name, checksum(step));
+            script.push_str(&format!(
+                "insert into onceward_migrations (crate, number, checksum) values ('{name}', {number}, '{sum}');\n\n"
+            ));
+        }
+        script
     }
 
     /// What is recorded otherwise than it would be here.

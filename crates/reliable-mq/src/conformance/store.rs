@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "the names say it; they are what the test output shows")]
 
 mod failures;
+mod operators;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,6 +13,10 @@ pub use self::failures::{
     a_failed_row_is_in_the_log_and_is_sent_again, a_failing_key_blocks_only_itself,
     a_relay_without_its_lease_writes_no_failures, a_released_key_lets_the_next_pass,
     a_replay_beyond_the_inboxes_memory_is_refused,
+};
+pub use self::operators::{
+    a_resent_message_is_due_at_once_with_its_attempts, dead_letters_are_purged_in_bounds,
+    lanes_and_topics_tell_who_works_and_what_waits, messages_are_found_by_what_they_are_like,
 };
 use super::{eventually, keyed, message, ok, text};
 use crate::{

@@ -1,5 +1,6 @@
 //! The store in memory: for tests and for services whose messages may die with them.
 
+mod inspect;
 mod tables;
 
 use std::{
@@ -14,12 +15,12 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::tables::{Delayed, Held, Tables};
 use super::{
-    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Place, Queued, Settled, Status, Store, StoreCapabilities,
-    Verdict,
+    Attempt, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo, Place, Queued,
+    Settled, Status, Store, StoreCapabilities, TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
-    message::{Message, MessageId, Origin, lane},
+    message::{Envelope, Message, MessageId, Origin, lane},
 };
 
 /// Messages in memory, spread over as many lanes as wanted. It keeps every promise of the contract but durability.
@@ -190,17 +191,7 @@ impl Store for MemoryStore {
     }
 
     async fn counts(&self) -> Result<Counts, Error> {
-        let tables = self.tables();
-        let waiting = tables.hot.values().chain(tables.delayed.values().map(|delayed| &delayed.envelope));
-        let oldest = waiting.map(|envelope| envelope.enqueued_at).min();
-        Ok(Counts {
-            hot: tables.hot.len() as u64,
-            delayed: tables.delayed.len() as u64,
-            failed: tables.delayed.values().filter(|delayed| delayed.attempts > 0).count() as u64,
-            held: 0,
-            dead: tables.dead.len() as u64,
-            oldest: oldest.map(|at| Duration::from_micros(u64::try_from(ident::wall_micros() - at).unwrap_or(0))),
-        })
+        Ok(self.tables().counts(|_| true))
     }
 
     async fn log(&self, limit: usize) -> Result<Vec<LogRow>, Error> {
@@ -283,5 +274,51 @@ impl Store for MemoryStore {
             !old
         });
         Ok(purged as u64)
+    }
+
+    async fn purge_dead(&self, older: Duration, limit: usize) -> Result<u64, Error> {
+        let before = ident::wall_micros() - ident::micros(older);
+        let mut purged = 0;
+        self.tables().dead.retain(|_, letter| {
+            let old = letter.at < before && purged < limit;
+            purged += usize::from(old);
+            !old
+        });
+        Ok(purged as u64)
+    }
+
+    async fn resend(&self, id: &MessageId) -> Result<bool, Error> {
+        let mut tables = self.tables();
+        let Some(waits) = tables.delayed.get_mut(id).filter(|delayed| delayed.attempts > 0) else { return Ok(false) };
+        waits.due = waits.due.min(Instant::now());
+        drop(tables);
+        self.arrivals.notify_one();
+        Ok(true)
+    }
+
+    async fn messages(&self, filter: &MessageFilter) -> Result<Vec<MessageInfo>, Error> {
+        let mut found = self.tables().standing();
+        found.retain(|shown| filter.admits(shown));
+        found.sort_by_key(|shown| std::cmp::Reverse(shown.age));
+        found.truncate(filter.limit);
+        Ok(found)
+    }
+
+    async fn message(&self, id: &MessageId) -> Result<Option<Envelope>, Error> {
+        let tables = self.tables();
+        let mut hot = tables.hot.values().filter(|envelope| envelope.id == *id);
+        let waits = hot.next().or_else(|| tables.delayed.get(id).map(|delayed| &delayed.envelope));
+        Ok(waits.or_else(|| tables.dead.get(id).map(|letter| &letter.envelope)).cloned())
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneInfo>, Error> {
+        let tables = self.tables();
+        Ok((0..self.lanes).map(|lane| tables.lane(lane)).collect())
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicInfo>, Error> {
+        let tables = self.tables();
+        let counts = |topic: &str| tables.counts(|envelope| envelope.topic() == topic);
+        Ok(tables.topics().into_iter().map(|topic| TopicInfo { counts: counts(&topic), topic }).collect())
     }
 }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod enqueue;
+mod find;
 mod inspect;
 mod many;
 pub(crate) mod row;
@@ -22,11 +23,12 @@ use tokio::sync::Notify;
 
 use self::row::{HotRow, queued_hot};
 use super::{
-    Attempt, Counts, DeadLetter, Due, History, Lease, LogRow, Queued, Settled, Store, StoreCapabilities, Verdict,
+    Attempt, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo, Queued, Settled,
+    Store, StoreCapabilities, TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
-    message::{Message, MessageId},
+    message::{Envelope, Message, MessageId},
 };
 
 /// The tables of this crate in a database of the service.
@@ -43,14 +45,23 @@ impl<D: Db> SqlStore<D> {
         Self { pool, sql: Arc::new(Sql::new()), arrivals: Arc::new(Notify::new()) }
     }
 
+    /// A store whose tables others keep: looked at, neither made nor changed. For a program that looks into an outbox.
+    ///
+    /// # Errors
+    /// [`Error::Backend`], of class `Refused` if the database holds no such tables, or those of another version.
+    pub async fn existing(pool: Pool<D>) -> Result<Self, Error> {
+        migrations(D::DIALECT).verify(&pool).await?;
+        Ok(Self::new(pool))
+    }
+
     /// Makes the tables or brings them up to date; harmless when repeated.
     ///
     /// # Errors
     /// [`Error::Backend`].
     pub async fn migrate(&self) -> Result<(), Error> {
-        migrations::<D>().run(&self.pool).await?;
+        migrations(D::DIALECT).run(&self.pool).await?;
         let mut tx = begin(&self.pool).await?;
-        for lane in 0..lanes::<D>() {
+        for lane in 0..lanes(D::DIALECT) {
             self.sql
                 .sql("{insert_ignore} mq_shard (shard, owner, epoch, until_at) values (?, '', 0, 0) {or_ignore}")
                 .bind(i64::from(lane))
@@ -121,7 +132,7 @@ impl<D: Db> fmt::Debug for SqlStore<D> {
 #[async_trait]
 impl<D: Db> Store for SqlStore<D> {
     fn capabilities(&self) -> StoreCapabilities {
-        StoreCapabilities::new(lanes::<D>(), true)
+        StoreCapabilities::new(lanes(D::DIALECT), true)
     }
 
     fn arrivals(&self) -> Arc<Notify> {
@@ -218,6 +229,30 @@ impl<D: Db> Store for SqlStore<D> {
     async fn purge_history(&self, older: Duration, limit: usize) -> Result<u64, Error> {
         self.purge(older, limit).await
     }
+
+    async fn purge_dead(&self, older: Duration, limit: usize) -> Result<u64, Error> {
+        self.purge_letters(older, limit).await
+    }
+
+    async fn resend(&self, id: &MessageId) -> Result<bool, Error> {
+        self.make_due(id).await
+    }
+
+    async fn messages(&self, filter: &MessageFilter) -> Result<Vec<MessageInfo>, Error> {
+        self.find_messages(filter).await
+    }
+
+    async fn message(&self, id: &MessageId) -> Result<Option<Envelope>, Error> {
+        self.find_message(id).await
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneInfo>, Error> {
+        self.find_lanes().await
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicInfo>, Error> {
+        self.find_topics().await
+    }
 }
 
 /// A bare connection, past any capture.
@@ -234,19 +269,30 @@ impl<D: Db> Conn<D> for Uncaptured<'_, D> {
 }
 
 /// How many lanes the messages of one database are spread over. Stored rows depend on it.
-const fn lanes<D: Db>() -> u32 {
-    match D::DIALECT {
+const fn lanes(dialect: Dialect) -> u32 {
+    match dialect {
         // One writer, so commits are in the order of ids and a second lane would only halve the batches.
         Dialect::Sqlite => 1,
         _ => 8,
     }
 }
 
-pub(crate) fn migrations<D: Db>() -> Migrations {
+/// The tables of this version as a script, for databases in which services may make none: run once, where none of them is,
+/// it leaves what [`SqlStore::migrate`] leaves.
+#[must_use]
+pub fn schema(dialect: Dialect) -> String {
+    let mut script = migrations(dialect).script(dialect);
+    for lane in 0..lanes(dialect) {
+        script.push_str(&format!("insert into mq_shard (shard, owner, epoch, until_at) values ({lane}, '', 0, 0);\n"));
+    }
+    script
+}
+
+const fn migrations(dialect: Dialect) -> Migrations {
     const INIT: &str = include_str!("../../sql/0001_init.sql");
     const LOG: &str = include_str!("../../sql/0003_log.sql");
     const NAME: &str = "reliable-mq";
-    match D::DIALECT {
+    match dialect {
         Dialect::Postgres => {
             const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_postgres.sql")), (3, LOG)]) }
         }

@@ -12,7 +12,7 @@ impl<D: Db> SqlStore<D> {
     /// Enqueues on this connection, in whatever transaction it is in.
     pub(crate) async fn enqueue_tx(&self, conn: &mut impl Conn<D>, message: &Message) -> Result<MessageId, Error> {
         let id = ident::message_id(message);
-        let lane = i64::from(lane(message.key(), &id, lanes::<D>()));
+        let lane = i64::from(lane(message.key(), &id, lanes(D::DIALECT)));
         let headers = row::write_headers(message)?;
         let delay = ident::micros(message.delay);
         if let Some(hold) = conn.hold() {

@@ -136,9 +136,42 @@ impl<D: Db> SqlStore<D> {
         let delete = self.sql.sql("delete from mq_history where id <= ? and at < {now} - ?");
         Ok(delete.bind(last).bind(older).execute(&mut conn).await?)
     }
+
+    pub(super) async fn purge_letters(&self, older: Duration, most: usize) -> Result<u64, Error> {
+        let older = ident::micros(older);
+        // Asked twice: a letter that was replayed and given up again meanwhile is a new one.
+        let purge = self.sql.sql(
+            "delete from mq_dead where message_id in (select message_id from (select message_id from mq_dead \
+             where dead_at < (select {now}) - ? order by dead_at, message_id limit ?) oldest) and dead_at < {now} - ?",
+        );
+        // In a transaction for its isolation: under REPEATABLE READ MariaDB would lock the gaps that new letters go into.
+        let mut tx = begin(&self.pool).await?;
+        let purged = purge.bind(older).bind(limit(most)).bind(older).execute(&mut tx).await?;
+        commit(tx).await?;
+        Ok(purged)
+    }
+
+    pub(super) async fn make_due(&self, id: &MessageId) -> Result<bool, Error> {
+        // What is overdue keeps its turn. MariaDB counts only rows that change, so the look comes first.
+        let mut tx = begin(&self.pool).await?;
+        let waits: Option<(i64,)> = self
+            .sql
+            .sql("select due_at from mq_delayed where message_id = ? and attempts > 0 {for_update}")
+            .bind(id.as_str())
+            .fetch_optional(&mut tx)
+            .await?;
+        if waits.is_none() {
+            return Ok(false);
+        }
+        let due = self.sql.sql("update mq_delayed set due_at = {now} where message_id = ? and due_at > {now}");
+        due.bind(id.as_str()).execute(&mut tx).await?;
+        commit(tx).await?;
+        self.arrivals.notify_one();
+        Ok(true)
+    }
 }
 
-fn status_of<D: Db>(word: &str) -> Result<Status, BackendError> {
+pub(super) fn status_of<D: Db>(word: &str) -> Result<Status, BackendError> {
     Status::parse(word)
         .ok_or_else(|| BackendError::corrupt(D::DIALECT.name(), "a status that this version does not know"))
 }

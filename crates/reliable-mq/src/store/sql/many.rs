@@ -90,7 +90,7 @@ impl<D: Db> SqlStore<D> {
             for message in part {
                 let id = ident::message_id(message);
                 let rows = if hold.is_some() || message.delay.is_zero() { &mut now } else { &mut later };
-                rows.add(lane(message.key(), &id, lanes::<D>()), &id, message)?;
+                rows.add(lane(message.key(), &id, lanes(D::DIALECT)), &id, message)?;
                 ids.push(id);
             }
             match &hold {
