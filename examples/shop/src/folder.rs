@@ -13,6 +13,7 @@ use crate::catalog::DEFAULT_SEED;
 
 const SETTINGS: &str = "shop.json";
 const LOCK: &str = "lock";
+const WALLETS: &str = "wallets.lock";
 /// What `--fresh` removes, with the companions that SQLite keeps beside a file.
 const DATABASES: [&str; 9] = ["web", "oauth", "carts", "orders", "stock", "wallet", "notify", "broker", "tc"];
 
@@ -22,6 +23,13 @@ pub enum FolderError {
     /// Another process serves it.
     #[error("another shop runs on {}; stop it or give another --data", .0.display())]
     Locked(PathBuf),
+    /// Another process has its wallets.
+    #[error(
+        "another process has the wallets of {}: a `shop wallet`, or a shop without --wallet-url; stop it, or give the shop \
+         the --wallet-url",
+        .0.display()
+    )]
+    WalletsTaken(PathBuf),
     /// It holds another catalogue than asked for.
     #[error("{} was made with --seed {kept}; leave --seed out, or start anew with --fresh", folder.display())]
     OtherSeed {
@@ -83,13 +91,8 @@ impl Folder {
     }
 
     fn lock(path: &Path) -> Result<Self, FolderError> {
-        let file = path.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(at(&file))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::Locked(path.to_owned())),
-            Err(TryLockError::Error(source)) => Err(FolderError::Io { path: file, source }),
-        }
+        let lock = lock(&path.join(LOCK))?.ok_or_else(|| FolderError::Locked(path.to_owned()))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// Where it is.
@@ -126,6 +129,34 @@ impl Folder {
             }
             read => read,
         }
+    }
+}
+
+/// The right to have the wallets of a folder; it ends with the process. A coordinator that takes itself for alone and one that
+/// does not would else roll back each other's work.
+#[derive(Debug)]
+pub struct WalletsLock {
+    _lock: File,
+}
+
+impl WalletsLock {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// [`FolderError::WalletsTaken`] if another process has it.
+    pub fn take(folder: &Path) -> Result<Self, FolderError> {
+        let lock = lock(&folder.join(WALLETS))?;
+        lock.map(|lock| Self { _lock: lock }).ok_or_else(|| FolderError::WalletsTaken(folder.to_owned()))
+    }
+}
+
+/// None if another process has it.
+fn lock(file: &Path) -> Result<Option<File>, FolderError> {
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(file).map_err(at(file))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(FolderError::Io { path: file.to_owned(), source }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +10,14 @@ use mini_qq::{Client, Config, Server};
 use onceward_oauth_client::{OAuthClient, Provider, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, router};
 use crate::cli::ServeArgs;
 use crate::door::Door;
-use crate::folder::{Folder, Settings};
+use crate::folder::{Folder, FolderError, Settings, WalletsLock};
 use crate::hold::Hold;
 use crate::home::{Home, Right};
 use crate::servers::Taken;
@@ -29,6 +30,9 @@ pub type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is in flight gets that long to end, twice: requests, then workers.
 pub(crate) const DRAIN: Duration = Duration::from_secs(15);
+
+/// A folder that is locked for longer is another shop's.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// A shop that was killed a moment ago gets that long to be gone.
 const PREDECESSOR: Duration = Duration::from_secs(3);
@@ -46,11 +50,12 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
     // From here on a signal is a wish.
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let folder = Folder::open(&args.data)?;
+    let folder = free(&args.data).await?;
     if args.fresh {
         folder.clear()?;
     }
     let settings = folder.settings(args.seed)?;
+    let _wallets = args.wallet_url.is_none().then(|| WalletsLock::take(&args.data)).transpose()?;
 
     let shop = listen(args.listen).await?;
     let shop_origin = format!("http://{}", shop.local_addr()?);
@@ -128,6 +133,17 @@ pub async fn run(args: &ServeArgs) -> Result<(), ServeError> {
         tracing::warn!("work was still going on after {DRAIN:?}; the next start takes it up");
     }
     taken.map_or(Ok(()), |taken| Err(taken.into()))
+}
+
+/// The folder, once nobody has it. A wallet that makes the first settings, or a shop that is dying, has it for a moment.
+async fn free(data: &Path) -> Result<Folder, FolderError> {
+    let until = Instant::now() + MOMENT;
+    loop {
+        match Folder::open(data) {
+            Err(FolderError::Locked(_)) if Instant::now() < until => sleep(MOMENT / 10).await,
+            opened => return opened,
+        }
+    }
 }
 
 /// The right to serve, and the stores with everything decided that the last process left.

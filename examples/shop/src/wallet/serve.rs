@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::service::{Pass, Service};
 use crate::cli::WalletArgs;
-use crate::folder::{Folder, FolderError, Settings};
+use crate::folder::{Folder, FolderError, Settings, WalletsLock};
 use crate::hold::Hold;
 use crate::serve::{DRAIN, ServeError, listen, say};
 use crate::workers;
@@ -23,6 +23,7 @@ pub async fn run(args: &WalletArgs) -> Result<(), ServeError> {
     let home = args.backends.home(&args.data, &args.name.namespace)?;
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let pass = Pass::of(&settings(&args.data).await?.keys());
+    let _wallets = WalletsLock::take(&args.data)?;
     let listener = listen(args.listen).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     let stores = home.open_wallet().await?;

@@ -8,7 +8,7 @@ use shop::wallet::{Charge, Pass, RemoteWallets, Wallets};
 use testkit::{Child, eventually};
 
 use crate::place::Place;
-use crate::support::{READY, SOON, Shop, ended, holds, host, plenty, reply, run};
+use crate::support::{READY, SOON, Shop, ended, holds, host, pinned_port, plenty, reply, run};
 
 /// The process of the wallets, and where it listens.
 async fn wallet(place: &Place, listen: &str) -> (Child, String) {
@@ -53,6 +53,29 @@ async fn an_order_over_two_processes_and_a_wallet_that_is_away() {
     let mut shop = shop;
     assert!(shop.child.terminate(SOON).await.success() && apart.terminate(SOON).await.success());
     holds(&shop.verify().await);
+}
+
+#[tokio::test]
+async fn both_may_start_first_and_at_once() {
+    for _ in 0..3 {
+        let (place, listen) = (Place::new(), format!("127.0.0.1:{}", pinned_port()));
+        let mut apart = place.launch().args(["wallet", "--listen", &listen, "--data"]).arg(place.path()).start();
+        let shop = Shop::on(place, ["--wallet-url", &format!("http://{listen}")]).await;
+        apart.wait_for_line(|line| line.starts_with("wallet listening on "), READY).await;
+        assert_eq!(reply(shop.visitor().json("GET", "/readyz")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn the_wallets_of_a_folder_are_in_one_process() {
+    let (place, shop) = (Place::new(), Shop::open().await);
+    let (apart, _) = wallet(&place, "127.0.0.1:0").await;
+    for (place, verb) in [(&place, "serve"), (&place, "wallet"), (&shop.place, "wallet")] {
+        let launch = place.launch().args([verb, "--listen", "127.0.0.1:0", "--data"]).arg(place.path());
+        let (code, out, err) = ended(launch).await;
+        assert!(code == 1 && out.is_empty() && err.contains("--wallet-url"), "{verb}: {code} {out} {err}");
+    }
+    drop(apart);
 }
 
 #[tokio::test]
