@@ -319,7 +319,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         Err(Error::Unsupported("resending at once"))
     }
 
-    /// The messages that the filter means, the oldest first.
+    /// The messages that the filter means, the oldest first. It may read all rows of the states that are wanted.
     async fn messages(&self, _filter: &MessageFilter) -> Result<Vec<MessageInfo>, Error> {
         Err(Error::Unsupported("the list of messages"))
     }

@@ -58,7 +58,7 @@ pub(crate) enum Command {
     ///
     /// A message older than the consumers' inboxes remember may be handled twice, so nothing is replayed if one of them is.
     #[command(after_help = "Example: onceward-mq replay 01932fb0-7a4e-7cc1-b5d7-f6f7a6a3c111\n         \
-        onceward-mq replay --topic orders.confirmed --error unroutable --dry-run\n         \
+        onceward-mq replay --topic orders.confirmed --error 'no queue' --dry-run\n         \
         onceward-mq replay --all --limit 5000 --rate 50/s --yes")]
     Replay(ReplayArgs),
     /// Make messages due now that have failed and wait for their next try
