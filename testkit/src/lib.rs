@@ -5,11 +5,13 @@ mod child;
 mod counted;
 mod environment;
 mod eventually;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "rabbitmq"))]
+#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "rabbitmq"))]
 mod lent;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 mod namespace;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod proxy;
@@ -20,7 +22,7 @@ mod ran;
 pub mod redis;
 mod rng;
 mod service;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "rabbitmq", feature = "redis"))]
+#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "rabbitmq", feature = "redis"))]
 mod teardown;
 
 pub use child::{Child, Exit, Launch};
@@ -28,7 +30,7 @@ pub use child::{Child, Exit, Launch};
 pub use counted::CountedPool;
 pub use environment::{scale, seed, url};
 pub use eventually::eventually;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "rabbitmq"))]
+#[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "rabbitmq"))]
 pub use lent::Lent;
 pub use namespace::{born, namespace};
 pub use proxy::{Mode, Proxy};

@@ -34,7 +34,7 @@ pub fn born(name: &str) -> Option<SystemTime> {
 
 /// Whether `name` was made by [`namespace`] so long ago that no test run can be using it.
 #[cfg_attr(
-    not(any(feature = "mysql", feature = "postgres", feature = "rabbitmq", feature = "redis")),
+    not(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "rabbitmq", feature = "redis")),
     allow(dead_code)
 )]
 pub(crate) fn is_leftover(name: &str, now: SystemTime) -> bool {

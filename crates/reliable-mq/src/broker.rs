@@ -1,10 +1,16 @@
 //! Brokers: who carries messages from the relay to consumers.
 
+#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+mod headers;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+mod window;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -12,6 +18,8 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 pub use self::memory::MemoryBroker;
+#[cfg(feature = "nats")]
+pub use self::nats::{NatsBroker, NatsOptions};
 #[cfg(feature = "rabbitmq")]
 pub use self::rabbitmq::{RabbitMqBroker, RabbitMqOptions};
 #[cfg(feature = "sqlite")]

@@ -22,6 +22,8 @@ pub use async_trait::async_trait;
 pub use broker::{
     Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, MemoryBroker, Outcome, Subscription,
 };
+#[cfg(feature = "nats")]
+pub use broker::{NatsBroker, NatsOptions};
 #[cfg(feature = "rabbitmq")]
 pub use broker::{RabbitMqBroker, RabbitMqOptions};
 #[cfg(feature = "sqlite")]

@@ -34,9 +34,11 @@ use self::{
     delivery::{Leases, REQUEUE, RabbitMqDelivery, counts},
     link::{Link, broker, within},
     topology::Names,
-    wire::Past,
 };
-use super::{Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription};
+use super::{
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription,
+    headers::Past, window::window,
+};
 use crate::{
     Error,
     message::{Envelope, MessageId},
@@ -218,19 +220,6 @@ fn is_answer(error: &Error, code: u16) -> bool {
 
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
-/// Confirms are looked up one by one in the client, and all that is unconfirmed is in memory.
-const WINDOW: usize = 500;
-const WINDOW_BYTES: usize = 8 * 1024 * 1024;
-
-/// How many messages of the batch make the next window.
-fn window(batch: &[Envelope]) -> usize {
-    let mut bytes = 0;
-    let fits = |envelope: &&Envelope| {
-        bytes += envelope.payload().len();
-        bytes <= WINDOW_BYTES
-    };
-    batch.iter().take(WINDOW).take_while(fits).count().max(1)
-}
 
 impl fmt::Debug for RabbitMqBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

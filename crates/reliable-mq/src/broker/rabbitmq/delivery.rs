@@ -14,14 +14,13 @@ use lapin::{
 };
 use tokio::time::Instant;
 
-use super::{
-    Shared,
-    link::within,
-    wire::{self, Past},
-};
+use super::{Shared, link::within, wire};
 use crate::{
     Error,
-    broker::{Delivery, Outcome},
+    broker::{
+        Delivery, Outcome,
+        headers::{LONGEST_REASON, Past},
+    },
     message::Envelope,
 };
 
@@ -128,7 +127,6 @@ impl RabbitMqDelivery {
 }
 
 pub(super) const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
-const LONGEST_REASON: usize = 2000;
 
 impl fmt::Debug for RabbitMqDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,11 +10,11 @@ use super::{
     confirm::{self, Parcel},
     delivery::REQUEUE,
     link::{broker, within},
-    wire::{self, Past},
+    wire,
 };
 use crate::{
     Error,
-    broker::{DeadDelivery, Outcome},
+    broker::{DeadDelivery, Outcome, headers::Past},
     message::MessageId,
 };
 

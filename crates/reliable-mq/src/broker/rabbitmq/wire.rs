@@ -8,15 +8,10 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use crate::message::{Envelope, Message, MessageId, Origin};
-
-/// What a message says of its own past.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Past {
-    pub(super) failures: u32,
-    pub(super) deliveries: u32,
-    pub(super) reason: Option<String>,
-}
+use crate::{
+    broker::headers::{DELIVERIES, ENQUEUED, EPOCH, FAILURES, KEY, LANE, ODD, Past, REASON, SEQUENCE, TOPIC},
+    message::{Envelope, Message, MessageId, Origin},
+};
 
 /// The properties of a message on its way to a queue.
 pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
@@ -154,18 +149,8 @@ fn count(table: &FieldTable, name: &str) -> u32 {
 }
 
 const PERSISTENT: u8 = 2;
-const TOPIC: &str = "onceward-topic";
-const KEY: &str = "onceward-key";
-const ENQUEUED: &str = "onceward-enqueued-at";
-const LANE: &str = "onceward-lane";
-const SEQUENCE: &str = "onceward-sequence";
-const EPOCH: &str = "onceward-epoch";
-const FAILURES: &str = "onceward-failures";
-const DELIVERIES: &str = "onceward-deliveries";
-const REASON: &str = "onceward-reason";
 const INDEX: &str = "onceward-index";
 const PROBE: &str = "onceward-probe";
-const ODD: &str = "onceward-headers";
 
 #[cfg(test)]
 mod tests {
