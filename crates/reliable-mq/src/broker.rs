@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "nats", feature = "rabbitmq"))]
 mod headers;
+#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+mod kept;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;

@@ -4,6 +4,8 @@
 mod faults;
 mod publish;
 mod queue;
+#[path = "../cases/wire.rs"]
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +33,10 @@ impl Space {
 
     pub fn broker(&self) -> NatsBroker {
         NatsBroker::new(self.url(), self.options()).unwrap()
+    }
+
+    pub fn broker_at(&self, url: &str) -> Arc<dyn Broker> {
+        Arc::new(NatsBroker::new(url, self.options()).unwrap())
     }
 
     /// A bare connection, for what the broker does not do.

@@ -3,6 +3,8 @@
 
 mod faults;
 mod publish;
+#[path = "../cases/wire.rs"]
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,6 +34,10 @@ impl Space {
 
     pub fn broker(&self) -> RabbitMqBroker {
         RabbitMqBroker::new(self.url(), self.options()).unwrap()
+    }
+
+    pub fn broker_at(&self, url: &str) -> Arc<dyn Broker> {
+        Arc::new(RabbitMqBroker::new(url, self.options()).unwrap())
     }
 }
 

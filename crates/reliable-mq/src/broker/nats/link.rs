@@ -1,4 +1,4 @@
-//! A connection that is made when it is needed, and made anew with pauses when it is lost.
+//! The connection to NATS.
 
 use std::{
     collections::HashMap,
@@ -10,24 +10,16 @@ use std::{
 
 use async_nats::{Client, ConnectOptions, Event, Message, Request, ServerAddr, client::RequestErrorKind};
 use bytes::Bytes;
-use onceward_backend::{RetryPolicy, internal::random_unit};
-use tokio::time::Instant;
+use onceward_backend::RetryPolicy;
 use tokio_util::sync::CancellationToken;
 
-use crate::Error;
+pub(super) use crate::broker::kept::broker;
+use crate::{Error, broker::kept::Kept};
 
 pub(super) struct Link {
     servers: Vec<ServerAddr>,
     timeout: Duration,
-    reconnect: RetryPolicy,
-    state: tokio::sync::Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    live: Option<Arc<Live>>,
-    failures: u32,
-    rest_until: Option<Instant>,
+    kept: Kept<Live>,
 }
 
 /// One connection, used until it is lost. The client tries each server once more by itself, and what it had in hand may
@@ -48,35 +40,11 @@ impl Link {
         let servers = url.split(',').map(ServerAddr::from_str).collect::<Result<_, _>>();
         // The parser's own message might quote the password.
         let servers = servers.map_err(|_| broker("this is not a nats url"))?;
-        Ok(Self { servers, timeout, reconnect, state: tokio::sync::Mutex::default() })
+        Ok(Self { servers, timeout, kept: Kept::new(reconnect) })
     }
 
-    /// The connection, made if there is none; refused at once while it rests after a failure.
     pub(super) async fn live(&self) -> Result<Arc<Live>, Error> {
-        let mut state = self.state.lock().await;
-        if let Some(live) = state.live.take() {
-            if !live.lost.is_cancelled() {
-                state.live = Some(Arc::clone(&live));
-                return Ok(live);
-            }
-            tracing::info!("the connection to the broker is lost");
-        }
-        if state.rest_until.is_some_and(|until| Instant::now() < until) {
-            return Err(broker("the broker could not be reached a moment ago"));
-        }
-        match self.connect().await {
-            Ok(live) => {
-                let live = Arc::new(live);
-                *state = State { live: Some(Arc::clone(&live)), ..State::default() };
-                Ok(live)
-            }
-            Err(error) => {
-                state.failures = state.failures.saturating_add(1);
-                let pause = self.reconnect.delay(state.failures, 0.5 + random_unit() / 2.0);
-                state.rest_until = Some(Instant::now() + pause);
-                Err(error)
-            }
-        }
+        self.kept.live(|live| !live.lost.is_cancelled(), self.connect()).await
     }
 
     async fn connect(&self) -> Result<Live, Error> {
@@ -101,12 +69,8 @@ impl Link {
         }
     }
 
-    /// Gives a connection up that does not answer; the next call makes a new one.
     pub(super) async fn drop_live(&self, live: &Arc<Live>) {
-        let mut state = self.state.lock().await;
-        if state.live.as_ref().is_some_and(|current| Arc::ptr_eq(current, live)) {
-            state.live = None;
-        }
+        self.kept.give_up(live).await;
     }
 }
 
@@ -141,8 +105,4 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
     }
-}
-
-pub(super) fn broker(what: impl Into<crate::error::BoxError>) -> Error {
-    Error::Broker(what.into())
 }

@@ -1,4 +1,4 @@
-//! A connection that is made when it is needed, and made anew with pauses when it is lost.
+//! The connection to RabbitMQ, and its channels.
 
 use std::{
     collections::HashMap,
@@ -8,24 +8,16 @@ use std::{
 };
 
 use lapin::{Channel, Connection, ConnectionProperties, uri::AMQPUri};
-use onceward_backend::{RetryPolicy, internal::random_unit};
-use tokio::time::Instant;
+use onceward_backend::RetryPolicy;
 
-use crate::Error;
+pub(super) use crate::broker::kept::broker;
+use crate::{Error, broker::kept::Kept};
 
 pub(super) struct Link {
     uri: AMQPUri,
     timeout: Duration,
-    reconnect: RetryPolicy,
+    kept: Kept<Live>,
     pub(super) exchange: String,
-    state: tokio::sync::Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    live: Option<Arc<Live>>,
-    failures: u32,
-    rest_until: Option<Instant>,
 }
 
 /// One connection. It has its channels with it, so that none outlives it.
@@ -42,45 +34,21 @@ pub(super) type Receiver = Arc<tokio::sync::Mutex<Option<Channel>>>;
 
 impl Link {
     pub(super) fn new(uri: AMQPUri, timeout: Duration, reconnect: RetryPolicy, exchange: String) -> Self {
-        Self { uri, timeout, reconnect, exchange, state: tokio::sync::Mutex::default() }
+        Self { uri, timeout, kept: Kept::new(reconnect), exchange }
     }
 
-    /// The connection, made if there is none; refused at once while it rests after a failure.
     pub(super) async fn live(&self) -> Result<Arc<Live>, Error> {
-        let mut state = self.state.lock().await;
-        if let Some(live) = state.live.take() {
-            if live.connection.status().connected() {
-                state.live = Some(Arc::clone(&live));
-                return Ok(live);
-            }
-            tracing::info!("the connection to the broker is lost");
-        }
-        if state.rest_until.is_some_and(|until| Instant::now() < until) {
-            return Err(broker("the broker could not be reached a moment ago"));
-        }
-        let connect = Connection::connect_uri(self.uri.clone(), ConnectionProperties::default());
-        match within(self.timeout, connect).await {
-            Ok(connection) => {
-                let live = Live { connection, idle: Mutex::default(), receivers: Mutex::default() };
-                let live = Arc::new(live);
-                *state = State { live: Some(Arc::clone(&live)), ..State::default() };
-                Ok(live)
-            }
-            Err(error) => {
-                state.failures = state.failures.saturating_add(1);
-                let pause = self.reconnect.delay(state.failures, 0.5 + random_unit() / 2.0);
-                state.rest_until = Some(Instant::now() + pause);
-                Err(error)
-            }
-        }
+        self.kept.live(|live| live.connection.status().connected(), self.connect()).await
     }
 
-    /// Gives a connection up that does not answer; the next call makes a new one.
+    async fn connect(&self) -> Result<Live, Error> {
+        let connect = Connection::connect_uri(self.uri.clone(), ConnectionProperties::default());
+        let connection = within(self.timeout, connect).await?;
+        Ok(Live { connection, idle: Mutex::default(), receivers: Mutex::default() })
+    }
+
     pub(super) async fn drop_live(&self, live: &Arc<Live>) {
-        let mut state = self.state.lock().await;
-        if state.live.as_ref().is_some_and(|current| Arc::ptr_eq(current, live)) {
-            state.live = None;
-        }
+        self.kept.give_up(live).await;
     }
 
     /// A channel for one task, since an error of the server closes it.
@@ -134,8 +102,4 @@ pub(super) async fn within<T>(
         Ok(answer) => answer.map_err(|error| Error::Broker(Box::new(error))),
         Err(_elapsed) => Err(broker("no answer in time")),
     }
-}
-
-pub(super) fn broker(what: &'static str) -> Error {
-    Error::Broker(what.into())
 }
