@@ -1,13 +1,13 @@
 //! What outbox and inbox promise on every database: messages of an undecided global transaction, rollbacks, races.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use onceward_backend::{
     Conn, Db, ErrorClass, Hold,
     internal::begin,
     sqlx::{Executor, Pool, Transaction},
 };
-use onceward_reliable_mq::{Error, Inbox, Message, MessageId, Outbox};
+use onceward_reliable_mq::{Envelope, Error, Inbox, Message, MessageId, Outbox};
 use tokio::task::JoinSet;
 
 /// Expands to one `#[test]` per case; `make` answers an outbox in an empty database and what keeps that alive.
@@ -110,9 +110,10 @@ pub async fn many_at_once_are_what_they_are_one_by_one<D: Db, G>(make: impl Asyn
     let mut tx = begin(&pool).await.unwrap();
     let ids = outbox.enqueue_all(&mut tx, &awkward()).await.unwrap();
     assert!(outbox.enqueue_all(&mut tx, &[]).await.unwrap().is_empty());
+    let alone = outbox.enqueue(&mut tx, &message("3")).await.unwrap();
     tx.commit().await.unwrap();
     let counts = store.counts().await.unwrap();
-    assert_eq!((counts.hot, counts.delayed), (6, 1));
+    assert_eq!((counts.hot, counts.delayed), (7, 1));
     let mut found = Vec::new();
     for lane in 0..store.capabilities().lanes {
         let lease = store.lease(lane, "test", Duration::from_secs(60)).await.unwrap().unwrap();
@@ -124,7 +125,10 @@ pub async fn many_at_once_are_what_they_are_one_by_one<D: Db, G>(make: impl Asyn
         assert_eq!(came.headers(), sent.headers());
     }
     let of_key: Vec<_> = found.iter().filter(|came| came.key() == Some("k")).map(|came| came.id.clone()).collect();
-    assert_eq!(of_key, [ids[0].clone(), ids[2].clone(), ids[6].clone()], "in order");
+    assert_eq!(of_key, [ids[0].clone(), ids[2].clone(), ids[6].clone(), alone], "in order");
+    let lane = |came: &&Envelope| came.origin.unwrap().lane;
+    let lanes: BTreeSet<_> = found.iter().filter(|came| came.key() == Some("k")).map(|came| lane(&came)).collect();
+    assert_eq!(lanes.len(), 1, "a key has one lane, however it came");
 }
 
 pub async fn many_at_once_are_held_and_released_in_order<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {

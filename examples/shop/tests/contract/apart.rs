@@ -55,6 +55,30 @@ async fn an_order_over_two_processes_and_a_wallet_that_is_away() {
     holds(&shop.verify().await);
 }
 
+/// A shop that starts while the one before it is not taken for dead yet waits until that is so: what it left open is decided,
+/// and its order tokens are settled, before it says that it listens.
+#[tokio::test]
+async fn a_start_beside_the_wallet_settles_what_the_last_one_left_a_moment_ago() {
+    let place = Place::new();
+    let (_apart, origin) = wallet(&place, "127.0.0.1:0").await;
+    let shop = Shop::pinned_on(place, ["--wallet-url", &origin, "--hold", "undecided"]).await;
+    let buyer = shop.member("alice").await;
+    buyer.put(&plenty(0).0, 1).await;
+    let confirm = buyer.confirm().await;
+    let submit = tokio::spawn({
+        let (buyer, confirm) = (buyer.clone(), confirm.clone());
+        async move { buyer.submit(&confirm).await.is_ok() }
+    });
+    let mut shop = shop;
+    shop.child.wait_for_line(|line| line == "held undecided", SOON).await;
+    shop.child.kill();
+    assert!(!submit.await.unwrap());
+    let shop = shop.again(["--wallet-url", &origin]).await;
+    assert_eq!(buyer.orders().await, Vec::<String>::new());
+    assert_eq!(buyer.submit(&confirm).await.unwrap().status, 303, "the token is free again, and so are the rows");
+    holds(&shop.verify().await);
+}
+
 #[tokio::test]
 async fn both_may_start_first_and_at_once() {
     for _ in 0..3 {

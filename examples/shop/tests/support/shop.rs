@@ -102,6 +102,12 @@ impl Shop {
         Self::ready(place, launch).await
     }
 
+    /// The same on what is there, with further arguments.
+    pub async fn pinned_on<const N: usize>(place: Place, args: [&str; N]) -> Self {
+        let launch = serve(&place, &address(pinned_port()), &address(pinned_port())).args(args);
+        Self::ready(place, launch).await
+    }
+
     async fn ready(place: Place, launch: Launch) -> Self {
         let mut child = launch.start();
         let qq = origin(&mut child, "mini-qq listening on ").await;
