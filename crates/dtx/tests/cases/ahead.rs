@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use onceward_dtx::{AtOptions, DtxError, Options};
+use onceward_dtx::{AtOptions, DtxError, GlobalStatus, Options, Reason};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::{Barrier, Notify};
 
@@ -192,6 +192,19 @@ async fn nothing_stays_locked_whichever_way_the_transaction_ends() {
     let _worker = world.worker();
     world.quiet().await;
     world.waiting(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_decided_is_given_no_row() {
+    let world = World::new().await;
+    let run = world.dtx.run(Options::new("decided by another"), async |global| {
+        world.dtx.coordinator().rollback(global.xid(), Reason::Operator).await?;
+        let refused = world.at[0].lock(ONE).await;
+        assert!(matches!(refused, Err(DtxError::Ended { status: Some(GlobalStatus::RolledBack), .. })), "{refused:?}");
+        assert!(held(&world, global.xid()).await.is_empty());
+        Err::<(), _>(DtxError::NoTransaction)
+    });
+    run.await.unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread")]

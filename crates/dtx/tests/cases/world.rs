@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use onceward_backend::RetryPolicy;
 use onceward_dtx::tc::store::TcStore;
 use onceward_dtx::{At, AtOptions, Dtx, DtxError, DtxOptions, Tc, TcOptions, TransactionFilter};
 use sqlx::Pool;
@@ -36,7 +37,10 @@ impl World {
     pub(crate) async fn pair(options: [DtxOptions; 2]) -> [Self; 2] {
         let disk = Arc::new(Disk::new().await);
         let store: Arc<dyn TcStore> = Arc::new(disk.store().await);
-        let coordinator = || Tc::new(Arc::clone(&store), TcOptions::default().with_peers(Duration::from_secs(5)));
+        // What is the other's to ask for is its to ask for at once: nothing here gets better by waiting.
+        let retry = RetryPolicy::exponential().with_base(Duration::from_secs(60)).with_max(Duration::from_secs(60));
+        let peers = TcOptions::default().with_peers(Duration::from_secs(5)).with_retry(retry);
+        let coordinator = || Tc::new(Arc::clone(&store), peers.clone());
         let [first, second] = options;
         let first = Self::start(Arc::clone(&disk), coordinator(), first, &NAMES[..1], AtOptions::default).await;
         let second = Self::start(disk, coordinator(), second, &NAMES[1..], AtOptions::default).await;
