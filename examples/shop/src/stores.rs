@@ -166,10 +166,10 @@ impl Stores {
     }
 
     /// Where another process has the wallets, the coordinator shares its store, and what a shop left open that was killed a
-    /// moment ago is its own until its lease is over.
+    /// moment ago is its own until its lease is over; then the wallets' process may be the first to undo its part.
     async fn outlive_predecessor(&self) -> Result<(), StoresError> {
-        let (open, until) =
-            (TransactionFilter::default().in_states([GlobalStatus::Active]), Instant::now() + LEASE * 3);
+        let undecided = [GlobalStatus::Active, GlobalStatus::RollingBack];
+        let (open, until) = (TransactionFilter::default().in_states(undecided), Instant::now() + LEASE * 3);
         while Instant::now() < until && !self.dtx.transactions(&open).await?.is_empty() {
             sleep(LEASE / 10).await;
             self.dtx.recover().await?;
