@@ -84,6 +84,13 @@ impl Launch {
         self
     }
 
+    /// Leaves its standard input open, and says nothing there; else it is at its end from the start.
+    #[must_use]
+    pub fn listening(mut self) -> Self {
+        self.command.stdin(Stdio::piped());
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics

@@ -102,9 +102,9 @@ impl Shop {
         Self::ready(place, launch).await
     }
 
-    /// The same on what is there, with further arguments.
+    /// The same on what is there, with further arguments; where it is told to wait, it waits.
     pub async fn pinned_on<const N: usize>(place: Place, args: [&str; N]) -> Self {
-        let launch = serve(&place, &address(pinned_port()), &address(pinned_port())).args(args);
+        let launch = serve(&place, &address(pinned_port()), &address(pinned_port())).args(args).listening();
         Self::ready(place, launch).await
     }
 
