@@ -33,6 +33,8 @@ macro_rules! conformance {
         $crate::__reliable_mq_cases!(store, $make;
             a_message_is_fetched_as_it_was_enqueued
             a_batch_keeps_its_order
+            a_read_keeps_to_its_budget
+            lanes_are_read_side_by_side
             a_message_without_its_id_gets_one_and_a_given_id_is_kept
             of_32_relays_one_gets_the_lane
             a_lease_ends_by_itself_and_its_epoch_grows

@@ -36,7 +36,7 @@ pub use inbox::Inbox;
 pub use message::{Draft, Envelope, Message, MessageError, MessageId, Origin};
 #[cfg(feature = "sql")]
 pub use outbox::Outbox;
-pub use relay::{Relay, RelayOptions, Step};
+pub use relay::{Order, Relay, RelayOptions, Step};
 #[cfg(feature = "sql")]
 pub use store::SqlStore;
 #[cfg(feature = "sql")]

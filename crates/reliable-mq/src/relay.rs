@@ -1,17 +1,21 @@
 //! The relay: from the store to the broker.
 
-mod lane;
 pub(crate) mod options;
 mod plan;
+mod worker;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use onceward_backend::internal::{Progress, work};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use self::lane::Lane;
-pub use self::options::RelayOptions;
+pub use self::options::{Order, RelayOptions};
+use self::worker::Worker;
 use crate::{
     Error,
     broker::{Broker, Durability},
@@ -32,7 +36,7 @@ struct Shared {
     broker: Arc<dyn Broker>,
     options: RelayOptions,
     owner: String,
-    lanes: Mutex<Vec<Lane>>,
+    workers: Vec<Mutex<Worker>>,
     purged: Mutex<Option<Instant>>,
 }
 
@@ -53,6 +57,16 @@ pub struct Step {
 }
 
 impl Step {
+    fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.retried += other.retried;
+        self.dead += other.dead;
+        self.more |= other.more;
+        if let Some(pause) = other.next {
+            self.wait(pause);
+        }
+    }
+
     fn wait(&mut self, pause: Duration) {
         self.next = Some(self.next.map_or(pause, |next| next.min(pause)));
     }
@@ -67,34 +81,41 @@ impl Relay {
         if broker.capabilities().durability == Durability::Volatile && !options.allow_volatile {
             return Err(Error::Volatile);
         }
-        let lanes = (0..store.capabilities().lanes).map(Lane::new).collect();
+        let lanes = store.capabilities().lanes;
+        let parts = u32::try_from(options.workers).unwrap_or(u32::MAX).clamp(1, lanes.max(1));
+        let part = |first: u32| Mutex::new(Worker::new((first..lanes).step_by(parts as usize)));
+        let workers = (0..parts).map(part).collect();
         let owner = options.owner.clone().unwrap_or_else(ident::instance);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                store,
-                broker,
-                options,
-                owner,
-                lanes: Mutex::new(lanes),
-                purged: Mutex::default(),
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { store, broker, options, owner, workers, purged: Mutex::default() }) })
     }
 
     /// Publishes until `shutdown`: woken from within this process, else by polling. Ends after the round in flight, with
     /// every outcome that is known written down, and gives its lanes back.
     pub async fn run(&self, shutdown: CancellationToken) {
         let arrivals = self.shared.store.arrivals();
-        work("reliable_mq.relay", self.shared.options.poll, &arrivals, &shutdown, || async {
-            self.purge_now_and_then().await?;
-            let step = self.step().await?;
-            Ok::<_, Error>(match step {
-                Step { more: true, .. } => Progress::More,
-                Step { next: Some(pause), .. } => Progress::Until(pause),
-                _ => Progress::Idle,
+        let bells: Vec<Notify> = self.shared.workers.iter().map(|_| Notify::new()).collect();
+        let work = join_all(self.shared.workers.iter().zip(&bells).map(|(worker, bell)| {
+            let poll = self.shared.options.poll;
+            work("reliable_mq.relay", poll, bell, &shutdown, || async {
+                self.purge_now_and_then().await?;
+                let step = worker.lock().await.step(&self.shared).await?;
+                Ok::<_, Error>(match step {
+                    Step { more: true, .. } => Progress::More,
+                    Step { next: Some(pause), .. } => Progress::Until(pause),
+                    _ => Progress::Idle,
+                })
             })
-        })
-        .await;
+        }));
+        let ring = async {
+            loop {
+                arrivals.notified().await;
+                bells.iter().for_each(Notify::notify_one);
+            }
+        };
+        tokio::select! {
+            _ = work => {}
+            () = ring => {}
+        }
         if let Err(error) = self.release().await {
             tracing::warn!(%error, "lanes were not given back; their leases end by themselves");
         }
@@ -105,11 +126,13 @@ impl Relay {
     /// # Errors
     /// [`Error::Backend`] if the store fails. What was published and not written down is published again.
     pub async fn step(&self) -> Result<Step, Error> {
-        let mut step = Step::default();
-        for lane in self.shared.lanes.lock().await.iter_mut() {
-            lane.step(&self.shared, &mut step).await?;
+        let workers = self.shared.workers.iter();
+        let steps = join_all(workers.map(async |worker| worker.lock().await.step(&self.shared).await)).await;
+        let mut all = Step::default();
+        for step in steps {
+            all.add(step?);
         }
-        Ok(step)
+        Ok(all)
     }
 
     /// Publishes until nothing waits any more, retries included, or `within` is over; then gives the lanes back. Answers
@@ -164,8 +187,8 @@ impl Relay {
     }
 
     async fn release(&self) -> Result<(), Error> {
-        for lane in self.shared.lanes.lock().await.iter_mut() {
-            lane.release(&self.shared).await?;
+        for worker in &self.shared.workers {
+            worker.lock().await.release(&self.shared).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ mod memory;
 #[cfg(feature = "sql")]
 mod sql;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -53,6 +53,24 @@ pub struct Lease {
     pub epoch: i64,
 }
 
+/// A lane from a place on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The right to publish it.
+    pub lease: Lease,
+    /// Only what stands behind this sequence.
+    pub after: i64,
+}
+
+/// How much is read at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// At most so many messages of each lane.
+    pub messages: usize,
+    /// No further message once their payloads have so many bytes together.
+    pub bytes: usize,
+}
+
 /// Which table a waiting message is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -67,6 +85,8 @@ pub enum Place {
 pub struct Queued {
     /// The message.
     pub envelope: Envelope,
+    /// Its lane.
+    pub lane: u32,
     /// Where it waits.
     pub place: Place,
     /// Its place in the lane; 0 if it was delayed from the start.
@@ -80,8 +100,15 @@ pub struct Queued {
 pub struct Due {
     /// Due now, the longest waiting first.
     pub ready: Vec<Queued>,
-    /// How long until the next one, if `ready` is all that is due.
+    /// How long until the next one of those lanes that have nothing in `ready`.
     pub next: Option<Duration>,
+}
+
+impl Due {
+    /// Something else is due in so long.
+    pub(crate) fn waits(&mut self, pause: Duration) {
+        self.next = Some(self.next.map_or(pause, |next| next.min(pause)));
+    }
 }
 
 /// What is to become of a message after a try.
@@ -89,12 +116,14 @@ pub struct Due {
 pub enum Verdict {
     /// The broker has it: forget it.
     Sent,
-    /// Try again later. A message with a key blocks those behind it until then.
+    /// Try again later.
     Retry {
         /// How much later.
         after: Duration,
         /// Why it failed.
         error: String,
+        /// Whether it blocks those behind it that have its key, until it is over.
+        blocks: bool,
     },
     /// Park it among the dead.
     Dead {
@@ -115,14 +144,23 @@ pub enum History {
 }
 
 /// What a settle did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settled {
     /// How many messages were moved or forgotten.
     pub done: usize,
     /// How many were no longer there: another relay was faster.
     pub gone: usize,
-    /// The lease was lost, so failures were not written; the messages stay where they are.
-    pub fenced: bool,
+    /// Lanes whose lease was lost: their failures were not written, and the messages stay where they are.
+    pub fenced: Vec<u32>,
+}
+
+impl Settled {
+    /// The leases under which failures are to be written.
+    pub(crate) fn failing<'a>(leases: &'a [Lease], settled: &[(Queued, Verdict)]) -> impl Iterator<Item = &'a Lease> {
+        let failed = settled.iter().filter(|(_, verdict)| *verdict != Verdict::Sent);
+        let lanes: BTreeSet<u32> = failed.map(|(queued, _)| queued.lane).collect();
+        leases.iter().filter(move |lease| lanes.contains(&lease.lane))
+    }
 }
 
 /// How many messages wait where. It counts rows: for operators and checks, not for every request.
@@ -261,16 +299,17 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Gives a lane back; harmless if it is lost.
     async fn release(&self, lease: &Lease) -> Result<(), Error>;
 
-    /// The first `limit` messages of the lane behind the sequence `after` that were never tried, in order, without those
-    /// whose key is blocked by an earlier message that waits for a retry.
-    async fn fetch(&self, lease: &Lease, after: i64, limit: usize) -> Result<Vec<Queued>, Error>;
+    /// The first messages of each lane that were never tried, lane by lane, each in order: as many as the budget allows,
+    /// without those whose key is blocked by an earlier message that waits for a retry.
+    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Vec<Queued>, Error>;
 
-    /// The delayed messages of the lane whose time has come.
-    async fn due(&self, lease: &Lease, limit: usize) -> Result<Due, Error>;
+    /// The delayed messages of these lanes whose time has come, up to `limit` of each.
+    async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error>;
 
-    /// Writes down what became of messages, all in one transaction, and logs it. `Sent` is right whoever holds the lease;
-    /// `Retry` and `Dead` are written only under it. A message is matched by lane, sequence *and* id.
-    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error>;
+    /// Writes down what became of messages of these lanes, all in one transaction, and logs it. `Sent` is right whoever holds
+    /// the lease; `Retry` and `Dead` are written only under it. A message is matched by lane, sequence *and* id.
+    async fn settle(&self, leases: &[Lease], history: History, settled: &[(Queued, Verdict)])
+    -> Result<Settled, Error>;
 
     /// How many messages wait where.
     async fn counts(&self) -> Result<Counts, Error> {

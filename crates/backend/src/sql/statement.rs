@@ -9,6 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::TryStreamExt;
 use sqlx::error::BoxDynError;
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr, SqlStr};
 
@@ -105,6 +106,27 @@ impl<D: Db> Statement<D> {
         let call = self.call()?;
         let rows = conn.executor().fetch_all(call).await?;
         Ok(rows.iter().map(R::row::<D>).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// Rows until one for which `more` says no; that one is the last. What the server sends behind it is thrown away as it
+    /// comes, so that memory is bounded by what was taken.
+    pub async fn fetch_while<R: Columns>(
+        self,
+        conn: &mut impl Conn<D>,
+        mut more: impl FnMut(&R) -> bool,
+    ) -> Result<Vec<R>, BackendError> {
+        let call = self.call()?;
+        let mut rows = conn.executor().fetch(call);
+        let mut taken = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            let row = R::row::<D>(&row)?;
+            let stop = !more(&row);
+            taken.push(row);
+            if stop {
+                break;
+            }
+        }
+        Ok(taken)
     }
 
     fn call(self) -> Result<(SqlStr, Option<D::Arguments>), BackendError> {

@@ -21,10 +21,11 @@ pub use self::operators::{
 use super::{eventually, keyed, message, ok, text};
 use crate::{
     Message, MessageId, Status, Store,
-    store::{History, Lease, Place, Queued, Verdict},
+    store::{Budget, History, Lease, Place, Queued, Reach, Settled, Verdict},
 };
 
 const LONG: Duration = Duration::from_secs(60);
+const MANY: Budget = Budget { messages: 1000, bytes: usize::MAX };
 
 type Made<G> = (Arc<dyn Store>, G);
 
@@ -47,35 +48,33 @@ impl Relay {
         Self::named(store, "relay").await
     }
 
-    async fn fetch(&self) -> Vec<(Lease, Queued)> {
-        let mut all = Vec::new();
-        for lease in &self.leases {
-            let queued = ok(self.store.fetch(lease, 0, 1000).await);
-            all.extend(queued.into_iter().map(|queued| (lease.clone(), queued)));
-        }
-        all
+    fn from_the_start(&self) -> Vec<Reach> {
+        self.leases.iter().map(|lease| Reach { lease: lease.clone(), after: 0 }).collect()
     }
 
-    async fn due(&self) -> Vec<(Lease, Queued)> {
-        let mut all = Vec::new();
-        for lease in &self.leases {
-            let due = ok(self.store.due(lease, 1000).await);
-            all.extend(due.ready.into_iter().map(|queued| (lease.clone(), queued)));
-        }
-        all
+    async fn fetch(&self) -> Vec<Queued> {
+        ok(self.store.fetch(&self.from_the_start(), MANY).await)
     }
 
-    async fn settle(&self, (lease, queued): &(Lease, Queued), verdict: Verdict) -> crate::store::Settled {
-        ok(self.store.settle(lease, History::Rows, &[(queued.clone(), verdict)]).await)
+    async fn due(&self) -> Vec<Queued> {
+        ok(self.store.due(&self.leases, 1000).await).ready
+    }
+
+    async fn settle(&self, queued: &Queued, verdict: Verdict) -> Settled {
+        self.settle_all(History::Rows, &[(queued.clone(), verdict)]).await
+    }
+
+    async fn settle_all(&self, history: History, settled: &[(Queued, Verdict)]) -> Settled {
+        ok(self.store.settle(&self.leases, history, settled).await)
     }
 
     async fn texts(&self) -> Vec<String> {
-        self.fetch().await.iter().map(|(_, queued)| text(&queued.envelope)).collect()
+        self.fetch().await.iter().map(|queued| text(&queued.envelope)).collect()
     }
 }
 
 fn retry(after: Duration) -> Verdict {
-    Verdict::Retry { after, error: "on purpose".to_owned() }
+    Verdict::Retry { after, error: "on purpose".to_owned(), blocks: true }
 }
 
 fn dead() -> Verdict {
@@ -100,8 +99,8 @@ pub async fn a_message_is_fetched_as_it_was_enqueued<G>(make: impl AsyncFn() -> 
     let empty = ok(Message::to("a.topic").payload(Vec::new()));
     let ids = ok(store.enqueue(&[full.clone(), empty]).await);
     let mut fetched = Relay::of(&store).await.fetch().await;
-    fetched.sort_by_key(|(_, queued)| queued.sequence);
-    let (first, second) = (&fetched[0].1, &fetched[1].1);
+    fetched.sort_by_key(|queued| queued.sequence);
+    let (first, second) = (&fetched[0], &fetched[1]);
     assert_eq!(first.envelope.message, full);
     assert_eq!((&first.envelope.id, first.place, first.attempts), (&ids[0], Place::Hot, 0));
     assert_eq!(first.envelope.origin.map(|origin| origin.sequence), Some(first.sequence));
@@ -115,9 +114,46 @@ pub async fn a_batch_keeps_its_order<G>(make: impl AsyncFn() -> Made<G>) {
     ok(store.enqueue(&batch).await);
     let relay = Relay::of(&store).await;
     assert_eq!(relay.texts().await, (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
-    let (lease, third) = relay.fetch().await.remove(2);
-    let page = ok(store.fetch(&lease, third.sequence, 2).await);
+    let third = relay.fetch().await.remove(2);
+    let mut from = relay.from_the_start();
+    from.iter_mut().for_each(|reach| reach.after = third.sequence);
+    let page = ok(store.fetch(&from, Budget { messages: 2, ..MANY }).await);
     assert_eq!(page.iter().map(|queued| text(&queued.envelope)).collect::<Vec<_>>(), ["3", "4"]);
+}
+
+pub async fn a_read_keeps_to_its_budget<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let large = ok(Message::to("topic").key("k").payload(vec![b'x'; 1000]));
+    ok(store.enqueue(&vec![large; 10]).await);
+    let relay = Relay::of(&store).await;
+    for (messages, bytes, expected) in [(1000, 2500, 3), (1000, 2000, 2), (1000, 1, 1), (4, usize::MAX, 4)] {
+        let read = ok(store.fetch(&relay.from_the_start(), Budget { messages, bytes }).await);
+        assert_eq!(read.len(), expected, "{messages} messages, {bytes} bytes");
+        assert!(read.is_sorted_by_key(|queued| queued.sequence));
+    }
+    assert_eq!(relay.fetch().await.len(), 10, "what did not fit is there the next time");
+}
+
+pub async fn lanes_are_read_side_by_side<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let lanes = store.capabilities().lanes;
+    let many: Vec<Message> = (0..lanes * 40).map(|n| keyed(&n.to_string(), "")).collect();
+    ok(store.enqueue(&many).await);
+    let mut relay = Relay::of(&store).await;
+    let read = ok(store.fetch(&relay.from_the_start(), Budget { messages: 2, ..MANY }).await);
+    let mut places: Vec<u32> = read.iter().map(|queued| queued.lane).collect();
+    places.sort_unstable();
+    assert_eq!(places, (0..lanes).flat_map(|lane| [lane; 2]).collect::<Vec<_>>(), "the limit is for each lane");
+    assert!(read.iter().all(|queued| queued.envelope.origin.is_some_and(|origin| origin.lane == queued.lane)));
+    let all = relay.fetch().await.len();
+    let first = relay.leases.remove(0);
+    let rest = relay.fetch().await;
+    assert!(rest.iter().all(|queued| queued.lane != first.lane), "only the lanes that are asked for");
+    assert_eq!(all, many.len());
+    for queued in &rest {
+        assert_eq!(relay.settle(queued, Verdict::Sent).await.done, 1);
+    }
+    assert!(relay.fetch().await.is_empty());
 }
 
 pub async fn a_message_without_its_id_gets_one_and_a_given_id_is_kept<G>(make: impl AsyncFn() -> Made<G>) {
@@ -185,10 +221,10 @@ pub async fn history_off_logs_failures_only<G>(make: impl AsyncFn() -> Made<G>) 
     let (store, _guard) = make().await;
     let id = enqueue(&store, message("topic", "")).await;
     let relay = Relay::of(&store).await;
-    let (lease, queued) = relay.fetch().await.remove(0);
-    ok(store.settle(&lease, History::Off, &[(queued, retry(Duration::ZERO))]).await);
-    let (lease, queued) = eventually("it is due", async || relay.due().await.pop()).await;
-    ok(store.settle(&lease, History::Off, &[(queued, Verdict::Sent)]).await);
+    let queued = relay.fetch().await.remove(0);
+    relay.settle_all(History::Off, &[(queued, retry(Duration::ZERO))]).await;
+    let queued = eventually("it is due", async || relay.due().await.pop()).await;
+    relay.settle_all(History::Off, &[(queued, Verdict::Sent)]).await;
     let attempts: Vec<Status> = ok(store.attempts(&id).await).iter().map(|attempt| attempt.status).collect();
     assert_eq!(attempts, [Status::Failed]);
     assert_eq!(status(&store, &id).await, None);
@@ -205,8 +241,8 @@ pub async fn a_paused_relay_never_deletes_a_newer_message<G>(make: impl AsyncFn(
     assert_eq!(paused.settle(&old, Verdict::Sent).await.gone, 1);
     assert_eq!(other.texts().await, ["new"]);
     let mut other_id = other.fetch().await.remove(0);
-    assert!(other_id.1.sequence > old.1.sequence, "a place in the lane is never given twice");
-    other_id.1.envelope.id = ok(MessageId::parse("another"));
+    assert!(other_id.sequence > old.sequence, "a place in the lane is never given twice");
+    other_id.envelope.id = ok(MessageId::parse("another"));
     assert_eq!(other.settle(&other_id, Verdict::Sent).await.gone, 1, "the id has to match too");
     assert_eq!(other.texts().await, ["new"]);
 }
@@ -226,12 +262,11 @@ pub async fn of_32_settles_of_one_batch_each_message_counts_once<G>(make: impl A
     let ids = ok(store.enqueue(&vec![keyed("k", ""); 50]).await);
     let relay = Relay::of(&store).await;
     let fetched = relay.fetch().await;
-    let lease = fetched[0].0.clone();
-    let batch: Vec<(Queued, Verdict)> = fetched.into_iter().map(|(_, queued)| (queued, Verdict::Sent)).collect();
+    let batch: Vec<(Queued, Verdict)> = fetched.into_iter().map(|queued| (queued, Verdict::Sent)).collect();
     let mut settles = JoinSet::new();
     for _ in 0..32 {
-        let (store, batch, lease) = (Arc::clone(&store), batch.clone(), lease.clone());
-        settles.spawn(async move { ok(store.settle(&lease, History::Rows, &batch).await).done });
+        let (store, batch, leases) = (Arc::clone(&store), batch.clone(), relay.leases.clone());
+        settles.spawn(async move { ok(store.settle(&leases, History::Rows, &batch).await).done });
     }
     assert_eq!(settles.join_all().await.into_iter().sum::<usize>(), 50);
     for id in ids {
@@ -248,7 +283,7 @@ pub async fn a_delayed_message_waits_for_its_time<G>(make: impl AsyncFn() -> Mad
     assert_eq!(relay.texts().await, ["now"], "a delayed message blocks nobody");
     assert_eq!(status(&store, &id).await, Some((Status::Delayed, 0, None)));
     let queued = eventually("it is due", async || relay.due().await.pop()).await;
-    assert_eq!((&queued.1.envelope.id, queued.1.attempts, queued.1.envelope.origin), (&id, 0, None));
+    assert_eq!((&queued.envelope.id, queued.attempts, queued.envelope.origin), (&id, 0, None));
     relay.settle(&queued, Verdict::Sent).await;
     assert!(relay.due().await.is_empty());
 }
@@ -300,8 +335,8 @@ pub async fn nothing_of_32_producers_is_lost_and_keys_keep_their_order<G>(make: 
     loop {
         let done = producers.is_empty();
         for queued in relay.fetch().await {
-            let key = queued.1.envelope.key().unwrap_or_default().to_owned();
-            seen.entry(key).or_default().push(ok(text(&queued.1.envelope).parse()));
+            let key = queued.envelope.key().unwrap_or_default().to_owned();
+            seen.entry(key).or_default().push(ok(text(&queued.envelope).parse()));
             assert_eq!(relay.settle(&queued, Verdict::Sent).await.done, 1);
         }
         if done {

@@ -6,6 +6,28 @@ use onceward_backend::RetryPolicy;
 
 use crate::store::History;
 
+/// What is promised of the order in which messages of one key first reach the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Order {
+    /// As they were enqueued. Each is published when the one before it was accepted; one that fails holds up those behind it
+    /// until it succeeds, is given up, or is released.
+    #[default]
+    Strict,
+    /// As they were enqueued as long as nothing fails: those of a batch are published together, so one behind a failing one
+    /// may pass it. From then on the failing one holds up the rest of its key.
+    Relaxed,
+    /// None: a failing message holds up nobody.
+    None,
+}
+
+impl Order {
+    /// Whether a failing message holds up those behind it.
+    pub(super) fn is_kept(self) -> bool {
+        self != Self::None
+    }
+}
+
 /// Settings of a [`Relay`](crate::Relay).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -15,8 +37,15 @@ pub struct RelayOptions {
     pub owner: Option<String>,
     /// How a lane's lease lasts without being renewed; it is renewed after a third of it.
     pub lease: Duration,
-    /// How many messages are read at once.
+    /// How many messages of each lane are read at once.
     pub batch: usize,
+    /// How many bytes of payload are read at once and are then on their way to the broker, for each worker. A single message
+    /// may be larger.
+    pub batch_bytes: usize,
+    /// How many parts the lanes are split into. While one waits for the broker another asks the database.
+    pub workers: usize,
+    /// The order of messages of one key.
+    pub order: Order,
     /// How often the store is asked when nothing rings. At most a second.
     pub poll: Duration,
     /// How long a broker may take to answer a publish.
@@ -39,6 +68,9 @@ impl Default for RelayOptions {
             owner: None,
             lease: Duration::from_secs(6),
             batch: 200,
+            batch_bytes: 8 * 1024 * 1024,
+            workers: 2,
+            order: Order::Strict,
             poll: Duration::from_millis(200),
             publish_timeout: Duration::from_secs(5),
             retry: policy(Duration::from_millis(200), Duration::from_secs(300), 12),
@@ -65,10 +97,31 @@ impl RelayOptions {
         self
     }
 
-    /// Sets how many messages are read at once; at least one.
+    /// Sets how many messages of each lane are read at once; at least one.
     #[must_use]
     pub fn with_batch(mut self, batch: usize) -> Self {
         self.batch = batch.max(1);
+        self
+    }
+
+    /// Sets how many bytes of payload each worker has on their way at once; at least one.
+    #[must_use]
+    pub fn with_batch_bytes(mut self, bytes: usize) -> Self {
+        self.batch_bytes = bytes.max(1);
+        self
+    }
+
+    /// Sets how many parts the lanes are split into; at least one.
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Sets the order of messages of one key.
+    #[must_use]
+    pub fn with_order(mut self, order: Order) -> Self {
+        self.order = order;
         self
     }
 

@@ -2,20 +2,22 @@
 
 use std::collections::HashMap;
 
-use onceward_backend::RetryPolicy;
-
+use super::options::{Order, RelayOptions};
 use crate::{
     broker::{Health, Outcome},
-    store::{Queued, Verdict},
+    store::{Budget, Queued, Verdict},
 };
 
 /// After so many silent waves in a row a broker that says it is up is believed, and silence spends attempts: one message
 /// that no broker ever answers must not block its lane for ever.
 pub(crate) const PATIENCE: u32 = 3;
 
-/// Splits a batch into waves in which no key occurs twice. A wave is published at once; a message follows another of its
-/// key only when that one was accepted.
-pub(crate) fn waves(batch: &[Queued]) -> Vec<Vec<usize>> {
+/// Splits a batch into waves that are published at once. In strict order none has a key twice: a message follows another of
+/// its key only when that one was accepted.
+pub(crate) fn waves(batch: &[Queued], order: Order) -> Vec<Vec<usize>> {
+    if order != Order::Strict {
+        return if batch.is_empty() { Vec::new() } else { vec![(0..batch.len()).collect()] };
+    }
     let mut waves: Vec<Vec<usize>> = Vec::new();
     let mut depth: HashMap<&str, usize> = HashMap::new();
     for (index, queued) in batch.iter().enumerate() {
@@ -35,6 +37,17 @@ pub(crate) fn waves(batch: &[Queued]) -> Vec<Vec<usize>> {
     waves
 }
 
+/// Whether more may wait behind what was read.
+pub(crate) fn is_full(batch: &[Queued], budget: Budget) -> bool {
+    let mut lanes: HashMap<u32, usize> = HashMap::new();
+    let mut bytes = 0;
+    for queued in batch {
+        *lanes.entry(queued.lane).or_default() += 1;
+        bytes += queued.envelope.payload().len();
+    }
+    bytes >= budget.bytes || lanes.into_values().any(|read| read >= budget.messages)
+}
+
 /// Whether the broker as a whole is silent, rather than refusing single messages. `silent` counts the waves in a row that
 /// had no answer at all, this one included.
 pub(crate) fn is_outage(outcomes: &[Outcome], health: &Health, silent: u32) -> bool {
@@ -47,7 +60,7 @@ pub(crate) fn verdict(
     outcome: &Outcome,
     outage: bool,
     spent: u32,
-    retry: &RetryPolicy,
+    options: &RelayOptions,
     random: f64,
 ) -> Option<Verdict> {
     let (error, permanent) = match outcome {
@@ -58,10 +71,10 @@ pub(crate) fn verdict(
         Outcome::Unknown { reason } => (format!("no answer: {reason}"), false),
     };
     let attempt = spent.saturating_add(1);
-    if permanent || attempt >= retry.attempts {
+    if permanent || attempt >= options.retry.attempts {
         return Some(Verdict::Dead { error });
     }
-    Some(Verdict::Retry { after: retry.delay(attempt, random), error })
+    Some(Verdict::Retry { after: options.retry.delay(attempt, random), error, blocks: options.order.is_kept() })
 }
 
 /// Fills up what a broker left out: an outcome that is missing is unknown.

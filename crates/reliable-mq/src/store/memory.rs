@@ -15,8 +15,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::tables::{Delayed, Held, Tables};
 use super::{
-    Attempt, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo, Place, Queued,
-    Settled, Status, Store, StoreCapabilities, TopicInfo, Verdict,
+    Attempt, Budget, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo, Place,
+    Queued, Reach, Settled, Status, Store, StoreCapabilities, TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
@@ -130,50 +130,75 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn fetch(&self, lease: &Lease, after: i64, limit: usize) -> Result<Vec<Queued>, Error> {
+    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Vec<Queued>, Error> {
         let tables = self.tables();
-        let in_lane = |delayed: &&Delayed| delayed.lane == lease.lane && delayed.blocks;
-        let blocked: HashSet<&str> =
-            tables.delayed.values().filter(in_lane).filter_map(|delayed| delayed.envelope.key()).collect();
-        let range = tables.hot.range((lease.lane, after.saturating_add(1))..=(lease.lane, i64::MAX));
-        let free = range.filter(|(_, envelope)| envelope.key().is_none_or(|key| !blocked.contains(key)));
-        let queued = free.take(limit).map(|(&(lane, sequence), envelope)| Queued {
-            envelope: envelope.clone().with_origin(Origin { lane, sequence, epoch: lease.epoch }),
-            place: Place::Hot,
-            sequence,
-            attempts: 0,
-        });
-        Ok(queued.collect())
+        let blocking = tables.delayed.values().filter(|delayed| delayed.blocks);
+        let blocked: HashSet<&str> = blocking.filter_map(|delayed| delayed.envelope.key()).collect();
+        let lane = |reach: &Reach| {
+            let (lane, epoch) = (reach.lease.lane, reach.lease.epoch);
+            let range = tables.hot.range((lane, reach.after.saturating_add(1))..=(lane, i64::MAX));
+            let free = range.filter(|(_, envelope)| envelope.key().is_none_or(|key| !blocked.contains(key)));
+            let queued = free.take(budget.messages).map(|(&(lane, sequence), envelope)| Queued {
+                envelope: envelope.clone().with_origin(Origin { lane, sequence, epoch }),
+                lane,
+                place: Place::Hot,
+                sequence,
+                attempts: 0,
+            });
+            queued.collect::<Vec<_>>()
+        };
+        let mut bytes = 0;
+        let fits = |queued: &Queued| {
+            let room = bytes < budget.bytes;
+            bytes += queued.envelope.payload().len();
+            room
+        };
+        Ok(from.iter().flat_map(lane).take_while(fits).collect())
     }
 
-    async fn due(&self, lease: &Lease, limit: usize) -> Result<Due, Error> {
+    async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error> {
         let (now, tables) = (Instant::now(), self.tables());
-        let mut waiting: Vec<&Delayed> = tables.delayed.values().filter(|row| row.lane == lease.lane).collect();
-        waiting.sort_by_key(|row| (row.due, row.sequence));
-        let next = waiting.first().filter(|row| row.due > now).map(|row| row.due - now);
-        let ready = waiting.into_iter().take_while(|row| row.due <= now).take(limit).map(|row| {
-            let origin = Origin { lane: row.lane, sequence: row.sequence, epoch: lease.epoch };
-            let envelope = row.envelope.clone();
-            Queued {
-                envelope: if row.sequence == 0 { envelope } else { envelope.with_origin(origin) },
-                place: Place::Delayed,
-                sequence: row.sequence,
-                attempts: row.attempts,
+        let mut due = Due::default();
+        for lease in leases {
+            let mut waiting: Vec<&Delayed> = tables.delayed.values().filter(|row| row.lane == lease.lane).collect();
+            waiting.sort_by_key(|row| (row.due, row.sequence));
+            if let Some(next) = waiting.first().filter(|row| row.due > now) {
+                due.waits(next.due - now);
             }
-        });
-        Ok(Due { ready: ready.collect(), next })
+            due.ready.extend(waiting.into_iter().take_while(|row| row.due <= now).take(limit).map(|row| {
+                let origin = Origin { lane: row.lane, sequence: row.sequence, epoch: lease.epoch };
+                let envelope = row.envelope.clone();
+                Queued {
+                    envelope: if row.sequence == 0 { envelope } else { envelope.with_origin(origin) },
+                    lane: row.lane,
+                    place: Place::Delayed,
+                    sequence: row.sequence,
+                    attempts: row.attempts,
+                }
+            }));
+        }
+        Ok(due)
     }
 
-    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error> {
+    async fn settle(
+        &self,
+        leases: &[Lease],
+        history: History,
+        settled: &[(Queued, Verdict)],
+    ) -> Result<Settled, Error> {
         let mut tables = self.tables();
-        let failures = settled.iter().any(|(_, verdict)| *verdict != Verdict::Sent);
-        let mut report = Settled { fenced: failures && !tables.holds(lease), ..Settled::default() };
+        let mut report = Settled::default();
+        for lease in Settled::failing(leases, settled) {
+            if !tables.holds(lease) {
+                report.fenced.push(lease.lane);
+            }
+        }
         for (queued, verdict) in settled {
             let moved = match verdict {
-                Verdict::Sent => tables.remove(lease, queued).is_some(),
-                _ if report.fenced => continue,
-                Verdict::Retry { after, error } => tables.postpone(lease, queued, *after, error),
-                Verdict::Dead { error } => tables.bury(lease, queued, error),
+                Verdict::Sent => tables.remove(queued).is_some(),
+                _ if report.fenced.contains(&queued.lane) => continue,
+                Verdict::Retry { after, error, blocks } => tables.postpone(queued, *after, error, *blocks),
+                Verdict::Dead { error } => tables.bury(queued, error),
             };
             if !moved {
                 report.gone += 1;

@@ -8,6 +8,7 @@ mod enqueue;
 mod find;
 mod inspect;
 mod many;
+mod read;
 pub(crate) mod row;
 mod settle;
 
@@ -21,10 +22,9 @@ use onceward_backend::{
 use sqlx::{Executor, Pool};
 use tokio::sync::Notify;
 
-use self::row::{HotRow, queued_hot};
 use super::{
-    Attempt, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo, Queued, Settled,
-    Store, StoreCapabilities, TopicInfo, Verdict,
+    Attempt, Budget, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo, Queued,
+    Reach, Settled, Store, StoreCapabilities, TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
@@ -175,28 +175,21 @@ impl<D: Db> Store for SqlStore<D> {
         Ok(())
     }
 
-    async fn fetch(&self, lease: &Lease, after: i64, limit: usize) -> Result<Vec<Queued>, Error> {
-        let rows: Vec<HotRow> = self
-            .sql
-            .sql(
-                "select h.id, h.message_id, h.topic, h.msg_key, h.headers, h.payload, h.enqueued_at from mq_hot h \
-                 where h.shard = ? and h.id > ? and not exists (select 1 from mq_delayed d \
-                 where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) order by h.id limit ?",
-            )
-            .bind(i64::from(lease.lane))
-            .bind(after)
-            .bind(row::limit(limit))
-            .fetch_all(&mut self.pool.acquire().await.map_err(BackendError::from)?)
-            .await?;
-        rows.into_iter().map(|row| queued_hot::<D>(lease, row)).collect()
+    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Vec<Queued>, Error> {
+        self.read_hot(from, budget).await
     }
 
-    async fn due(&self, lease: &Lease, limit: usize) -> Result<Due, Error> {
-        self.find_due(lease, limit).await
+    async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error> {
+        self.find_due(leases, limit).await
     }
 
-    async fn settle(&self, lease: &Lease, history: History, settled: &[(Queued, Verdict)]) -> Result<Settled, Error> {
-        self.settle_all(lease, history, settled).await
+    async fn settle(
+        &self,
+        leases: &[Lease],
+        history: History,
+        settled: &[(Queued, Verdict)],
+    ) -> Result<Settled, Error> {
+        self.settle_all(leases, history, settled).await
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

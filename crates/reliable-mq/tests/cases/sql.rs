@@ -7,8 +7,13 @@ use onceward_backend::{
     internal::begin,
     sqlx::{Executor, Pool, Transaction},
 };
-use onceward_reliable_mq::{Envelope, Error, Inbox, Message, MessageId, Outbox};
+use onceward_reliable_mq::{
+    Envelope, Error, Inbox, Message, MessageId, Outbox,
+    store::{Budget, Reach},
+};
 use tokio::task::JoinSet;
+
+const MANY: Budget = Budget { messages: 100, bytes: usize::MAX };
 
 /// Expands to one `#[test]` per case; `make` answers an outbox in an empty database and what keeps that alive.
 macro_rules! sql_cases {
@@ -78,7 +83,7 @@ async fn hot<D: Db>(outbox: &Outbox<D>) -> Vec<String> {
     let mut queued = Vec::new();
     for lane in 0..store.capabilities().lanes {
         let lease = store.lease(lane, "test", Duration::from_secs(60)).await.unwrap().unwrap();
-        queued.extend(store.fetch(&lease, 0, 100).await.unwrap());
+        queued.extend(store.fetch(&[Reach { lease, after: 0 }], MANY).await.unwrap());
     }
     queued.iter().map(|queued| String::from_utf8(queued.envelope.payload().to_vec()).unwrap()).collect()
 }
@@ -117,7 +122,8 @@ pub async fn many_at_once_are_what_they_are_one_by_one<D: Db, G>(make: impl Asyn
     let mut found = Vec::new();
     for lane in 0..store.capabilities().lanes {
         let lease = store.lease(lane, "test", Duration::from_secs(60)).await.unwrap().unwrap();
-        found.extend(store.fetch(&lease, 0, 100).await.unwrap().into_iter().map(|queued| queued.envelope));
+        let read = store.fetch(&[Reach { lease, after: 0 }], MANY).await.unwrap();
+        found.extend(read.into_iter().map(|queued| queued.envelope));
     }
     for (id, sent) in ids.iter().zip(awkward()).filter(|(_, sent)| sent.payload().as_ref() != b"later") {
         let came = found.iter().find(|came| came.id == *id).unwrap_or_else(|| panic!("{sent:?}"));

@@ -60,7 +60,11 @@ fn a_relay_that_ends_gives_its_lanes_back() {
             let stop = CancellationToken::new();
             stop.cancel();
             first.run(stop).await;
-            assert_eq!(second.step().await.unwrap().sent, 1);
+            testkit::eventually(Duration::from_secs(10), async || match second.step().await.unwrap().sent {
+                1 => Ok(()),
+                sent => Err(format!("{sent} sent")),
+            })
+            .await;
         }
     });
 }

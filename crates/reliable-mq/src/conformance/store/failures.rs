@@ -17,10 +17,10 @@ pub async fn a_failed_row_is_in_the_log_and_is_sent_again<G>(make: impl AsyncFn(
     assert_eq!(status(&store, &id).await, Some((Status::Failed, 1, Some("on purpose".to_owned()))));
     assert!(relay.fetch().await.is_empty());
     let again = eventually("it is due", async || relay.due().await.pop()).await;
-    assert_eq!((&again.1.envelope.id, again.1.attempts, again.1.place), (&id, 1, Place::Delayed));
+    assert_eq!((&again.envelope.id, again.attempts, again.place), (&id, 1, Place::Delayed));
     relay.settle(&again, retry(Duration::ZERO)).await;
     let again = eventually("it is due", async || relay.due().await.pop()).await;
-    assert_eq!(again.1.attempts, 2);
+    assert_eq!(again.attempts, 2);
     relay.settle(&again, Verdict::Sent).await;
     assert_eq!(status(&store, &id).await, Some((Status::Sent, 3, None)));
     let attempts = ok(store.attempts(&id).await);
@@ -34,7 +34,7 @@ pub async fn a_failing_key_blocks_only_itself<G>(make: impl AsyncFn() -> Made<G>
     ok(store.enqueue(&[keyed("bad", "1"), keyed("good", "1"), keyed("bad", "2"), message("topic", "none")]).await);
     let relay = Relay::of(&store).await;
     let mut fetched = relay.fetch().await;
-    let at = fetched.iter().position(|(_, queued)| queued.envelope.key() == Some("bad")).unwrap_or_default();
+    let at = fetched.iter().position(|queued| queued.envelope.key() == Some("bad")).unwrap_or_default();
     relay.settle(&fetched.remove(at), retry(Duration::ZERO)).await;
     let mut free = relay.texts().await;
     free.sort();
@@ -42,8 +42,8 @@ pub async fn a_failing_key_blocks_only_itself<G>(make: impl AsyncFn() -> Made<G>
     enqueue(&store, keyed("bad", "3")).await;
     assert_eq!(relay.texts().await.len(), 2);
     relay.settle(&eventually("it is due", async || relay.due().await.pop()).await, Verdict::Sent).await;
-    let bad = relay.fetch().await.into_iter().filter(|(_, queued)| queued.envelope.key() == Some("bad"));
-    assert_eq!(bad.map(|(_, queued)| text(&queued.envelope)).collect::<Vec<_>>(), ["2", "3"]);
+    let bad = relay.fetch().await.into_iter().filter(|queued| queued.envelope.key() == Some("bad"));
+    assert_eq!(bad.map(|queued| text(&queued.envelope)).collect::<Vec<_>>(), ["2", "3"]);
 }
 
 pub async fn a_released_key_lets_the_next_pass<G>(make: impl AsyncFn() -> Made<G>) {
@@ -68,9 +68,9 @@ pub async fn a_relay_without_its_lease_writes_no_failures<G>(make: impl AsyncFn(
     let second = seen.remove(1);
     let first = seen.remove(0);
     let owner = Relay::named(&store, "r").await;
-    let batch = [(first.1, dead()), (second.1, Verdict::Sent)];
-    let report = ok(store.settle(&first.0, History::Rows, &batch).await);
-    assert!(report.fenced);
+    let batch = [(first, dead()), (second, Verdict::Sent)];
+    let report = paused.settle_all(History::Rows, &batch).await;
+    assert_eq!(report.fenced.len(), 1);
     assert_eq!(report.done, 1, "what was sent is sent, whoever says so");
     assert_eq!(owner.texts().await, ["1"]);
     assert!(ok(store.dead(10).await).is_empty());
@@ -91,7 +91,7 @@ pub async fn a_dead_letter_is_listed_and_replayed_under_its_id<G>(make: impl Asy
     assert!(ok(store.replay(&id, None).await));
     assert!(!ok(store.replay(&id, None).await), "once");
     let again = relay.fetch().await.remove(0);
-    assert_eq!((&again.1.envelope.id, again.1.attempts), (&id, 0), "with its id and a fresh budget");
+    assert_eq!((&again.envelope.id, again.attempts), (&id, 0), "with its id and a fresh budget");
     assert!(ok(store.dead(10).await).is_empty());
 }
 

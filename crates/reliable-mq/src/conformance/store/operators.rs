@@ -15,14 +15,14 @@ pub async fn a_resent_message_is_due_at_once_with_its_attempts<G>(make: impl Asy
     let later = enqueue(&store, ok(Message::to("topic").delay(LONG).text("later"))).await;
     let relay = Relay::of(&store).await;
     let first = relay.fetch().await.remove(0);
-    let id = first.1.envelope.id.clone();
+    let id = first.envelope.id.clone();
     assert!(!ok(store.resend(&id).await), "it has not failed");
     relay.settle(&first, retry(LONG)).await;
     assert!(relay.due().await.is_empty());
     assert!(ok(store.resend(&id).await));
     assert!(ok(store.resend(&id).await), "said twice, it is the same");
     let due = eventually("it is due", async || relay.due().await.pop()).await;
-    assert_eq!((&due.1.envelope.id, due.1.attempts), (&id, 1));
+    assert_eq!((&due.envelope.id, due.attempts), (&id, 1));
     assert!(relay.fetch().await.is_empty(), "the next of its key still waits");
     assert!(!ok(store.resend(&later).await), "what its sender delayed waits");
     assert!(!ok(store.resend(&ok(MessageId::parse("unknown"))).await));
@@ -36,7 +36,7 @@ pub async fn messages_are_found_by_what_they_are_like<G>(make: impl AsyncFn() ->
     let later = enqueue(&store, ok(Message::to("topic").delay(LONG).text("later"))).await;
     let relay = Relay::of(&store).await;
     for queued in relay.fetch().await {
-        match text(&queued.1.envelope).as_str() {
+        match text(&queued.envelope).as_str() {
             "0" => relay.settle(&queued, retry(LONG)).await,
             "2" => relay.settle(&queued, dead()).await,
             "3" => relay.settle(&queued, Verdict::Sent).await,
@@ -95,7 +95,7 @@ pub async fn lanes_and_topics_tell_who_works_and_what_waits<G>(make: impl AsyncF
     ok(store.enqueue(&[message("a", "1"), message("a", "2"), message("b", "3")]).await);
     let relay = Relay::named(&store, "relay").await;
     for queued in relay.fetch().await {
-        match text(&queued.1.envelope).as_str() {
+        match text(&queued.envelope).as_str() {
             "1" => relay.settle(&queued, retry(LONG)).await,
             "3" => relay.settle(&queued, dead()).await,
             _ => continue,

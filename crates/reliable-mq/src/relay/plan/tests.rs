@@ -10,29 +10,50 @@ fn queued(n: usize, key: Option<&str>) -> Queued {
     let draft = Message::to("t");
     let message = key.map_or_else(|| draft.clone(), |key| draft.clone().key(key)).text("").unwrap();
     let id = MessageId::parse(n.to_string()).unwrap();
-    Queued { envelope: Envelope::new(id, message, 0), place: Place::Hot, sequence: 1, attempts: 0 }
+    Queued { envelope: Envelope::new(id, message, 0), lane: 0, place: Place::Hot, sequence: 1, attempts: 0 }
 }
 
 fn unknown() -> Outcome {
     Outcome::Unknown { reason: "cut".to_owned() }
 }
 
-fn policy(attempts: u32) -> RetryPolicy {
-    crate::relay::options::policy(Duration::from_millis(10), Duration::from_secs(1), attempts)
+fn policy(attempts: u32) -> RelayOptions {
+    let retry = crate::relay::options::policy(Duration::from_millis(10), Duration::from_secs(1), attempts);
+    RelayOptions::default().with_retry(retry)
 }
 
 #[test]
 fn a_wave_never_holds_a_key_twice_and_keeps_the_order() {
     let keys = [Some("a"), None, Some("b"), Some("a"), Some("a"), None, Some("b")];
     let batch: Vec<Queued> = keys.iter().enumerate().map(|(n, key)| queued(n, *key)).collect();
-    assert_eq!(waves(&batch), [vec![0, 1, 2, 5], vec![3, 6], vec![4]]);
-    assert!(waves(&[]).is_empty());
+    assert_eq!(waves(&batch, Order::Strict), [vec![0, 1, 2, 5], vec![3, 6], vec![4]]);
+    assert!(waves(&[], Order::Strict).is_empty());
 }
 
 #[test]
 fn keyless_messages_are_one_wave() {
     let batch: Vec<Queued> = (0..5).map(|n| queued(n, None)).collect();
-    assert_eq!(waves(&batch), [vec![0, 1, 2, 3, 4]]);
+    assert_eq!(waves(&batch, Order::Strict), [vec![0, 1, 2, 3, 4]]);
+}
+
+#[test]
+fn without_strict_order_a_batch_is_one_wave() {
+    let batch: Vec<Queued> = (0..3).map(|n| queued(n, Some("k"))).collect();
+    for order in [Order::Relaxed, Order::None] {
+        assert_eq!(waves(&batch, order), [vec![0, 1, 2]]);
+        assert!(waves(&[], order).is_empty());
+        let options = policy(12).with_order(order);
+        let refused = verdict(&Outcome::Unroutable, false, 0, &options, 0.5);
+        assert!(matches!(refused, Some(Verdict::Retry { blocks, .. }) if blocks == (order == Order::Relaxed)));
+    }
+}
+
+#[test]
+fn a_read_that_used_up_its_budget_may_have_left_something() {
+    let batch: Vec<Queued> = (0..3).map(|n| Queued { lane: u32::from(n == 2), ..queued(n, None) }).collect();
+    let budget = |messages, bytes| Budget { messages, bytes };
+    assert!(is_full(&batch, budget(2, 100)) && !is_full(&batch, budget(3, 100)));
+    assert!(is_full(&batch, budget(3, 0)) && !is_full(&[], budget(1, 1)));
 }
 
 #[test]

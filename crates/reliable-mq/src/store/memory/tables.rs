@@ -43,29 +43,29 @@ impl Tables {
         self.hot.insert((lane, self.last), envelope);
     }
 
-    pub(super) fn remove(&mut self, lease: &Lease, queued: &Queued) -> Option<Envelope> {
+    pub(super) fn remove(&mut self, queued: &Queued) -> Option<Envelope> {
         let id = &queued.envelope.id;
         match queued.place {
             Place::Hot => {
-                let place = (lease.lane, queued.sequence);
+                let place = (queued.lane, queued.sequence);
                 (self.hot.get(&place)?.id == *id).then(|| self.hot.remove(&place))?
             }
             Place::Delayed => {
                 let delayed = self.delayed.get(id)?;
-                let same = delayed.lane == lease.lane && delayed.sequence == queued.sequence;
+                let same = delayed.lane == queued.lane && delayed.sequence == queued.sequence;
                 same.then(|| self.delayed.remove(id)).flatten().map(|delayed| delayed.envelope)
             }
         }
     }
 
-    pub(super) fn postpone(&mut self, lease: &Lease, queued: &Queued, after: Duration, error: &str) -> bool {
+    pub(super) fn postpone(&mut self, queued: &Queued, after: Duration, error: &str, blocks: bool) -> bool {
         let released = self.delayed.get(&queued.envelope.id).is_some_and(|delayed| !delayed.blocks);
-        let Some(envelope) = self.remove(lease, queued) else { return false };
+        let Some(envelope) = self.remove(queued) else { return false };
         let delayed = Delayed {
-            lane: lease.lane,
+            lane: queued.lane,
             sequence: queued.sequence,
             attempts: queued.attempts + 1,
-            blocks: envelope.key().is_some() && !released,
+            blocks: blocks && envelope.key().is_some() && !released,
             due: Instant::now() + after,
             error: Some(error.to_owned()),
             since: ident::wall_micros(),
@@ -75,8 +75,8 @@ impl Tables {
         true
     }
 
-    pub(super) fn bury(&mut self, lease: &Lease, queued: &Queued, error: &str) -> bool {
-        let Some(envelope) = self.remove(lease, queued) else { return false };
+    pub(super) fn bury(&mut self, queued: &Queued, error: &str) -> bool {
+        let Some(envelope) = self.remove(queued) else { return false };
         let letter =
             DeadLetter { envelope, attempts: queued.attempts + 1, error: error.to_owned(), at: ident::wall_micros() };
         self.dead.entry(queued.envelope.id.clone()).or_insert(letter);

@@ -3,7 +3,7 @@
 use onceward_backend::{BackendError, Conn, Db, Dialect};
 
 use super::SqlStore;
-use crate::store::{History, Lease, Place, Queued, Settled, Verdict};
+use crate::store::{History, Place, Queued, Settled, Verdict};
 
 /// Whether this message can be settled with others of its kind: sent at its first attempt.
 pub(super) fn is_plain<D: Db>((queued, verdict): &(Queued, Verdict)) -> bool {
@@ -17,14 +17,15 @@ pub(super) fn is_one_statement<D: Db>(history: History) -> bool {
     D::DIALECT == Dialect::Postgres || history == History::Off
 }
 
-/// The messages of a list that are still in the lane; the list comes first, so that its rows are looked up one by one.
+/// The messages of a list that are still in their lanes; the list comes first, so that its rows are looked up one by one.
 macro_rules! listed {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
             " from json_table(?, '$[*]' columns \
-             (id bigint path '$[0]', message_id varchar(255) character set ascii path '$[1]')) t \
-             straight_join mq_hot h on h.shard = ? and h.id = t.id and h.message_id = t.message_id collate ascii_bin ",
+             (shard bigint path '$[0]', id bigint path '$[1]', \
+             message_id varchar(255) character set ascii path '$[2]')) t \
+             straight_join mq_hot h on h.shard = t.shard and h.id = t.id and h.message_id = t.message_id collate ascii_bin ",
             $after
         )
     };
@@ -35,55 +36,57 @@ impl<D: Db> SqlStore<D> {
     pub(super) async fn forget_all(
         &self,
         conn: &mut impl Conn<D>,
-        lease: &Lease,
         history: History,
         sent: &[&Queued],
     ) -> Result<u64, BackendError> {
         if D::DIALECT == Dialect::MySql {
-            return self.forget_listed(conn, lease, history, sent).await;
+            return self.forget_listed(conn, history, sent).await;
         }
-        // The list travels as two texts, whose separator is in no id.
+        // The list travels as three texts, whose separator is in no id.
+        let lanes: Vec<String> = sent.iter().map(|queued| queued.lane.to_string()).collect();
         let sequences: Vec<String> = sent.iter().map(|queued| queued.sequence.to_string()).collect();
         let ids: Vec<&str> = sent.iter().map(|queued| queued.envelope.id.as_str()).collect();
         let statement = match history {
             History::Rows => {
                 "with gone as (delete from mq_hot using \
-                 unnest(string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')) as t(id, message_id) \
-                 where mq_hot.shard = ? and mq_hot.id = t.id and mq_hot.message_id = t.message_id collate \"C\" \
+                 unnest(string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')) \
+                 as t(shard, id, message_id) \
+                 where mq_hot.shard = t.shard and mq_hot.id = t.id and mq_hot.message_id = t.message_id collate \"C\" \
                  returning mq_hot.id, mq_hot.message_id, mq_hot.topic) \
                  insert into mq_history (message_id, topic, status, attempt, error, at) \
                  select message_id, topic, 'sent', 1, null, {now} from gone order by id"
             }
             History::Off => {
                 "delete from mq_hot using \
-                 unnest(string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')) as t(id, message_id) \
-                 where mq_hot.shard = ? and mq_hot.id = t.id and mq_hot.message_id = t.message_id collate \"C\""
+                 unnest(string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')) \
+                 as t(shard, id, message_id) \
+                 where mq_hot.shard = t.shard and mq_hot.id = t.id and mq_hot.message_id = t.message_id collate \"C\""
             }
         };
-        let statement = self.sql.sql(statement).bind(sequences.join(" ").as_str()).bind(ids.join(" ").as_str());
-        statement.bind(i64::from(lease.lane)).execute(conn).await
+        let statement = self.sql.sql(statement).bind(lanes.join(" ").as_str()).bind(sequences.join(" ").as_str());
+        statement.bind(ids.join(" ").as_str()).execute(conn).await
     }
 
     async fn forget_listed(
         &self,
         conn: &mut impl Conn<D>,
-        lease: &Lease,
         history: History,
         sent: &[&Queued],
     ) -> Result<u64, BackendError> {
-        let list: Vec<_> = sent.iter().map(|queued| (queued.sequence, queued.envelope.id.as_str())).collect();
+        let list: Vec<_> =
+            sent.iter().map(|queued| (queued.lane, queued.sequence, queued.envelope.id.as_str())).collect();
         let list = serde_json::to_string(&list).map_err(|error| BackendError::corrupt(D::DIALECT.name(), error))?;
         if history == History::Rows {
             // Locks what it copies: of two relays that have published the same, one logs and deletes it.
             let log = self.sql.sql(listed!(
                 "insert into mq_history (message_id, topic, status, attempt, error, at) \
                  select h.message_id, h.topic, 'sent', 1, null, {now}",
-                "order by h.id for update"
+                "order by h.shard, h.id for update"
             ));
-            log.bind(list.as_str()).bind(i64::from(lease.lane)).execute(conn).await?;
+            log.bind(list.as_str()).execute(conn).await?;
         }
         let delete = self.sql.sql(listed!("delete h", ""));
-        delete.bind(list.as_str()).bind(i64::from(lease.lane)).execute(conn).await
+        delete.bind(list.as_str()).execute(conn).await
     }
 }
 

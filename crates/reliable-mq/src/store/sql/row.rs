@@ -3,22 +3,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use onceward_backend::{BackendError, Db};
+use onceward_backend::BackendError;
 
 use crate::{
     Error,
     message::{Envelope, Message, MessageError, MessageId, Origin},
-    store::{Lease, Place, Queued},
+    store::Lease,
 };
-
-/// `id, message_id, topic, msg_key, headers, payload, enqueued_at`
-pub(super) type HotRow = (i64, String, String, Option<String>, String, Vec<u8>, i64);
-
-pub(super) fn queued_hot<D: Db>(lease: &Lease, row: HotRow) -> Result<Queued, Error> {
-    let (sequence, id, topic, key, headers, payload, at) = row;
-    let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
-    Ok(Queued { envelope: with_origin(envelope, lease, sequence), place: Place::Hot, sequence, attempts: 0 })
-}
 
 pub(super) fn with_origin(envelope: Envelope, lease: &Lease, sequence: i64) -> Envelope {
     if sequence == 0 {

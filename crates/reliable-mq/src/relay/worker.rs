@@ -1,0 +1,229 @@
+//! Some lanes of the outbox, as one worker of a relay publishes them.
+
+use std::{collections::HashSet, time::Duration};
+
+use onceward_backend::internal::{mark, random_unit};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::{Shared, Step, plan};
+use crate::{
+    Error,
+    broker::{Health, Outcome},
+    message::Envelope,
+    store::{Budget, Lease, Queued, Reach, Verdict},
+};
+
+pub(super) struct Worker {
+    lanes: Vec<Lane>,
+    /// Waves in a row without any answer.
+    silent: u32,
+    rest_until: Option<Instant>,
+}
+
+struct Lane {
+    number: u32,
+    lease: Option<(Lease, Instant)>,
+    /// When it was asked for in vain.
+    refused: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn new(lanes: impl IntoIterator<Item = u32>) -> Self {
+        let lane = |number| Lane { number, lease: None, refused: None };
+        Self { lanes: lanes.into_iter().map(lane).collect(), silent: 0, rest_until: None }
+    }
+
+    pub(super) async fn step(&mut self, relay: &Shared) -> Result<Step, Error> {
+        let mut step = Step::default();
+        let rest = self.rest_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        if !rest.is_zero() {
+            step.wait(rest);
+            return Ok(step);
+        }
+        // Whose turn is first goes round, so that one lane's large messages do not use up the budget of all for ever.
+        self.lanes.rotate_left(1);
+        let leases = self.hold(relay).await?;
+        if leases.is_empty() {
+            return Ok(step);
+        }
+        // Retries first: until they are settled they block those behind them.
+        let due = relay.store.due(&leases, relay.options.batch).await?;
+        if let Some(next) = due.next {
+            step.wait(next);
+        }
+        let progress = self.publish(relay, &leases, &due.ready, &mut step).await?;
+        step.more |= progress && !due.ready.is_empty();
+        if !progress {
+            return Ok(step);
+        }
+        // From the start of the lanes, every time: ids become visible out of order, and what is done is deleted, so
+        // nothing can be skipped. The place for a low-water mark, once scans cost something, is `after`.
+        let from: Vec<Reach> = leases.iter().map(|lease| Reach { lease: lease.clone(), after: 0 }).collect();
+        let budget = Budget { messages: relay.options.batch, bytes: relay.options.batch_bytes };
+        let new = relay.store.fetch(&from, budget).await?;
+        let progress = self.publish(relay, &leases, &new, &mut step).await?;
+        step.more |= progress && plan::is_full(&new, budget);
+        Ok(step)
+    }
+
+    pub(super) async fn release(&mut self, relay: &Shared) -> Result<(), Error> {
+        for lane in &mut self.lanes {
+            if let Some((lease, _)) = lane.lease.take() {
+                relay.store.release(&lease).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The leases of all lanes that this worker can have now.
+    async fn hold(&mut self, relay: &Shared) -> Result<Vec<Lease>, Error> {
+        let mut leases = Vec::with_capacity(self.lanes.len());
+        for lane in &mut self.lanes {
+            leases.extend(lane.hold(relay).await?);
+        }
+        Ok(leases)
+    }
+
+    /// Publishes a batch and settles it; `false` if the worker had better not go on.
+    async fn publish(
+        &mut self,
+        relay: &Shared,
+        leases: &[Lease],
+        batch: &[Queued],
+        step: &mut Step,
+    ) -> Result<bool, Error> {
+        let mut settled: Vec<(Queued, Verdict)> = Vec::with_capacity(batch.len());
+        let mut failed: HashSet<&str> = HashSet::new();
+        let mut progress = true;
+        for wave in plan::waves(batch, relay.options.order) {
+            let wave: Vec<&Queued> = wave
+                .into_iter()
+                .map(|index| &batch[index])
+                .filter(|queued| queued.envelope.key().is_none_or(|key| !failed.contains(key)))
+                .collect();
+            if wave.is_empty() {
+                continue;
+            }
+            if !self.keep(relay, leases).await? {
+                progress = false;
+                break;
+            }
+            let (outcomes, outage) = self.publish_wave(relay, &wave).await;
+            for (&queued, outcome) in wave.iter().zip(&outcomes) {
+                let verdict = plan::verdict(outcome, outage, queued.attempts, &relay.options, random_unit());
+                let Some(verdict) = verdict else { continue };
+                if verdict != Verdict::Sent && relay.options.order.is_kept() {
+                    failed.extend(queued.envelope.key());
+                }
+                settled.push((queued.clone(), verdict));
+            }
+            if outage {
+                self.rest(relay, step);
+                progress = false;
+                break;
+            }
+        }
+        if settled.iter().any(|(_, verdict)| *verdict == Verdict::Sent) {
+            mark("mq.published");
+        }
+        let report = relay.store.settle(leases, relay.options.history, &settled).await?;
+        for lane in self.lanes.iter_mut().filter(|lane| report.fenced.contains(&lane.number)) {
+            lane.lease = None;
+            progress = false;
+        }
+        count(&settled, step);
+        Ok(progress)
+    }
+
+    /// Renews these leases as needed; `false` if one of them is lost.
+    async fn keep(&mut self, relay: &Shared, leases: &[Lease]) -> Result<bool, Error> {
+        for lane in &mut self.lanes {
+            let Some(lease) = leases.iter().find(|lease| lease.lane == lane.number) else { continue };
+            if !lane.keep(relay).await? || lane.lease.as_ref().map(|(held, _)| held) != Some(lease) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn publish_wave(&mut self, relay: &Shared, wave: &[&Queued]) -> (Vec<Outcome>, bool) {
+        let envelopes: Vec<Envelope> = wave.iter().map(|queued| queued.envelope.clone()).collect();
+        let started = Instant::now();
+        let span = tracing::info_span!("onceward.reliable_mq.publish", messages = wave.len());
+        let publish = relay.broker.publish(&envelopes).instrument(span);
+        let outcomes = tokio::time::timeout(relay.options.publish_timeout, publish).await.unwrap_or_default();
+        let outcomes = plan::complete(outcomes, envelopes.len());
+        metrics::histogram!("onceward_reliable_mq_publish_seconds").record(started.elapsed().as_secs_f64());
+        if !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. })) {
+            self.silent = 0;
+            return (outcomes, false);
+        }
+        let all_silent = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. }));
+        self.silent = if all_silent { self.silent.saturating_add(1) } else { 0 };
+        let probe = tokio::time::timeout(relay.options.publish_timeout, relay.broker.health()).await;
+        let health = probe.unwrap_or_else(|_| Health::Down("no answer to the probe".to_owned()));
+        let outage = plan::is_outage(&outcomes, &health, self.silent);
+        (outcomes, outage)
+    }
+
+    fn rest(&mut self, relay: &Shared, step: &mut Step) {
+        let pause = relay.options.outage.delay(self.silent, 0.5 + random_unit() / 2.0);
+        tracing::warn!(silent = self.silent, ?pause, "the broker does not answer");
+        metrics::counter!("onceward_reliable_mq_outages_total").increment(1);
+        self.rest_until = Some(Instant::now() + pause);
+        step.wait(pause);
+    }
+}
+
+impl Lane {
+    /// The lease, renewed or taken as needed; `None` while another relay has the lane.
+    async fn hold(&mut self, relay: &Shared) -> Result<Option<Lease>, Error> {
+        let again = self.refused.is_none_or(|refused| refused.elapsed() >= relay.options.poll);
+        if !self.keep(relay).await? && again {
+            let asked = Instant::now();
+            let lease = relay.store.lease(self.number, &relay.owner, relay.options.lease).await?;
+            self.refused = lease.is_none().then_some(asked);
+            self.lease = lease.map(|lease| (lease, asked));
+        }
+        Ok(self.lease.as_ref().map(|(lease, _)| lease.clone()))
+    }
+
+    /// Renews the lease after a third of it; `false` if there is none.
+    async fn keep(&mut self, relay: &Shared) -> Result<bool, Error> {
+        let ttl = relay.options.lease;
+        let Some((lease, since)) = self.lease.take() else { return Ok(false) };
+        let asked = Instant::now();
+        if since.elapsed() < ttl / 3 {
+            self.lease = Some((lease, since));
+        } else if relay.store.renew(&lease, ttl).await? {
+            self.lease = Some((lease, asked));
+        } else {
+            tracing::info!(lane = self.number, "the lease of a lane is lost");
+        }
+        Ok(self.lease.is_some())
+    }
+}
+
+fn count(settled: &[(Queued, Verdict)], step: &mut Step) {
+    for (queued, verdict) in settled {
+        let (word, id) = match verdict {
+            Verdict::Sent => {
+                step.sent += 1;
+                ("sent", None)
+            }
+            Verdict::Retry { .. } => {
+                step.retried += 1;
+                ("retry", Some(&queued.envelope.id))
+            }
+            Verdict::Dead { .. } => {
+                step.dead += 1;
+                ("dead", Some(&queued.envelope.id))
+            }
+        };
+        if let Some(id) = id {
+            tracing::warn!(message_id = %id, attempt = queued.attempts + 1, outcome = word, "a message was not sent");
+        }
+        metrics::counter!("onceward_reliable_mq_messages_total", "outcome" => word).increment(1);
+    }
+}

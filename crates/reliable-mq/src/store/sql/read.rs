@@ -1,0 +1,128 @@
+//! What a relay reads: of all its lanes with one statement.
+
+use std::time::Duration;
+
+use onceward_backend::{BackendError, Db, internal::Statement};
+
+use super::{
+    SqlStore, lanes,
+    row::{attempts, envelope, limit, with_origin},
+};
+use crate::{
+    Error,
+    store::{Budget, Due, Lease, Place, Queued, Reach},
+};
+
+/// `shard, id, message_id, topic, msg_key, headers, payload, enqueued_at`
+type HotRow = (i64, i64, String, String, Option<String>, String, Vec<u8>, i64);
+/// `hot_id, message_id, topic, msg_key, headers, payload, enqueued_at, attempts`
+type DelayedRow = (i64, String, String, Option<String>, String, Vec<u8>, i64, i64);
+
+/// A select of one lane, as often as there are lanes: what limits each must stand in its own.
+macro_rules! each_lane {
+    ($database:ty, $select:literal) => {
+        if lanes(<$database>::DIALECT) == 1 {
+            $select
+        } else {
+            concat!(
+                "(",
+                $select,
+                ") union all (",
+                $select,
+                ") union all (",
+                $select,
+                ") union all (",
+                $select,
+                ") union all (",
+                $select,
+                ") union all (",
+                $select,
+                ") union all (",
+                $select,
+                ") union all (",
+                $select,
+                ")"
+            )
+        }
+    };
+}
+
+impl<D: Db> SqlStore<D> {
+    pub(super) async fn read_hot(&self, from: &[Reach], budget: Budget) -> Result<Vec<Queued>, Error> {
+        let statement = self.sql.sql(each_lane!(
+            D,
+            "select h.shard, h.id, h.message_id, h.topic, h.msg_key, h.headers, h.payload, h.enqueued_at from mq_hot h \
+             where h.shard = ? and h.id > ? and not exists (select 1 from mq_delayed d \
+             where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) order by h.id limit ?"
+        ));
+        let most = limit(budget.messages);
+        let statement = for_lanes(statement, from, |statement, reach| {
+            let (lane, after) = reach.map_or((-1, 0), |reach| (i64::from(reach.lease.lane), reach.after));
+            statement.bind(lane).bind(after).bind(most)
+        });
+        let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
+        let mut bytes = 0;
+        let rows: Vec<HotRow> = statement
+            .fetch_while(&mut conn, |(.., payload, _): &HotRow| {
+                bytes += payload.len();
+                bytes < budget.bytes
+            })
+            .await?;
+        rows.into_iter()
+            .map(|(shard, sequence, id, topic, key, headers, payload, at)| {
+                let lease = from.iter().map(|reach| &reach.lease).find(|lease| i64::from(lease.lane) == shard);
+                let lease =
+                    lease.ok_or_else(|| BackendError::corrupt(D::DIALECT.name(), "a lane that was not asked for"))?;
+                let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
+                let envelope = with_origin(envelope, lease, sequence);
+                Ok(Queued { envelope, lane: lease.lane, place: Place::Hot, sequence, attempts: 0 })
+            })
+            .collect()
+    }
+
+    pub(super) async fn find_due(&self, leases: &[Lease], most: usize) -> Result<Due, Error> {
+        let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
+        // One read while all lanes are idle; a lane has one owner, so nothing needs to be locked.
+        let first = self
+            .sql
+            .sql(each_lane!(D, "select shard, due_at - {now} from mq_delayed where shard = ? order by due_at limit 1"));
+        let first =
+            for_lanes(first, leases, |statement, lease| statement.bind(lease.map_or(-1, |l| i64::from(l.lane))));
+        let mut due = Due::default();
+        for (shard, wait) in first.fetch_all::<(i64, i64)>(&mut conn).await? {
+            if wait > 0 {
+                due.waits(Duration::from_micros(wait.unsigned_abs()));
+                continue;
+            }
+            let Some(lease) = leases.iter().find(|lease| i64::from(lease.lane) == shard) else { continue };
+            let rows: Vec<DelayedRow> = self
+                .sql
+                .sql(
+                    "select hot_id, message_id, topic, msg_key, headers, payload, enqueued_at, attempts from mq_delayed \
+                     where shard = ? and due_at <= {now} order by due_at, hot_id limit ?",
+                )
+                .bind(shard)
+                .bind(limit(most))
+                .fetch_all(&mut conn)
+                .await?;
+            for (sequence, id, topic, key, headers, payload, at, spent) in rows {
+                let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
+                let (envelope, attempts) = (with_origin(envelope, lease, sequence), attempts(spent));
+                due.ready.push(Queued { envelope, lane: lease.lane, place: Place::Delayed, sequence, attempts });
+            }
+        }
+        Ok(due)
+    }
+}
+
+/// Binds what belongs to each lane, and nothing's where a lane is not asked for.
+fn for_lanes<D: Db, T>(
+    mut statement: Statement<D>,
+    asked: &[T],
+    bind: impl Fn(Statement<D>, Option<&T>) -> Statement<D>,
+) -> Statement<D> {
+    for n in 0..lanes(D::DIALECT) as usize {
+        statement = bind(statement, asked.get(n));
+    }
+    statement
+}
