@@ -28,15 +28,20 @@ pub fn cases() -> Vec<Case> {
         Case::new(
             "relay; PostgreSQL to a broker in memory",
             vec![
-                Side::new("the same statements, published to nobody", relay::memory_bare),
-                Side::new("Relay", relay::memory),
+                Side::new("select 500, delete them, plain sqlx", relay::memory_bare),
+                Side::new("Relay, history in batches", relay::memory_batches),
+                Side::new("Relay, a history row each", relay::memory_rows),
             ],
         )
         .at_most(1)
         .runs_out(),
         Case::new(
             "relay; PostgreSQL to RabbitMQ",
-            vec![Side::new("plain sqlx and lapin", relay::rabbitmq_bare), Side::new("Relay", relay::rabbitmq)],
+            vec![
+                Side::new("publish and confirm the same windows, plain lapin, no database", relay::rabbitmq_bare),
+                Side::new("Relay, history in batches", relay::rabbitmq_batches),
+                Side::new("Relay, a history row each", relay::rabbitmq_rows),
+            ],
         )
         .at_most(1)
         .runs_out(),

@@ -42,6 +42,7 @@ macro_rules! conformance {
             a_released_lane_is_free
             a_message_that_was_sent_is_forgotten_and_logged
             history_off_logs_failures_only
+            history_in_batches_counts_what_was_sent_and_names_what_failed
             a_paused_relay_never_deletes_a_newer_message
             a_settle_twice_counts_once
             of_32_settles_of_one_batch_each_message_counts_once

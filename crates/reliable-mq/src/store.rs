@@ -5,7 +5,12 @@ mod memory;
 #[cfg(feature = "sql")]
 mod sql;
 
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -139,6 +144,9 @@ pub enum History {
     /// One row per finished message and one per failed attempt.
     #[default]
     Rows,
+    /// One row per lane of an acknowledged batch, in `mq_batch`, and one row per failed attempt. A message that is sent after
+    /// it had failed has its row as well. For throughput: the log then does not name what was sent at once.
+    Batches,
     /// Only failed attempts.
     Off,
 }
@@ -203,7 +211,7 @@ pub enum Status {
     Dead,
     /// The broker has it.
     Sent,
-    /// Held back until its global transaction is decided. The log does not have these.
+    /// Held back until its global transaction is decided.
     Held,
 }
 
@@ -261,6 +269,40 @@ pub struct Attempt {
     pub error: Option<String>,
     /// When, in microseconds since the epoch.
     pub at: i64,
+}
+
+/// Messages of one lane that were sent together, where the history is kept in [batches](History::Batches).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchRow {
+    /// Their lane.
+    pub lane: u32,
+    /// The lowest of their sequences.
+    pub first: i64,
+    /// The highest.
+    pub last: i64,
+    /// How many they are.
+    pub messages: u64,
+    /// When they were written down, in microseconds since the epoch.
+    pub at: i64,
+}
+
+/// Counts the messages of a settle by lane.
+#[derive(Default)]
+pub(crate) struct Batches(BTreeMap<u32, BatchRow>);
+
+impl Batches {
+    pub(crate) fn add(&mut self, queued: &Queued, at: i64) {
+        let (lane, place) = (queued.lane, queued.sequence);
+        let batch = self.0.entry(lane).or_insert(BatchRow { lane, first: place, last: place, messages: 0, at });
+        batch.first = batch.first.min(place);
+        batch.last = batch.last.max(place);
+        batch.messages += 1;
+    }
+
+    pub(crate) fn rows(self) -> impl Iterator<Item = BatchRow> {
+        self.0.into_values()
+    }
 }
 
 /// A message that was given up.
@@ -324,6 +366,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// What was tried for one message, the oldest first.
     async fn attempts(&self, _id: &MessageId) -> Result<Vec<Attempt>, Error> {
         Err(Error::Unsupported("the log of attempts"))
+    }
+
+    /// The latest batches that were sent, the newest first.
+    async fn batches(&self, _limit: usize) -> Result<Vec<BatchRow>, Error> {
+        Err(Error::Unsupported("the log of batches"))
     }
 
     /// The oldest dead letters.

@@ -1,8 +1,10 @@
-//! One relay that takes rounds over the eight lanes of a full outbox.
+//! One relay that empties a full outbox.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
@@ -10,7 +12,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 use onceward_reliable_mq::{
-    Broker, MemoryBroker, Outbox, RabbitMqBroker, RabbitMqOptions, Relay, RelayOptions, Subscription,
+    Broker, History, MemoryBroker, Outbox, RabbitMqBroker, RabbitMqOptions, Relay, RelayOptions, Subscription,
 };
 use sqlx::PgPool;
 use testkit::Lent;
@@ -19,10 +21,12 @@ use super::super::bare::{self, now};
 use crate::case::{Client, Setting, World};
 
 const LANES: i64 = 8;
-const BATCH: i64 = 200;
 const QUEUE: &str = "bench";
+/// What a worker of a relay has on its way at once by default: 200 messages of each of its four lanes; and there are two.
+const WINDOW: usize = 800;
+const WORKERS: usize = 2;
 /// More than any side relays in a second here; one that runs out ends its round early.
-const PER_SECOND: f64 = 30_000.0;
+const PER_SECOND: f64 = 60_000.0;
 
 /// An outbox full of messages of 256 bytes, each with a key of its own.
 async fn full(setting: Setting) -> (Lent, PgPool, Outbox<sqlx::Postgres>) {
@@ -55,107 +59,100 @@ impl Client for Rounds {
     }
 }
 
-async fn relaying(setting: Setting, broker: Arc<dyn Broker>) -> World {
+async fn relaying(setting: Setting, broker: Arc<dyn Broker>, history: History) -> World {
     let (database, _, outbox) = full(setting).await;
     broker.subscribe(&Subscription::new(QUEUE).topic("bench")).await.unwrap();
-    let options = RelayOptions::default().with_allow_volatile(true);
+    let options = RelayOptions::default().with_allow_volatile(true).with_history(history);
     World::new([Rounds(Relay::new(outbox.store(), broker, options).unwrap())]).keep(database)
 }
 
-pub(super) async fn memory(setting: Setting) -> World {
-    relaying(setting, Arc::new(MemoryBroker::new())).await
+async fn memory(setting: Setting, history: History) -> World {
+    relaying(setting, Arc::new(MemoryBroker::new()), history).await
 }
 
-pub(super) async fn rabbitmq(setting: Setting) -> World {
+pub(super) async fn memory_batches(setting: Setting) -> World {
+    memory(setting, History::Batches).await
+}
+
+pub(super) async fn memory_rows(setting: Setting) -> World {
+    memory(setting, History::Rows).await
+}
+
+async fn rabbitmq(setting: Setting, history: History) -> World {
     let options = RabbitMqOptions::default().with_prefix(format!("{}.", testkit::namespace()));
     let broker = RabbitMqBroker::new(&testkit::url("AMQP_URL"), options).unwrap();
-    let world = relaying(setting, Arc::new(broker.clone())).await;
+    let world = relaying(setting, Arc::new(broker.clone()), history).await;
     world.closing(async move { broker.remove(QUEUE).await.unwrap() })
 }
 
-/// The statements of a relay, and the publishes if there is a channel.
-struct RoundsBare {
-    pool: PgPool,
-    channel: Option<(Channel, String)>,
+pub(super) async fn rabbitmq_batches(setting: Setting) -> World {
+    rabbitmq(setting, History::Batches).await
+}
+
+pub(super) async fn rabbitmq_rows(setting: Setting) -> World {
+    rabbitmq(setting, History::Rows).await
 }
 
 type Row = (i64, String, String, Option<String>, String, Vec<u8>, i64);
 
-impl RoundsBare {
-    async fn lane(&self, lane: i64) -> u64 {
-        let due = concat!("select due_at - ", now!(), " from mq_delayed where shard = $1 order by due_at limit 1");
-        let due: Option<i64> = sqlx::query_scalar(due).bind(lane).fetch_optional(&self.pool).await.unwrap();
-        assert_eq!(due, None);
-        let rows: Vec<Row> = sqlx::query_as(
-            "select h.id, h.message_id, h.topic, h.msg_key, h.headers, h.payload, h.enqueued_at from mq_hot h \
-             where h.shard = $1 and h.id > 0 and not exists (select 1 from mq_delayed d \
-             where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) order by h.id limit $2",
-        )
-        .bind(lane)
-        .bind(BATCH)
-        .fetch_all(&self.pool)
-        .await
-        .unwrap();
-        if rows.is_empty() {
-            return 0;
-        }
-        if let Some((channel, exchange)) = &self.channel {
-            publish(channel, exchange, &rows).await;
-        }
-        let sequences: Vec<_> = rows.iter().map(|row| row.0.to_string()).collect();
-        let ids: Vec<_> = rows.iter().map(|row| row.1.as_str()).collect();
-        let settled = sqlx::query(concat!(
-            "with gone as (delete from mq_hot using \
-             unnest(string_to_array($1, ' ')::bigint[], string_to_array($2, ' ')) as t(id, message_id) \
-             where mq_hot.shard = $3 and mq_hot.id = t.id and mq_hot.message_id = t.message_id collate \"C\" \
-             returning mq_hot.id, mq_hot.message_id, mq_hot.topic) \
-             insert into mq_history (message_id, topic, status, attempt, error, at) \
-             select message_id, topic, 'sent', 1, null, ",
-            now!(),
-            " from gone order by id"
-        ))
-        .bind(sequences.join(" "))
-        .bind(ids.join(" "))
-        .bind(lane)
-        .execute(&self.pool)
-        .await
-        .unwrap();
-        settled.rows_affected()
-    }
-}
+/// Reads and deletes, and nothing else: no lease, no retry, no history, no disk.
+struct Emptying(PgPool, AtomicI64);
 
 #[async_trait]
-impl Client for RoundsBare {
+impl Client for Emptying {
     async fn turn(&self, _: u64) -> u64 {
-        let mut sent = 0;
-        for lane in 0..LANES {
-            sent += self.lane(lane).await;
-        }
-        sent
-    }
-}
-
-/// All of a batch, persistent and mandatory, then all confirms.
-async fn publish(channel: &Channel, exchange: &str, rows: &[Row]) {
-    let mut confirms = Vec::with_capacity(rows.len());
-    for (_, id, topic, _, _, payload, _) in rows {
-        let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let properties = BasicProperties::default().with_message_id(id.as_str().into()).with_delivery_mode(2);
-        let publish = channel.basic_publish(exchange.into(), topic.as_str().into(), options, payload, properties);
-        confirms.push(publish.await.unwrap());
-    }
-    for confirm in confirms {
-        assert!(matches!(confirm.await.unwrap(), Confirmation::Ack(None)));
+        let lane = self.1.fetch_add(1, Ordering::Relaxed) % LANES;
+        let rows: Vec<Row> = sqlx::query_as(
+            "select id, message_id, topic, msg_key, headers, payload, enqueued_at from mq_hot \
+             where shard = $1 order by id limit 500",
+        )
+        .bind(lane)
+        .fetch_all(&self.0)
+        .await
+        .unwrap();
+        let ids: Vec<i64> = rows.iter().map(|row| row.0).collect();
+        let delete = sqlx::query("delete from mq_hot where shard = $1 and id = any($2)").bind(lane).bind(ids);
+        delete.execute(&self.0).await.unwrap().rows_affected()
     }
 }
 
 pub(super) async fn memory_bare(setting: Setting) -> World {
     let (database, pool, _) = full(setting).await;
-    World::new([RoundsBare { pool, channel: None }]).keep(database)
+    let lazily = pool.connect_options().as_ref().clone().options([("synchronous_commit", "off")]);
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_with(lazily);
+    World::new([Emptying(pool.await.unwrap(), AtomicI64::new(0))]).keep(database)
 }
 
-pub(super) async fn rabbitmq_bare(setting: Setting) -> World {
-    let (database, pool, _) = full(setting).await;
+/// Publishes one window after another on each channel: persistent, mandatory, confirmed.
+struct Publishing(Vec<Channel>, String);
+
+impl Publishing {
+    async fn window(&self, channel: &Channel) {
+        let payload = [b'o'; 256];
+        let mut confirms = Vec::with_capacity(WINDOW);
+        for _ in 0..WINDOW {
+            let options = BasicPublishOptions { mandatory: true, immediate: false };
+            let id = uuid::Uuid::now_v7().to_string();
+            let properties = BasicProperties::default().with_message_id(id.into()).with_delivery_mode(2);
+            let exchange = self.1.as_str().into();
+            let publish = channel.basic_publish(exchange, "bench".into(), options, &payload, properties);
+            confirms.push(publish.await.unwrap());
+        }
+        for confirm in confirms {
+            assert!(matches!(confirm.await.unwrap(), Confirmation::Ack(None)));
+        }
+    }
+}
+
+#[async_trait]
+impl Client for Publishing {
+    async fn turn(&self, _: u64) -> u64 {
+        join_all(self.0.iter().map(|channel| self.window(channel))).await;
+        (WINDOW * self.0.len()) as u64
+    }
+}
+
+pub(super) async fn rabbitmq_bare(_: Setting) -> World {
     let name = testkit::namespace();
     let connection = Connection::connect(&testkit::url("AMQP_URL"), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
@@ -167,9 +164,13 @@ pub(super) async fn rabbitmq_bare(setting: Setting) -> World {
     let bind = QueueBindOptions::default();
     let (queue, exchange) = (name.as_str().into(), name.as_str().into());
     channel.queue_bind(queue, exchange, "bench".into(), bind, FieldTable::default()).await.unwrap();
-    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-    let rounds = RoundsBare { pool, channel: Some((channel.clone(), name.clone())) };
-    World::new([rounds]).keep(database).keep(connection).closing(async move {
+    let mut channels = Vec::new();
+    for _ in 0..WORKERS {
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        channels.push(channel);
+    }
+    World::new([Publishing(channels, name.clone())]).keep(connection).closing(async move {
         channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     })
 }

@@ -230,6 +230,35 @@ pub async fn history_off_logs_failures_only<G>(make: impl AsyncFn() -> Made<G>) 
     assert_eq!(status(&store, &id).await, None);
 }
 
+pub async fn history_in_batches_counts_what_was_sent_and_names_what_failed<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    ok(store.enqueue(&(0..20).map(|n| keyed(&n.to_string(), "")).collect::<Vec<_>>()).await);
+    let relay = Relay::of(&store).await;
+    let mut fetched = relay.fetch().await;
+    let failing = fetched.remove(7);
+    let mut settled: Vec<(Queued, Verdict)> = fetched.iter().map(|one| (one.clone(), Verdict::Sent)).collect();
+    settled.push((failing.clone(), retry(Duration::ZERO)));
+    assert_eq!(relay.settle_all(History::Batches, &settled).await.done, 20);
+    let batches = ok(store.batches(100).await);
+    for batch in &batches {
+        let mine = || fetched.iter().filter(|queued| queued.lane == batch.lane).map(|queued| queued.sequence);
+        assert_eq!((Some(batch.first), Some(batch.last)), (mine().min(), mine().max()));
+        assert_eq!(batch.messages, mine().count() as u64);
+    }
+    assert_eq!(batches.iter().map(|batch| batch.messages).sum::<u64>(), 19);
+    assert_eq!(relay.settle_all(History::Batches, &settled).await.gone, 20);
+    assert_eq!(ok(store.batches(100).await).len(), batches.len(), "logged once");
+    let again = eventually("it is due", async || relay.due().await.pop()).await;
+    relay.settle_all(History::Batches, &[(again, Verdict::Sent)]).await;
+    let attempts: Vec<Status> = ok(store.attempts(&failing.envelope.id).await).iter().map(|one| one.status).collect();
+    assert_eq!(attempts, [Status::Failed, Status::Sent], "what had failed is named");
+    let purged = eventually("they are old", async || {
+        Some(ok(store.purge_history(Duration::ZERO, 100).await)).filter(|purged| *purged > 0)
+    })
+    .await;
+    assert!(purged <= batches.len() as u64 + 2);
+}
+
 pub async fn a_paused_relay_never_deletes_a_newer_message<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
     enqueue(&store, keyed("k", "old")).await;

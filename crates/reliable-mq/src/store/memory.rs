@@ -15,8 +15,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::tables::{Delayed, Held, Tables};
 use super::{
-    Attempt, Budget, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo, Place,
-    Queued, Reach, Settled, Status, Store, StoreCapabilities, TopicInfo, Verdict,
+    Attempt, BatchRow, Batches, Budget, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter,
+    MessageInfo, Place, Queued, Reach, Settled, Status, Store, StoreCapabilities, TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
@@ -193,6 +193,7 @@ impl Store for MemoryStore {
                 report.fenced.push(lease.lane);
             }
         }
+        let mut batches = Batches::default();
         for (queued, verdict) in settled {
             let moved = match verdict {
                 Verdict::Sent => tables.remove(queued).is_some(),
@@ -207,11 +208,15 @@ impl Store for MemoryStore {
             report.done += 1;
             match verdict {
                 Verdict::Sent if history == History::Off => {}
+                Verdict::Sent if history == History::Batches && queued.place == Place::Hot => {
+                    batches.add(queued, ident::wall_micros());
+                }
                 Verdict::Sent => tables.log(queued, Status::Sent, None),
                 Verdict::Retry { error, .. } => tables.log(queued, Status::Failed, Some(error)),
                 Verdict::Dead { error } => tables.log(queued, Status::Dead, Some(error)),
             }
         }
+        tables.batches.extend(batches.rows());
         Ok(report)
     }
 
@@ -255,6 +260,10 @@ impl Store for MemoryStore {
         Ok(mine.map(|(.., attempt)| attempt.clone()).collect())
     }
 
+    async fn batches(&self, limit: usize) -> Result<Vec<BatchRow>, Error> {
+        Ok(self.tables().batches.iter().rev().take(limit).copied().collect())
+    }
+
     async fn dead(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let mut dead: Vec<DeadLetter> = self.tables().dead.values().cloned().collect();
         dead.sort_by_key(|letter| letter.at);
@@ -293,11 +302,14 @@ impl Store for MemoryStore {
     async fn purge_history(&self, older: Duration, limit: usize) -> Result<u64, Error> {
         let before = ident::wall_micros() - ident::micros(older);
         let mut purged = 0;
-        self.tables().history.retain(|(.., attempt)| {
-            let old = attempt.at < before && purged < limit;
+        let mut stays = |at: i64| {
+            let old = at < before && purged < limit;
             purged += usize::from(old);
             !old
-        });
+        };
+        let mut tables = self.tables();
+        tables.history.retain(|(.., attempt)| stays(attempt.at));
+        tables.batches.retain(|batch| stays(batch.at));
         Ok(purged as u64)
     }
 

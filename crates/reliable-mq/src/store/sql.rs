@@ -23,8 +23,8 @@ use sqlx::{Executor, Pool};
 use tokio::sync::Notify;
 
 use super::{
-    Attempt, Budget, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo, Queued,
-    Reach, Settled, Store, StoreCapabilities, TopicInfo, Verdict,
+    Attempt, BatchRow, Budget, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo,
+    Queued, Reach, Settled, Store, StoreCapabilities, TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
@@ -204,6 +204,10 @@ impl<D: Db> Store for SqlStore<D> {
         self.read_attempts(id).await
     }
 
+    async fn batches(&self, limit: usize) -> Result<Vec<BatchRow>, Error> {
+        self.read_batches(limit).await
+    }
+
     async fn dead(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         self.read_dead(limit).await
     }
@@ -284,16 +288,26 @@ pub fn schema(dialect: Dialect) -> String {
 const fn migrations(dialect: Dialect) -> Migrations {
     const INIT: &str = include_str!("../../sql/0001_init.sql");
     const LOG: &str = include_str!("../../sql/0003_log.sql");
+    const BATCHES: &str = include_str!("../../sql/0004_batches.sql");
     const NAME: &str = "reliable-mq";
     match dialect {
         Dialect::Postgres => {
-            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_postgres.sql")), (3, LOG)]) }
+            const {
+                const HOT: &str = include_str!("../../sql/0002_hot_postgres.sql");
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES)])
+            }
         }
         Dialect::MySql => {
-            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_mysql.sql")), (3, LOG)]) }
+            const {
+                const HOT: &str = include_str!("../../sql/0002_hot_mysql.sql");
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES)])
+            }
         }
         _ => {
-            const { Migrations::new(NAME, &[(1, INIT), (2, include_str!("../../sql/0002_hot_sqlite.sql")), (3, LOG)]) }
+            const {
+                const HOT: &str = include_str!("../../sql/0002_hot_sqlite.sql");
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES)])
+            }
         }
     }
 }

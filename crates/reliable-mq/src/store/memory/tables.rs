@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     ident,
     message::{Envelope, MessageId},
-    store::{Attempt, DeadLetter, Lease, Place, Queued, Status},
+    store::{Attempt, BatchRow, DeadLetter, Lease, Place, Queued, Status},
 };
 
 #[derive(Default)]
@@ -18,6 +18,7 @@ pub(super) struct Tables {
     pub(super) delayed: BTreeMap<MessageId, Delayed>,
     pub(super) dead: BTreeMap<MessageId, DeadLetter>,
     pub(super) history: Vec<(MessageId, String, Attempt)>,
+    pub(super) batches: Vec<BatchRow>,
     pub(super) leases: HashMap<u32, Held>,
 }
 

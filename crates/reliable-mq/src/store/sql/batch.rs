@@ -2,7 +2,7 @@
 
 use onceward_backend::{BackendError, Conn, Db, Dialect};
 
-use super::SqlStore;
+use super::{SqlStore, row};
 use crate::store::{History, Place, Queued, Settled, Verdict};
 
 /// Whether this message can be settled with others of its kind: sent at its first attempt.
@@ -15,6 +15,22 @@ pub(super) fn is_plain<D: Db>((queued, verdict): &(Queued, Verdict)) -> bool {
 /// and inserts what it deleted.
 pub(super) fn is_one_statement<D: Db>(history: History) -> bool {
     D::DIALECT == Dialect::Postgres || history == History::Off
+}
+
+/// Deletes the messages of a list that are still in their lanes.
+macro_rules! gone {
+    ($columns:literal, $after:literal) => {
+        concat!(
+            "with gone as (delete from mq_hot using (select set_config('synchronous_commit', 'off', true)) lazily, \
+             unnest(string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')) \
+             as t(shard, id, message_id) where mq_hot.shard = t.shard and mq_hot.id = t.id \
+             and mq_hot.message_id = t.message_id collate \"C\" \
+             returning mq_hot.shard, mq_hot.id, mq_hot.message_id",
+            $columns,
+            ") ",
+            $after
+        )
+    };
 }
 
 /// The messages of a list that are still in their lanes; the list comes first, so that its rows are looked up one by one.
@@ -46,25 +62,26 @@ impl<D: Db> SqlStore<D> {
         let lanes: Vec<String> = sent.iter().map(|queued| queued.lane.to_string()).collect();
         let sequences: Vec<String> = sent.iter().map(|queued| queued.sequence.to_string()).collect();
         let ids: Vec<&str> = sent.iter().map(|queued| queued.envelope.id.as_str()).collect();
+        // The marks do not wait for the disk: one that a crash of the database loses makes a repeat under the same id.
         let statement = match history {
-            History::Rows => {
-                "with gone as (delete from mq_hot using \
-                 unnest(string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')) \
-                 as t(shard, id, message_id) \
-                 where mq_hot.shard = t.shard and mq_hot.id = t.id and mq_hot.message_id = t.message_id collate \"C\" \
-                 returning mq_hot.id, mq_hot.message_id, mq_hot.topic) \
-                 insert into mq_history (message_id, topic, status, attempt, error, at) \
-                 select message_id, topic, 'sent', 1, null, {now} from gone order by id"
-            }
-            History::Off => {
-                "delete from mq_hot using \
-                 unnest(string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')) \
-                 as t(shard, id, message_id) \
-                 where mq_hot.shard = t.shard and mq_hot.id = t.id and mq_hot.message_id = t.message_id collate \"C\""
-            }
+            History::Rows => gone!(
+                ", mq_hot.topic",
+                "insert into mq_history (message_id, topic, status, attempt, error, at) \
+                 select message_id, topic, 'sent', 1, null, {now} from gone order by shard, id"
+            ),
+            History::Batches => gone!(
+                "",
+                ", log as (insert into mq_batch (shard, first_id, last_id, messages, at) \
+                 select shard, min(id), max(id), count(*), {now} from gone group by shard) select count(*) from gone"
+            ),
+            History::Off => gone!("", "select count(*) from gone"),
         };
         let statement = self.sql.sql(statement).bind(lanes.join(" ").as_str()).bind(sequences.join(" ").as_str());
-        statement.bind(ids.join(" ").as_str()).execute(conn).await
+        let statement = statement.bind(ids.join(" ").as_str());
+        if history == History::Rows {
+            return statement.execute(conn).await;
+        }
+        statement.fetch_one::<(i64,)>(conn).await.map(|(gone,)| row::count(gone))
     }
 
     async fn forget_listed(
@@ -82,6 +99,16 @@ impl<D: Db> SqlStore<D> {
                 "insert into mq_history (message_id, topic, status, attempt, error, at) \
                  select h.message_id, h.topic, 'sent', 1, null, {now}",
                 "order by h.shard, h.id for update"
+            ));
+            log.bind(list.as_str()).execute(conn).await?;
+        }
+        if history == History::Batches {
+            let lock = self.sql.sql(listed!("select h.id", "order by h.shard, h.id for update"));
+            lock.bind(list.as_str()).fetch_all::<(i64,)>(conn).await?;
+            let log = self.sql.sql(listed!(
+                "insert into mq_batch (shard, first_id, last_id, messages, at) \
+                 select h.shard, min(h.id), max(h.id), count(*), {now}",
+                "group by h.shard"
             ));
             log.bind(list.as_str()).execute(conn).await?;
         }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, ident,
     message::MessageId,
-    store::{Attempt, Counts, DeadLetter, LogRow, Status},
+    store::{Attempt, BatchRow, Counts, DeadLetter, LogRow, Status},
 };
 
 /// `hot, delayed, failed, held, dead, age of the oldest in hot, the same in delayed`
@@ -122,19 +122,37 @@ impl<D: Db> SqlStore<D> {
         Ok(true)
     }
 
-    pub(super) async fn purge(&self, older: Duration, most: usize) -> Result<u64, Error> {
+    pub(super) async fn read_batches(&self, most: usize) -> Result<Vec<BatchRow>, Error> {
         let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
-        let older = ident::micros(older);
-        let (last,): (Option<i64>,) = self
+        let read = self
             .sql
-            .sql("select max(id) from (select id from mq_history where at < {now} - ? order by at, id limit ?) oldest")
-            .bind(older)
-            .bind(limit(most))
-            .fetch_one(&mut conn)
-            .await?;
-        let Some(last) = last else { return Ok(0) };
-        let delete = self.sql.sql("delete from mq_history where id <= ? and at < {now} - ?");
-        Ok(delete.bind(last).bind(older).execute(&mut conn).await?)
+            .sql("select shard, first_id, last_id, messages, at from mq_batch order by at desc, id desc limit ?");
+        let rows: Vec<(i64, i64, i64, i64, i64)> = read.bind(limit(most)).fetch_all(&mut conn).await?;
+        let batch = |(lane, first, last, messages, at)| BatchRow {
+            lane: u32::try_from(lane).unwrap_or(u32::MAX),
+            first,
+            last,
+            messages: count(messages),
+            at,
+        };
+        Ok(rows.into_iter().map(batch).collect())
+    }
+
+    pub(super) async fn purge(&self, older: Duration, most: usize) -> Result<u64, Error> {
+        let mut purged = 0;
+        for purge in [
+            "delete from mq_history where id in (select id from (select id from mq_history \
+             where at < (select {now}) - ? order by at, id limit ?) oldest)",
+            "delete from mq_batch where id in (select id from (select id from mq_batch \
+             where at < (select {now}) - ? order by at, id limit ?) oldest)",
+        ] {
+            // In a transaction for its isolation, as below.
+            let mut tx = begin(&self.pool).await?;
+            let left = limit(most) - i64::try_from(purged).unwrap_or(i64::MAX);
+            purged += self.sql.sql(purge).bind(ident::micros(older)).bind(left).execute(&mut tx).await?;
+            commit(tx).await?;
+        }
+        Ok(purged)
     }
 
     pub(super) async fn purge_letters(&self, older: Duration, most: usize) -> Result<u64, Error> {

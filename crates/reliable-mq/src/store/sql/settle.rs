@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error, ident,
-    store::{History, Lease, Place, Queued, Settled, Status, Verdict},
+    store::{BatchRow, Batches, History, Lease, Place, Queued, Settled, Status, Verdict},
 };
 
 impl<D: Db> SqlStore<D> {
@@ -52,6 +52,7 @@ impl<D: Db> SqlStore<D> {
                 report.fenced.push(lease.lane);
             }
         }
+        let mut batches = Batches::default();
         for (queued, verdict) in settled.iter().filter(|one| !is_plain::<D>(one)) {
             let moved = match verdict {
                 Verdict::Sent => self.forget(&mut tx, queued).await?,
@@ -68,6 +69,7 @@ impl<D: Db> SqlStore<D> {
             report.done += 1;
             match verdict {
                 Verdict::Sent if history == History::Off => {}
+                Verdict::Sent if history == History::Batches && queued.place == Place::Hot => batches.add(queued, 0),
                 Verdict::Sent => self.log_attempt(&mut tx, queued, Status::Sent, None).await?,
                 Verdict::Retry { error, .. } => {
                     self.log_attempt(&mut tx, queued, Status::Failed, Some(error.as_str())).await?
@@ -76,6 +78,9 @@ impl<D: Db> SqlStore<D> {
                     self.log_attempt(&mut tx, queued, Status::Dead, Some(error.as_str())).await?
                 }
             }
+        }
+        for batch in batches.rows() {
+            self.log_batch(&mut tx, &batch).await?;
         }
         commit(tx).await?;
         Ok(report)
@@ -156,6 +161,18 @@ impl<D: Db> SqlStore<D> {
             .execute(conn)
             .await?;
         self.forget(conn, queued).await
+    }
+
+    async fn log_batch(&self, conn: &mut impl Conn<D>, batch: &BatchRow) -> Result<(), BackendError> {
+        self.sql
+            .sql("insert into mq_batch (shard, first_id, last_id, messages, at) values (?, ?, ?, ?, {now})")
+            .bind(i64::from(batch.lane))
+            .bind(batch.first)
+            .bind(batch.last)
+            .bind(i64::try_from(batch.messages).unwrap_or(i64::MAX))
+            .execute(conn)
+            .await?;
+        Ok(())
     }
 
     async fn log_attempt(
