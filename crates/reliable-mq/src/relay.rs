@@ -1,5 +1,6 @@
 //! The relay: from the store to the broker.
 
+mod low_water;
 pub(crate) mod options;
 mod plan;
 mod worker;

@@ -67,6 +67,18 @@ pub struct Reach {
     pub after: i64,
 }
 
+/// Open transactions that may have enqueued, by names of which none is given twice.
+pub type Writers = BTreeSet<String>;
+
+/// What a read brought.
+#[derive(Debug, Clone, Default)]
+pub struct Fetched {
+    /// The messages.
+    pub queued: Vec<Queued>,
+    /// Lanes that are no longer this relay's; none of their messages is in `queued`.
+    pub lost: Vec<u32>,
+}
+
 /// How much is read at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
@@ -167,7 +179,8 @@ impl Settled {
     pub(crate) fn failing<'a>(leases: &'a [Lease], settled: &[(Queued, Verdict)]) -> impl Iterator<Item = &'a Lease> {
         let failed = settled.iter().filter(|(_, verdict)| *verdict != Verdict::Sent);
         let lanes: BTreeSet<u32> = failed.map(|(queued, _)| queued.lane).collect();
-        leases.iter().filter(move |lease| lanes.contains(&lease.lane))
+        // In the order of lanes: who locks several does it as everybody does.
+        lanes.into_iter().filter_map(|lane| leases.iter().find(|lease| lease.lane == lane))
     }
 }
 
@@ -342,8 +355,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn release(&self, lease: &Lease) -> Result<(), Error>;
 
     /// The first messages of each lane that were never tried, lane by lane, each in order: as many as the budget allows,
-    /// without those whose key is blocked by an earlier message that waits for a retry.
-    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Vec<Queued>, Error>;
+    /// without those whose key is blocked by an earlier message that waits for a retry. Of a lane whose lease was lost before
+    /// the read it brings nothing.
+    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error>;
+
+    /// Who may have enqueued and is not seen yet: while none of these has ended, a message may still appear in front of one
+    /// that was read before this was asked. `None` where that cannot be told; relays then read lanes from their start.
+    async fn writers(&self) -> Result<Option<Writers>, Error> {
+        Ok(None)
+    }
 
     /// The delayed messages of these lanes whose time has come, up to `limit` of each.
     async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error>;
@@ -384,7 +404,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         Err(Error::Unsupported("the replay of dead letters"))
     }
 
-    /// Lets the messages behind a failing one of this key pass; answers how many no longer block.
+    /// Lets the messages behind a failing one of this key pass; answers how many no longer block. Takes their lanes away from
+    /// whoever publishes them, so that they are read from their start.
     async fn release_key(&self, _key: &str) -> Result<u64, Error> {
         Err(Error::Unsupported("releasing a key"))
     }

@@ -4,6 +4,8 @@
 #[path = "cases/sql.rs"]
 #[macro_use]
 mod cases;
+#[path = "cases/late.rs"]
+mod late;
 #[path = "cases/trips.rs"]
 mod trips;
 
@@ -43,4 +45,14 @@ fn the_round_trips_of_a_relay_do_not_grow_with_its_batch() {
         let database = testkit::mysql::database().await;
         trips::relay::<MySql>(database.url()).await;
     });
+}
+
+#[test]
+fn a_transaction_that_commits_late_keeps_its_place_in_the_order_of_its_key() {
+    block_on(late::a_transaction_that_commits_late_keeps_its_place_in_the_order_of_its_key(outbox));
+}
+
+#[test]
+fn a_transaction_that_rolls_back_late_holds_up_nobody() {
+    block_on(late::a_transaction_that_rolls_back_late_holds_up_nobody(outbox));
 }

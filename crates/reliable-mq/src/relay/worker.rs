@@ -6,11 +6,15 @@ use onceward_backend::internal::{mark, random_unit};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Shared, Step, plan};
+use super::{
+    Shared, Step,
+    low_water::{LOOK, LowWater, Read},
+    plan,
+};
 use crate::{
     Error,
     broker::{Health, Outcome},
-    message::Envelope,
+    message::{Envelope, MessageId},
     store::{Budget, Lease, Queued, Reach, Verdict},
 };
 
@@ -19,19 +23,30 @@ pub(super) struct Worker {
     /// Waves in a row without any answer.
     silent: u32,
     rest_until: Option<Instant>,
+    looked: Instant,
+}
+
+/// What became of a batch.
+struct Published {
+    /// Whether the worker may go on.
+    progress: bool,
+    /// Lanes in which some of its messages stand as they stood.
+    unsettled: HashSet<u32>,
 }
 
 struct Lane {
     number: u32,
     lease: Option<(Lease, Instant)>,
+    water: LowWater,
     /// When it was asked for in vain.
     refused: Option<Instant>,
 }
 
 impl Worker {
     pub(super) fn new(lanes: impl IntoIterator<Item = u32>) -> Self {
-        let lane = |number| Lane { number, lease: None, refused: None };
-        Self { lanes: lanes.into_iter().map(lane).collect(), silent: 0, rest_until: None }
+        let lane = |number| Lane { number, lease: None, water: LowWater::new(), refused: None };
+        let lanes = lanes.into_iter().map(lane).collect();
+        Self { lanes, silent: 0, rest_until: None, looked: Instant::now() }
     }
 
     pub(super) async fn step(&mut self, relay: &Shared) -> Result<Step, Error> {
@@ -52,19 +67,62 @@ impl Worker {
         if let Some(next) = due.next {
             step.wait(next);
         }
-        let progress = self.publish(relay, &leases, &due.ready, &mut step).await?;
-        step.more |= progress && !due.ready.is_empty();
-        if !progress {
-            return Ok(step);
+        let published = self.publish(relay, &leases, &due.ready, &mut step).await?;
+        step.more |= published.progress && !due.ready.is_empty();
+        for lane in &mut self.lanes {
+            // What was behind one of these in the order of its key stands wherever it stood.
+            if due.ready.iter().any(|queued| queued.lane == lane.number && queued.envelope.key().is_some()) {
+                lane.water.fall();
+            }
         }
-        // From the start of the lanes, every time: ids become visible out of order, and what is done is deleted, so
-        // nothing can be skipped. The place for a low-water mark, once scans cost something, is `after`.
-        let from: Vec<Reach> = leases.iter().map(|lease| Reach { lease: lease.clone(), after: 0 }).collect();
-        let budget = Budget { messages: relay.options.batch, bytes: relay.options.batch_bytes };
-        let new = relay.store.fetch(&from, budget).await?;
-        let progress = self.publish(relay, &leases, &new, &mut step).await?;
-        step.more |= progress && plan::is_full(&new, budget);
+        if published.progress {
+            self.publish_new(relay, &leases, &mut step).await?;
+        }
         Ok(step)
+    }
+
+    async fn publish_new(&mut self, relay: &Shared, leases: &[Lease], step: &mut Step) -> Result<(), Error> {
+        self.look(relay).await?;
+        let after =
+            |lease: &Lease| self.lanes.iter().find(|lane| lane.number == lease.lane).map(|lane| lane.water.after());
+        let reach = |lease: &Lease| Reach { lease: lease.clone(), after: after(lease).unwrap_or(0) };
+        let from: Vec<Reach> = leases.iter().map(reach).collect();
+        let budget = Budget { messages: relay.options.batch, bytes: relay.options.batch_bytes };
+        let asked = Instant::now();
+        let new = relay.store.fetch(&from, budget).await?;
+        let took = asked.elapsed();
+        let published = self.publish(relay, leases, &new.queued, step).await?;
+        step.more |= published.progress && plan::is_full(&new.queued, budget);
+        let all = new.queued.iter().map(|queued| queued.envelope.payload().len()).sum::<usize>() < budget.bytes;
+        for Reach { lease, after } in from {
+            let Some(lane) = self.lanes.iter_mut().find(|lane| lane.number == lease.lane) else { continue };
+            if new.lost.contains(&lane.number) {
+                lane.lease = None;
+                step.more = true;
+                continue;
+            }
+            let mine = new.queued.iter().filter(|queued| queued.lane == lane.number);
+            lane.water.read(&Read {
+                after,
+                took,
+                last: mine.clone().map(|queued| queued.sequence).max().unwrap_or(0),
+                cut: !all || mine.count() >= budget.messages,
+                settled: !published.unsettled.contains(&lane.number),
+            });
+        }
+        Ok(())
+    }
+
+    /// Asks who writes, now and then, if a lane wants to know.
+    async fn look(&mut self, relay: &Shared) -> Result<(), Error> {
+        if self.looked.elapsed() < LOOK || !self.lanes.iter().any(|lane| lane.water.wants_writers()) {
+            return Ok(());
+        }
+        if let Some(writers) = relay.store.writers().await? {
+            self.lanes.iter_mut().for_each(|lane| lane.water.look(&writers));
+        }
+        self.looked = Instant::now();
+        Ok(())
     }
 
     pub(super) async fn release(&mut self, relay: &Shared) -> Result<(), Error> {
@@ -85,14 +143,14 @@ impl Worker {
         Ok(leases)
     }
 
-    /// Publishes a batch and settles it; `false` if the worker had better not go on.
+    /// Publishes a batch and settles it.
     async fn publish(
         &mut self,
         relay: &Shared,
         leases: &[Lease],
         batch: &[Queued],
         step: &mut Step,
-    ) -> Result<bool, Error> {
+    ) -> Result<Published, Error> {
         let mut settled: Vec<(Queued, Verdict)> = Vec::with_capacity(batch.len());
         let mut failed: HashSet<&str> = HashSet::new();
         let mut progress = true;
@@ -133,7 +191,9 @@ impl Worker {
             progress = false;
         }
         count(&settled, step);
-        Ok(progress)
+        let done: HashSet<&MessageId> = settled.iter().map(|(queued, _)| &queued.envelope.id).collect();
+        let open = batch.iter().filter(|queued| !done.contains(&queued.envelope.id)).map(|queued| queued.lane);
+        Ok(Published { progress, unsettled: open.chain(report.fenced).collect() })
     }
 
     /// Renews these leases as needed; `false` if one of them is lost.
@@ -184,6 +244,7 @@ impl Lane {
             let asked = Instant::now();
             let lease = relay.store.lease(self.number, &relay.owner, relay.options.lease).await?;
             self.refused = lease.is_none().then_some(asked);
+            self.water = LowWater::new();
             self.lease = lease.map(|lease| (lease, asked));
         }
         Ok(self.lease.as_ref().map(|(lease, _)| lease.clone()))

@@ -15,8 +15,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::tables::{Delayed, Held, Tables};
 use super::{
-    Attempt, BatchRow, Batches, Budget, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter,
-    MessageInfo, Place, Queued, Reach, Settled, Status, Store, StoreCapabilities, TopicInfo, Verdict,
+    Attempt, BatchRow, Batches, Budget, Counts, DeadLetter, Due, Fetched, History, LaneInfo, Lease, LogRow,
+    MessageFilter, MessageInfo, Place, Queued, Reach, Settled, Status, Store, StoreCapabilities, TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
@@ -130,11 +130,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Vec<Queued>, Error> {
+    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error> {
         let tables = self.tables();
+        let (held, lost): (Vec<_>, Vec<_>) = from.iter().partition(|reach| tables.holds(&reach.lease));
         let blocking = tables.delayed.values().filter(|delayed| delayed.blocks);
         let blocked: HashSet<&str> = blocking.filter_map(|delayed| delayed.envelope.key()).collect();
-        let lane = |reach: &Reach| {
+        let lane = |reach: &&Reach| {
             let (lane, epoch) = (reach.lease.lane, reach.lease.epoch);
             let range = tables.hot.range((lane, reach.after.saturating_add(1))..=(lane, i64::MAX));
             let free = range.filter(|(_, envelope)| envelope.key().is_none_or(|key| !blocked.contains(key)));
@@ -153,7 +154,8 @@ impl Store for MemoryStore {
             bytes += queued.envelope.payload().len();
             room
         };
-        Ok(from.iter().flat_map(lane).take_while(fits).collect())
+        let queued = held.iter().flat_map(lane).take_while(fits).collect();
+        Ok(Fetched { queued, lost: lost.iter().map(|reach| reach.lease.lane).collect() })
     }
 
     async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error> {
@@ -288,13 +290,16 @@ impl Store for MemoryStore {
     }
 
     async fn release_key(&self, key: &str) -> Result<u64, Error> {
-        let mut released = 0;
-        for delayed in self.tables().delayed.values_mut() {
-            if delayed.blocks && delayed.envelope.key() == Some(key) {
-                delayed.blocks = false;
-                released += 1;
+        let (mut released, mut tables) = (0, self.tables());
+        let Tables { delayed, leases, .. } = &mut *tables;
+        for delayed in delayed.values_mut().filter(|delayed| delayed.blocks && delayed.envelope.key() == Some(key)) {
+            delayed.blocks = false;
+            released += 1;
+            if let Some(held) = leases.get_mut(&delayed.lane) {
+                held.take_away();
             }
         }
+        drop(tables);
         self.arrivals.notify_one();
         Ok(released)
     }

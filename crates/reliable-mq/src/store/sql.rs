@@ -23,8 +23,8 @@ use sqlx::{Executor, Pool};
 use tokio::sync::Notify;
 
 use super::{
-    Attempt, BatchRow, Budget, Counts, DeadLetter, Due, History, LaneInfo, Lease, LogRow, MessageFilter, MessageInfo,
-    Queued, Reach, Settled, Store, StoreCapabilities, TopicInfo, Verdict,
+    Attempt, BatchRow, Budget, Counts, DeadLetter, Due, Fetched, History, LaneInfo, Lease, LogRow, MessageFilter,
+    MessageInfo, Queued, Reach, Settled, Store, StoreCapabilities, TopicInfo, Verdict, Writers,
 };
 use crate::{
     Error, ident,
@@ -175,8 +175,12 @@ impl<D: Db> Store for SqlStore<D> {
         Ok(())
     }
 
-    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Vec<Queued>, Error> {
+    async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error> {
         self.read_hot(from, budget).await
+    }
+
+    async fn writers(&self) -> Result<Option<Writers>, Error> {
+        self.find_writers().await
     }
 
     async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error> {
@@ -217,10 +221,7 @@ impl<D: Db> Store for SqlStore<D> {
     }
 
     async fn release_key(&self, key: &str) -> Result<u64, Error> {
-        let release = self.sql.sql("update mq_delayed set blocks = 0 where msg_key = ? and blocks = 1").bind(key);
-        let released = release.execute(&mut self.pool.acquire().await.map_err(BackendError::from)?).await?;
-        self.arrivals.notify_one();
-        Ok(released)
+        self.unblock(key).await
     }
 
     async fn purge_history(&self, older: Duration, limit: usize) -> Result<u64, Error> {

@@ -83,7 +83,7 @@ async fn hot<D: Db>(outbox: &Outbox<D>) -> Vec<String> {
     let mut queued = Vec::new();
     for lane in 0..store.capabilities().lanes {
         let lease = store.lease(lane, "test", Duration::from_secs(60)).await.unwrap().unwrap();
-        queued.extend(store.fetch(&[Reach { lease, after: 0 }], MANY).await.unwrap());
+        queued.extend(store.fetch(&[Reach { lease, after: 0 }], MANY).await.unwrap().queued);
     }
     queued.iter().map(|queued| String::from_utf8(queued.envelope.payload().to_vec()).unwrap()).collect()
 }
@@ -123,7 +123,7 @@ pub async fn many_at_once_are_what_they_are_one_by_one<D: Db, G>(make: impl Asyn
     for lane in 0..store.capabilities().lanes {
         let lease = store.lease(lane, "test", Duration::from_secs(60)).await.unwrap().unwrap();
         let read = store.fetch(&[Reach { lease, after: 0 }], MANY).await.unwrap();
-        found.extend(read.into_iter().map(|queued| queued.envelope));
+        found.extend(read.queued.into_iter().map(|queued| queued.envelope));
     }
     for (id, sent) in ids.iter().zip(awkward()).filter(|(_, sent)| sent.payload().as_ref() != b"later") {
         let came = found.iter().find(|came| came.id == *id).unwrap_or_else(|| panic!("{sent:?}"));

@@ -69,7 +69,7 @@ pub async fn every_operation<D: Db>(url: &str) {
             store.enqueue(&vec![message.clone(); 100]).await.unwrap();
             let (queued, fetched) = counted.trips(store.fetch(&from, budget)).await;
             trips(fetched, 1, "fetch of all lanes");
-            let sent: Vec<(Queued, Verdict)> = queued.unwrap().into_iter().map(|q| (q, Verdict::Sent)).collect();
+            let sent: Vec<(Queued, Verdict)> = queued.unwrap().queued.into_iter().map(|q| (q, Verdict::Sent)).collect();
             let (settled, cost) = counted.trips(store.settle(&lanes, history, &sent)).await;
             let expected = if mariadb { of_mariadb(history) } else { 1 };
             trips(cost, expected, &format!("settle of {} messages, {history:?}", sent.len()));
@@ -79,7 +79,7 @@ pub async fn every_operation<D: Db>(url: &str) {
         store.enqueue(std::slice::from_ref(&message)).await.unwrap();
         let refused = Verdict::Retry { after: Duration::ZERO, error: "on purpose".to_owned(), blocks: true };
         for expected in [3 + 3, 3 + 2] {
-            let mut queued = store.fetch(&from, budget).await.unwrap();
+            let mut queued = store.fetch(&from, budget).await.unwrap().queued;
             queued.extend(store.due(&lanes, 10).await.unwrap().ready);
             let settle = [(queued.remove(0), refused.clone())];
             let settle = counted.trips(store.settle(&lanes, History::Rows, &settle)).await;
@@ -113,8 +113,11 @@ pub async fn relay<D: Db>(url: &str) {
             trips.push(cost);
         }
         let settle = if D::DIALECT == Dialect::MySql { of_mariadb(history) } else { 1 };
-        // Each of the two workers, for its four lanes together: what is due, what is new, settle.
-        assert_eq!(trips[2..], [2 * (2 + settle); 2], "{history:?}");
+        // Each of the two workers, for its four lanes together: what is due, what is new, settle; on PostgreSQL also who writes,
+        // at most twenty times a second.
+        let look = u64::from(D::DIALECT == Dialect::Postgres);
+        let expected = 2 * (2 + settle)..=2 * (2 + look + settle);
+        assert!(trips[2..].iter().all(|trips| expected.contains(trips)), "{history:?}: {trips:?}, not {expected:?}");
         assert!(outbox.store().counts().await.unwrap().is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LONG, Made, Relay, dead, enqueue, retry, status};
+use super::{LONG, MANY, Made, Relay, dead, enqueue, retry, status};
 use crate::{
     Error, MessageId, Status,
     conformance::{eventually, keyed, message, ok, text},
@@ -54,6 +54,10 @@ pub async fn a_released_key_lets_the_next_pass<G>(make: impl AsyncFn() -> Made<G
     assert!(relay.fetch().await.is_empty());
     assert_eq!(ok(store.release_key("other").await), 0);
     assert_eq!(ok(store.release_key("k").await), 1);
+    let stale = ok(store.fetch(&relay.from_the_start(), MANY).await);
+    assert!(stale.queued.is_empty(), "the lane is to be read from its start, so it was taken away");
+    assert!(!stale.lost.is_empty() && !ok(store.renew(&relay.leases[stale.lost[0] as usize], LONG).await));
+    let relay = Relay::of(&store).await;
     assert_eq!(relay.texts().await, ["2"]);
     let first = eventually("it is due", async || relay.due().await.pop()).await;
     relay.settle(&first, retry(Duration::ZERO)).await;
@@ -72,6 +76,7 @@ pub async fn a_relay_without_its_lease_writes_no_failures<G>(make: impl AsyncFn(
     let report = paused.settle_all(History::Rows, &batch).await;
     assert_eq!(report.fenced.len(), 1);
     assert_eq!(report.done, 1, "what was sent is sent, whoever says so");
+    assert!(paused.fetch().await.is_empty(), "what it lost it does not read");
     assert_eq!(owner.texts().await, ["1"]);
     assert!(ok(store.dead(10).await).is_empty());
 }

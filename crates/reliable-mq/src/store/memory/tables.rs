@@ -38,6 +38,15 @@ pub(super) struct Held {
     pub(super) until: Instant,
 }
 
+impl Held {
+    /// Ends a lease before its time; the entry stays for its epoch, which fences whoever had it.
+    pub(super) fn take_away(&mut self) {
+        self.lease.owner.clear();
+        self.lease.epoch += 1;
+        self.until = Instant::now();
+    }
+}
+
 impl Tables {
     pub(super) fn push(&mut self, lane: u32, envelope: Envelope) {
         self.last += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onceward_backend::{BackendError, Db, internal::Statement};
+use onceward_backend::{BackendError, Db, Dialect, internal::Statement};
 
 use super::{
     SqlStore, lanes,
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     Error,
-    store::{Budget, Due, Lease, Place, Queued, Reach},
+    store::{Budget, Due, Fetched, Lease, Place, Queued, Reach, Writers},
 };
 
-/// `shard, id, message_id, topic, msg_key, headers, payload, enqueued_at`
-type HotRow = (i64, i64, String, String, Option<String>, String, Vec<u8>, i64);
+/// `epoch, shard, id, message_id, topic, msg_key, headers, payload, enqueued_at`
+type HotRow = (i64, i64, i64, String, String, Option<String>, String, Vec<u8>, i64);
 /// `hot_id, message_id, topic, msg_key, headers, payload, enqueued_at, attempts`
 type DelayedRow = (i64, String, String, Option<String>, String, Vec<u8>, i64, i64);
 
@@ -48,17 +48,17 @@ macro_rules! each_lane {
 }
 
 impl<D: Db> SqlStore<D> {
-    pub(super) async fn read_hot(&self, from: &[Reach], budget: Budget) -> Result<Vec<Queued>, Error> {
+    pub(super) async fn read_hot(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error> {
         let statement = self.sql.sql(each_lane!(
             D,
-            "select h.shard, h.id, h.message_id, h.topic, h.msg_key, h.headers, h.payload, h.enqueued_at from mq_hot h \
+            "select (select s.epoch from mq_shard s where s.shard = ?), h.shard, h.id, h.message_id, h.topic, h.msg_key, h.headers, h.payload, h.enqueued_at from mq_hot h \
              where h.shard = ? and h.id > ? and not exists (select 1 from mq_delayed d \
              where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) order by h.id limit ?"
         ));
         let most = limit(budget.messages);
         let statement = for_lanes(statement, from, |statement, reach| {
             let (lane, after) = reach.map_or((-1, 0), |reach| (i64::from(reach.lease.lane), reach.after));
-            statement.bind(lane).bind(after).bind(most)
+            statement.bind(lane).bind(lane).bind(after).bind(most)
         });
         let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
         let mut bytes = 0;
@@ -68,16 +68,34 @@ impl<D: Db> SqlStore<D> {
                 bytes < budget.bytes
             })
             .await?;
-        rows.into_iter()
-            .map(|(shard, sequence, id, topic, key, headers, payload, at)| {
-                let lease = from.iter().map(|reach| &reach.lease).find(|lease| i64::from(lease.lane) == shard);
-                let lease =
-                    lease.ok_or_else(|| BackendError::corrupt(D::DIALECT.name(), "a lane that was not asked for"))?;
-                let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
-                let envelope = with_origin(envelope, lease, sequence);
-                Ok(Queued { envelope, lane: lease.lane, place: Place::Hot, sequence, attempts: 0 })
-            })
-            .collect()
+        let mut fetched = Fetched::default();
+        for (epoch, shard, sequence, id, topic, key, headers, payload, at) in rows {
+            let lease = from.iter().map(|reach| &reach.lease).find(|lease| i64::from(lease.lane) == shard);
+            let lease =
+                lease.ok_or_else(|| BackendError::corrupt(D::DIALECT.name(), "a lane that was not asked for"))?;
+            if epoch != lease.epoch {
+                fetched.lost.push(lease.lane);
+                continue;
+            }
+            let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
+            let envelope = with_origin(envelope, lease, sequence);
+            fetched.queued.push(Queued { envelope, lane: lease.lane, place: Place::Hot, sequence, attempts: 0 });
+        }
+        Ok(fetched)
+    }
+
+    /// Whoever has inserted into the table keeps a lock on it to the end, taken before the sequence was.
+    pub(super) async fn find_writers(&self) -> Result<Option<Writers>, Error> {
+        if D::DIALECT != Dialect::Postgres {
+            return Ok(None);
+        }
+        let writers = self.sql.sql(
+            "select virtualtransaction from pg_locks where locktype = 'relation' and mode = 'RowExclusiveLock' \
+             and relation = 'mq_hot'::regclass and database = (select oid from pg_database where datname = current_database())",
+        );
+        let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
+        let rows: Vec<(String,)> = writers.fetch_all(&mut conn).await?;
+        Ok(Some(rows.into_iter().map(|(writer,)| writer).collect()))
     }
 
     pub(super) async fn find_due(&self, leases: &[Lease], most: usize) -> Result<Due, Error> {
