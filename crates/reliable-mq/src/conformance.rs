@@ -58,6 +58,7 @@ macro_rules! conformance {
             counts_tell_what_waits_where
             nothing_of_32_producers_is_lost_and_keys_keep_their_order
             the_log_is_purged_in_bounds
+            a_paused_topic_waits_and_goes_on_in_order
             a_resent_message_is_due_at_once_with_its_attempts
             messages_are_found_by_what_they_are_like
             lanes_and_topics_tell_who_works_and_what_waits

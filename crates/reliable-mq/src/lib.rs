@@ -42,8 +42,8 @@ pub use store::SqlStore;
 #[cfg(feature = "sql")]
 pub use store::schema;
 pub use store::{
-    Attempt, BatchRow, Counts, DeadLetter, History, LaneInfo, LogRow, MemoryStore, MessageFilter, MessageInfo, Status,
-    Store, TopicInfo,
+    Attempt, BatchRow, Counts, DeadLetter, History, LaneInfo, LogRow, MemoryStore, MessageFilter, MessageInfo,
+    PausedTopic, Status, Store, TopicInfo,
 };
 #[cfg(feature = "sql")]
 pub use tx::Tx;

@@ -303,6 +303,10 @@ pub(crate) fn lane(key: Option<&str>, id: &MessageId, lanes: u32) -> u32 {
     u32::try_from((hash ^ (hash >> 32)) % u64::from(lanes.max(1))).unwrap_or(0)
 }
 
+pub(crate) fn check_topic(topic: &str) -> Result<(), MessageError> {
+    check_name("the topic", topic, MAX_NAME)
+}
+
 pub(crate) fn check_name(what: &'static str, name: &str, max: usize) -> Result<(), MessageError> {
     if name.is_empty() || name.len() > max || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(MessageError::Name { what, max });

@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-pub use self::info::{LaneInfo, MessageFilter, MessageInfo, TopicInfo};
+pub use self::info::{LaneInfo, MessageFilter, MessageInfo, PausedTopic, TopicInfo};
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sql")]
 pub use self::sql::SqlStore;
@@ -355,7 +355,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn release(&self, lease: &Lease) -> Result<(), Error>;
 
     /// The first messages of each lane that were never tried, lane by lane, each in order: as many as the budget allows,
-    /// without those whose key is blocked by an earlier message that waits for a retry. Of a lane whose lease was lost before
+    /// without those whose key is blocked by an earlier message that waits for a retry and those of a paused topic. Of a lane whose lease was lost before
     /// the read it brings nothing.
     async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error>;
 
@@ -365,7 +365,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The delayed messages of these lanes whose time has come, up to `limit` of each.
+    /// The delayed messages of these lanes whose time has come, up to `limit` of each, without those of a paused topic.
     async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error>;
 
     /// Writes down what became of messages of these lanes, all in one transaction, and logs it. `Sent` is right whoever holds
@@ -408,6 +408,23 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// whoever publishes them, so that they are read from their start.
     async fn release_key(&self, _key: &str) -> Result<u64, Error> {
         Err(Error::Unsupported("releasing a key"))
+    }
+
+    /// Holds back the messages of this topic, wherever they wait; `false` if it is paused already. What a relay has read by
+    /// then still goes out. A paused message does not hold up those of its key in other topics.
+    async fn pause(&self, _topic: &str) -> Result<bool, Error> {
+        Err(Error::Unsupported("pausing a topic"))
+    }
+
+    /// Lets the messages of this topic go on, in their order; `false` if it was not paused. Takes all lanes away from whoever
+    /// publishes them, so that they are read from their start.
+    async fn resume(&self, _topic: &str) -> Result<bool, Error> {
+        Err(Error::Unsupported("pausing a topic"))
+    }
+
+    /// The topics that are paused, in their order.
+    async fn paused(&self) -> Result<Vec<PausedTopic>, Error> {
+        Err(Error::Unsupported("pausing a topic"))
     }
 
     /// Deletes up to `limit` rows of the log that are older than `older`.

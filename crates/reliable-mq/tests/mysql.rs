@@ -56,3 +56,8 @@ fn a_transaction_that_commits_late_keeps_its_place_in_the_order_of_its_key() {
 fn a_transaction_that_rolls_back_late_holds_up_nobody() {
     block_on(late::a_transaction_that_rolls_back_late_holds_up_nobody(outbox));
 }
+
+#[test]
+fn a_topic_that_was_paused_for_long_keeps_its_order() {
+    block_on(late::a_topic_that_was_paused_for_long_keeps_its_order(outbox));
+}

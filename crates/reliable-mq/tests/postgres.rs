@@ -61,3 +61,8 @@ fn a_transaction_that_rolls_back_late_holds_up_nobody() {
 fn a_place_that_was_taken_before_its_transaction_wrote_is_found_by_a_sweep() {
     block_on(late::a_place_that_was_taken_before_its_transaction_wrote_is_found_by_a_sweep(outbox));
 }
+
+#[test]
+fn a_topic_that_was_paused_for_long_keeps_its_order() {
+    block_on(late::a_topic_that_was_paused_for_long_keeps_its_order(outbox));
+}

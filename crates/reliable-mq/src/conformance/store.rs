@@ -15,8 +15,9 @@ pub use self::failures::{
     a_replay_beyond_the_inboxes_memory_is_refused,
 };
 pub use self::operators::{
-    a_resent_message_is_due_at_once_with_its_attempts, dead_letters_are_purged_in_bounds,
-    lanes_and_topics_tell_who_works_and_what_waits, messages_are_found_by_what_they_are_like,
+    a_paused_topic_waits_and_goes_on_in_order, a_resent_message_is_due_at_once_with_its_attempts,
+    dead_letters_are_purged_in_bounds, lanes_and_topics_tell_who_works_and_what_waits,
+    messages_are_found_by_what_they_are_like,
 };
 use super::{eventually, keyed, message, ok, text};
 use crate::{

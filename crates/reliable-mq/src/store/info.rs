@@ -162,3 +162,13 @@ pub struct TopicInfo {
     /// Its messages.
     pub counts: Counts,
 }
+
+/// A topic whose messages wait because an operator said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PausedTopic {
+    /// The topic.
+    pub topic: String,
+    /// Since when, in microseconds since the epoch.
+    pub at: i64,
+}

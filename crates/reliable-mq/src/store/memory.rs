@@ -16,11 +16,12 @@ use tokio::{sync::Notify, time::Instant};
 use self::tables::{Delayed, Held, Tables};
 use super::{
     Attempt, BatchRow, Batches, Budget, Counts, DeadLetter, Due, Fetched, History, LaneInfo, Lease, LogRow,
-    MessageFilter, MessageInfo, Place, Queued, Reach, Settled, Status, Store, StoreCapabilities, TopicInfo, Verdict,
+    MessageFilter, MessageInfo, PausedTopic, Place, Queued, Reach, Settled, Status, Store, StoreCapabilities,
+    TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
-    message::{Envelope, Message, MessageId, Origin, lane},
+    message::{Envelope, Message, MessageId, Origin, check_topic, lane},
 };
 
 /// Messages in memory, spread over as many lanes as wanted. It keeps every promise of the contract but durability.
@@ -138,7 +139,9 @@ impl Store for MemoryStore {
         let lane = |reach: &&Reach| {
             let (lane, epoch) = (reach.lease.lane, reach.lease.epoch);
             let range = tables.hot.range((lane, reach.after.saturating_add(1))..=(lane, i64::MAX));
-            let free = range.filter(|(_, envelope)| envelope.key().is_none_or(|key| !blocked.contains(key)));
+            let free = range.filter(|(_, envelope)| {
+                !tables.paused.contains_key(envelope.topic()) && envelope.key().is_none_or(|key| !blocked.contains(key))
+            });
             let queued = free.take(budget.messages).map(|(&(lane, sequence), envelope)| Queued {
                 envelope: envelope.clone().with_origin(Origin { lane, sequence, epoch }),
                 lane,
@@ -167,7 +170,9 @@ impl Store for MemoryStore {
             if let Some(next) = waiting.first().filter(|row| row.due > now) {
                 due.waits(next.due - now);
             }
-            due.ready.extend(waiting.into_iter().take_while(|row| row.due <= now).take(limit).map(|row| {
+            let ready = waiting.into_iter().take_while(|row| row.due <= now);
+            let ready = ready.filter(|row| !tables.paused.contains_key(row.envelope.topic()));
+            due.ready.extend(ready.take(limit).map(|row| {
                 let origin = Origin { lane: row.lane, sequence: row.sequence, epoch: lease.epoch };
                 let envelope = row.envelope.clone();
                 Queued {
@@ -302,6 +307,30 @@ impl Store for MemoryStore {
         drop(tables);
         self.arrivals.notify_one();
         Ok(released)
+    }
+
+    async fn pause(&self, topic: &str) -> Result<bool, Error> {
+        check_topic(topic)?;
+        let mut tables = self.tables();
+        let pauses = !tables.paused.contains_key(topic);
+        tables.paused.entry(topic.to_owned()).or_insert_with(ident::wall_micros);
+        Ok(pauses)
+    }
+
+    async fn resume(&self, topic: &str) -> Result<bool, Error> {
+        let mut tables = self.tables();
+        let resumes = tables.paused.remove(topic).is_some();
+        if resumes {
+            tables.leases.values_mut().for_each(Held::take_away);
+        }
+        drop(tables);
+        self.arrivals.notify_one();
+        Ok(resumes)
+    }
+
+    async fn paused(&self) -> Result<Vec<PausedTopic>, Error> {
+        let tables = self.tables();
+        Ok(tables.paused.iter().map(|(topic, at)| PausedTopic { topic: topic.clone(), at: *at }).collect())
     }
 
     async fn purge_history(&self, older: Duration, limit: usize) -> Result<u64, Error> {

@@ -8,6 +8,7 @@ mod enqueue;
 mod find;
 mod inspect;
 mod many;
+mod pause;
 mod read;
 pub(crate) mod row;
 mod settle;
@@ -24,7 +25,7 @@ use tokio::sync::Notify;
 
 use super::{
     Attempt, BatchRow, Budget, Counts, DeadLetter, Due, Fetched, History, LaneInfo, Lease, LogRow, MessageFilter,
-    MessageInfo, Queued, Reach, Settled, Store, StoreCapabilities, TopicInfo, Verdict, Writers,
+    MessageInfo, PausedTopic, Queued, Reach, Settled, Store, StoreCapabilities, TopicInfo, Verdict, Writers,
 };
 use crate::{
     Error, ident,
@@ -224,6 +225,18 @@ impl<D: Db> Store for SqlStore<D> {
         self.unblock(key).await
     }
 
+    async fn pause(&self, topic: &str) -> Result<bool, Error> {
+        self.hold_back(topic).await
+    }
+
+    async fn resume(&self, topic: &str) -> Result<bool, Error> {
+        self.let_go(topic).await
+    }
+
+    async fn paused(&self) -> Result<Vec<PausedTopic>, Error> {
+        self.find_paused().await
+    }
+
     async fn purge_history(&self, older: Duration, limit: usize) -> Result<u64, Error> {
         self.purge(older, limit).await
     }
@@ -290,24 +303,25 @@ const fn migrations(dialect: Dialect) -> Migrations {
     const INIT: &str = include_str!("../../sql/0001_init.sql");
     const LOG: &str = include_str!("../../sql/0003_log.sql");
     const BATCHES: &str = include_str!("../../sql/0004_batches.sql");
+    const PAUSED: &str = include_str!("../../sql/0005_paused.sql");
     const NAME: &str = "reliable-mq";
     match dialect {
         Dialect::Postgres => {
             const {
                 const HOT: &str = include_str!("../../sql/0002_hot_postgres.sql");
-                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES)])
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED)])
             }
         }
         Dialect::MySql => {
             const {
                 const HOT: &str = include_str!("../../sql/0002_hot_mysql.sql");
-                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES)])
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED)])
             }
         }
         _ => {
             const {
                 const HOT: &str = include_str!("../../sql/0002_hot_sqlite.sql");
-                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES)])
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED)])
             }
         }
     }

@@ -112,6 +112,18 @@ pub async fn a_transaction_that_rolls_back_late_holds_up_nobody<D: Db, G>(make: 
     assert_eq!(traffic.came(1).await, ["afterwards"]);
 }
 
+pub async fn a_topic_that_was_paused_for_long_keeps_its_order<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
+    let (outbox, _guard) = make().await;
+    let (traffic, store) = (Traffic::start(&outbox).await, outbox.store());
+    assert!(store.pause("signal").await.unwrap());
+    store.enqueue(&[signal("1"), signal("2")]).await.unwrap();
+    tokio::time::sleep(WHILE).await;
+    assert!(traffic.broker.receive("signal", 1).await.unwrap().is_empty());
+    assert!(store.resume("signal").await.unwrap());
+    store.enqueue(&[signal("3")]).await.unwrap();
+    assert_eq!(traffic.came(3).await, ["1", "2", "3"]);
+}
+
 /// The one case that a low water cannot know of: the place was taken, and nothing was written yet. PostgreSQL's, whose sequences
 /// can be asked alone.
 pub async fn a_place_that_was_taken_before_its_transaction_wrote_is_found_by_a_sweep<D: Db, G>(

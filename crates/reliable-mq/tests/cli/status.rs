@@ -34,7 +34,10 @@ async fn counts_and_lanes_are_shown_the_oldest_age_first() {
     assert!(lane.remove("lag_ms").unwrap().is_u64());
     assert!(json.as_object_mut().unwrap().remove("oldest_ms").unwrap().is_u64());
     let lanes = json!([{ "lane": 0, "owner": "relay-1", "epoch": 1, "hot": 3, "delayed": 2 }]);
-    assert_eq!(json, json!({ "hot": 3, "delayed": 2, "failed": 1, "held": 4, "dead": 5, "lanes": lanes }));
+    assert_eq!(
+        json,
+        json!({ "hot": 3, "delayed": 2, "failed": 1, "held": 4, "dead": 5, "paused": [], "lanes": lanes })
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! `release`, `purge` and `schema`.
 
 use onceward_backend::{sqlite, sqlx};
-use onceward_reliable_mq::{MessageId, Outbox};
+use onceward_reliable_mq::{Message, MessageId, Outbox};
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
@@ -19,6 +19,25 @@ async fn a_released_key_goes_on_without_the_message_that_blocks_it() {
     assert!(scene.accepted("fine").contains(&"second".to_owned()));
     assert_eq!(scene.run(&["release", "k", "--json"]).json(), json!({ "key": "k", "released": 0 }), "said twice");
     assert_eq!(scene.run(&["list", "--json", "--state", "failed"]).json()["messages"][0]["blocks"], false);
+}
+
+#[tokio::test]
+async fn the_messages_of_a_paused_topic_wait_and_go_on() {
+    let scene = Scene::new().await;
+    let text = scene.run(&["pause", "fine"]).good();
+    assert!(text.starts_with("topic fine is paused: its messages wait;"), "{text}");
+    let again = json!({ "topic": "fine", "paused": true, "changed": false });
+    assert_eq!(scene.run(&["pause", "fine", "--json"]).json(), again, "said twice");
+    scene.outbox.store().enqueue(&[Message::to("fine").text("waits").unwrap()]).await.unwrap();
+    scene.relay.step().await.unwrap();
+    assert!(!scene.accepted("fine").contains(&"waits".to_owned()));
+    assert!(scene.run(&["status"]).good().contains("topic fine is paused: onceward-mq resume fine"));
+    assert_eq!(scene.run(&["status", "--json"]).json()["paused"], json!(["fine"]));
+    assert_eq!(scene.run(&["resume", "fine"]).good(), "topic fine goes on, in the order of its messages\n");
+    assert_eq!(scene.run(&["resume", "fine"]).good(), "topic fine was not paused\n");
+    while scene.relay.step().await.unwrap().more {}
+    assert!(scene.accepted("fine").contains(&"waits".to_owned()));
+    scene.run(&["pause", "no topic"]).bad(1);
 }
 
 #[tokio::test]

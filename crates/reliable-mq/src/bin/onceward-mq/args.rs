@@ -72,6 +72,18 @@ pub(crate) enum Command {
         /// The ordering key
         key: String,
     },
+    /// Let the messages of this topic wait, wherever they are; others go on
+    #[command(after_help = "Example: onceward-mq pause orders.confirmed")]
+    Pause {
+        /// The topic
+        topic: String,
+    },
+    /// Let the messages of a paused topic go on
+    #[command(after_help = "Example: onceward-mq resume orders.confirmed")]
+    Resume {
+        /// The topic
+        topic: String,
+    },
     /// Delete old rows of the history, or old dead letters
     #[command(after_help = "Example: onceward-mq purge --older-than 30d\n         \
         onceward-mq purge --older-than 90d --dead --yes")]

@@ -3,6 +3,7 @@
 mod again;
 mod dead;
 mod list;
+mod pause;
 mod purge;
 mod release;
 mod schema;
@@ -37,6 +38,8 @@ async fn answer(store: &dyn Store, command: &Command) -> Result<Answer, Problem>
         Command::Replay(args) => again::replay(store, args).await,
         Command::Resend(chosen) => again::resend(store, chosen).await,
         Command::Release { key } => release::run(store, key).await,
+        Command::Pause { topic } => pause::pause(store, topic).await,
+        Command::Resume { topic } => pause::resume(store, topic).await,
         Command::Purge(args) => purge::run(store, args).await,
         Command::Schema { dialect } => Ok(schema::run(*dialect)),
     }

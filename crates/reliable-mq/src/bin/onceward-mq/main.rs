@@ -1,7 +1,7 @@
 //! `onceward-mq`: what an operator asks of an outbox, and what is to become of messages that could not be sent.
 //!
 //! It reads the tables of the services, makes none, publishes nothing, and changes nothing but by `replay`, `resend`,
-//! `release` and `purge`; the services' relays do the rest.
+//! `release`, `pause`, `resume` and `purge`; the services' relays do the rest.
 
 mod args;
 mod choice;

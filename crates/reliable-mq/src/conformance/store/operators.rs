@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{LONG, Made, Relay, dead, enqueue, retry};
+use super::{LONG, MANY, Made, Relay, dead, enqueue, retry};
 use crate::{
-    Message, MessageFilter, MessageId, Status,
+    Error, Message, MessageFilter, MessageId, Status,
     conformance::{eventually, keyed, message, ok, text},
     store::Verdict,
 };
@@ -28,6 +28,33 @@ pub async fn a_resent_message_is_due_at_once_with_its_attempts<G>(make: impl Asy
     assert!(!ok(store.resend(&ok(MessageId::parse("unknown"))).await));
     assert_eq!(relay.settle(&due, Verdict::Sent).await.done, 1);
     assert_eq!(relay.texts().await, ["2"]);
+}
+
+pub async fn a_paused_topic_waits_and_goes_on_in_order<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let relay = Relay::of(&store).await;
+    ok(store.enqueue(&[keyed("k", "1"), message("other", "o"), keyed("k", "2"), keyed("j", "3")]).await);
+    let failing = relay.fetch().await.into_iter().find(|queued| text(&queued.envelope) == "3");
+    relay.settle(&failing.unwrap_or_else(|| panic!("it was enqueued")), retry(Duration::ZERO)).await;
+    assert!(ok(store.paused().await).is_empty());
+    assert!(ok(store.pause("topic").await));
+    assert!(!ok(store.pause("topic").await), "said twice, it is the same");
+    assert!(matches!(store.pause("no topic").await, Err(Error::Message(_))));
+    assert_eq!(ok(store.paused().await).iter().map(|paused| paused.topic.as_str()).collect::<Vec<_>>(), ["topic"]);
+    assert_eq!(relay.texts().await, ["o"], "other topics go on");
+    assert!(relay.due().await.is_empty(), "a retry waits as well");
+    enqueue(&store, keyed("k", "4")).await;
+    assert_eq!(relay.texts().await, ["o"]);
+    assert!(!ok(store.resume("other").await));
+    assert!(ok(store.resume("topic").await));
+    assert!(!ok(store.resume("topic").await));
+    let stale = ok(store.fetch(&relay.from_the_start(), MANY).await);
+    assert!(stale.queued.is_empty(), "lanes are to be read from their start, so they were taken away");
+    let relay = Relay::of(&store).await;
+    let of_key = relay.fetch().await.into_iter().filter(|queued| queued.envelope.key() == Some("k"));
+    assert_eq!(of_key.map(|queued| text(&queued.envelope)).collect::<Vec<_>>(), ["1", "2", "4"]);
+    let due = eventually("it is due", async || relay.due().await.pop()).await;
+    assert_eq!(text(&due.envelope), "3");
 }
 
 pub async fn messages_are_found_by_what_they_are_like<G>(make: impl AsyncFn() -> Made<G>) {

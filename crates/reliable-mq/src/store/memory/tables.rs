@@ -19,6 +19,7 @@ pub(super) struct Tables {
     pub(super) dead: BTreeMap<MessageId, DeadLetter>,
     pub(super) history: Vec<(MessageId, String, Attempt)>,
     pub(super) batches: Vec<BatchRow>,
+    pub(super) paused: BTreeMap<String, i64>,
     pub(super) leases: HashMap<u32, Held>,
 }
 

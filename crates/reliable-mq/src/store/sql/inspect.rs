@@ -169,20 +169,6 @@ impl<D: Db> SqlStore<D> {
         Ok(purged)
     }
 
-    pub(super) async fn unblock(&self, key: &str) -> Result<u64, Error> {
-        let mut tx = begin(&self.pool).await?;
-        let take_away = self.sql.sql(
-            "update mq_shard set owner = '', epoch = epoch + 1, until_at = 0 \
-             where shard in (select shard from mq_delayed where msg_key = ? and blocks = 1)",
-        );
-        take_away.bind(key).execute(&mut tx).await?;
-        let release = self.sql.sql("update mq_delayed set blocks = 0 where msg_key = ? and blocks = 1");
-        let released = release.bind(key).execute(&mut tx).await?;
-        commit(tx).await?;
-        self.arrivals.notify_one();
-        Ok(released)
-    }
-
     pub(super) async fn make_due(&self, id: &MessageId) -> Result<bool, Error> {
         // What is overdue keeps its turn. MariaDB counts only rows that change, so the look comes first.
         let mut tx = begin(&self.pool).await?;

@@ -53,7 +53,8 @@ impl<D: Db> SqlStore<D> {
             D,
             "select (select s.epoch from mq_shard s where s.shard = ?), h.shard, h.id, h.message_id, h.topic, h.msg_key, h.headers, h.payload, h.enqueued_at from mq_hot h \
              where h.shard = ? and h.id > ? and not exists (select 1 from mq_delayed d \
-             where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) order by h.id limit ?"
+             where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) \
+             and not exists (select 1 from mq_paused p where p.topic = h.topic) order by h.id limit ?"
         ));
         let most = limit(budget.messages);
         let statement = for_lanes(statement, from, |statement, reach| {
@@ -116,8 +117,9 @@ impl<D: Db> SqlStore<D> {
             let rows: Vec<DelayedRow> = self
                 .sql
                 .sql(
-                    "select hot_id, message_id, topic, msg_key, headers, payload, enqueued_at, attempts from mq_delayed \
-                     where shard = ? and due_at <= {now} order by due_at, hot_id limit ?",
+                    "select hot_id, message_id, topic, msg_key, headers, payload, enqueued_at, attempts from mq_delayed d \
+                     where shard = ? and due_at <= {now} \
+                     and not exists (select 1 from mq_paused p where p.topic = d.topic) order by due_at, hot_id limit ?",
                 )
                 .bind(shard)
                 .bind(limit(most))

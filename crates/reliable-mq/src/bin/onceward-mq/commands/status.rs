@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use onceward_backend::internal::cli::{Answer, Problem, Table};
-use onceward_reliable_mq::{Counts, Store, TopicInfo};
+use onceward_reliable_mq::{Counts, PausedTopic, Store, TopicInfo};
 use serde_json::{Value, json};
 
 use crate::view;
@@ -22,8 +22,13 @@ pub(crate) async fn run(store: &dyn Store, topic: Option<Option<&str>>) -> Resul
         let (hot, delayed) = (lane.hot.to_string(), lane.delayed.to_string());
         table.row([lane.lane.to_string(), owner, lease, hot, delayed, view::maybe(lane.lag)]);
     }
+    let paused = store.paused().await?;
     let mut text = format!("{}\n{table}", places(&counts));
+    for PausedTopic { topic, .. } in &paused {
+        let _ = write!(text, "\ntopic {topic} is paused: onceward-mq resume {topic}");
+    }
     let mut json = view::counts(&counts);
+    json["paused"] = paused.iter().map(|paused| Value::from(paused.topic.as_str())).collect();
     json["lanes"] = lanes.iter().map(view::lane).collect::<Value>();
     if let Some(wanted) = topic {
         let mut topics = store.topics().await?;
