@@ -89,9 +89,10 @@ impl<D: Db> Outbox<D> {
     }
 
     /// Tells the relay in this process to look now: to be called after the commit. Without it the relay finds the message
-    /// at its next poll.
+    /// at its next poll. On PostgreSQL it reaches other processes too, where this one [announces](SqlStore::announce) and they
+    /// [listen](SqlStore::listen).
     pub fn wake(&self) {
-        self.store.arrivals().notify_one();
+        self.store.ring();
     }
 
     /// Runs `f` in a transaction, commits if it succeeds, and wakes the relay.
@@ -160,6 +161,12 @@ impl<D: Db> Outbox<D> {
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::new(self.store.clone())
+    }
+
+    /// The same with what only databases have.
+    #[must_use]
+    pub fn sql_store(&self) -> &SqlStore<D> {
+        &self.store
     }
 
     /// The pool.

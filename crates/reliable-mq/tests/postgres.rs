@@ -6,6 +6,8 @@
 mod cases;
 #[path = "cases/late.rs"]
 mod late;
+#[path = "cases/notify.rs"]
+mod notify;
 #[path = "cases/trips.rs"]
 mod trips;
 
@@ -65,4 +67,14 @@ fn a_place_that_was_taken_before_its_transaction_wrote_is_found_by_a_sweep() {
 #[test]
 fn a_topic_that_was_paused_for_long_keeps_its_order() {
     block_on(late::a_topic_that_was_paused_for_long_keeps_its_order(outbox));
+}
+
+#[test]
+fn what_one_process_announces_wakes_the_relays_of_another() {
+    block_on(notify::what_one_process_announces_wakes_the_relays_of_another());
+}
+
+#[test]
+fn a_burst_is_told_a_few_times_and_its_end_is_told() {
+    block_on(notify::a_burst_is_told_a_few_times_and_its_end_is_told());
 }

@@ -8,6 +8,8 @@ mod enqueue;
 mod find;
 mod inspect;
 mod many;
+#[cfg(feature = "postgres")]
+mod notify;
 mod pause;
 mod read;
 pub(crate) mod row;
@@ -36,14 +38,22 @@ use crate::{
 pub struct SqlStore<D: Db> {
     pool: Pool<D>,
     sql: Arc<Sql<D>>,
-    arrivals: Arc<Notify>,
+    bells: Arc<Bells>,
+}
+
+/// Who is to hear that something was enqueued here.
+#[derive(Default)]
+struct Bells {
+    relay: Arc<Notify>,
+    #[cfg(feature = "postgres")]
+    announcer: Notify,
 }
 
 impl<D: Db> SqlStore<D> {
     /// A store in this database; its tables are made by [`migrate`](Self::migrate).
     #[must_use]
     pub fn new(pool: Pool<D>) -> Self {
-        Self { pool, sql: Arc::new(Sql::new()), arrivals: Arc::new(Notify::new()) }
+        Self { pool, sql: Arc::new(Sql::new()), bells: Arc::default() }
     }
 
     /// A store whose tables others keep: looked at, neither made nor changed. For a program that looks into an outbox.
@@ -76,6 +86,13 @@ impl<D: Db> SqlStore<D> {
     #[must_use]
     pub fn pool(&self) -> &Pool<D> {
         &self.pool
+    }
+
+    /// Tells the relay of this process, and others' by way of whoever announces, that there may be something to do.
+    pub(crate) fn ring(&self) {
+        self.bells.relay.notify_one();
+        #[cfg(feature = "postgres")]
+        self.bells.announcer.notify_one();
     }
 
     pub(crate) fn sql(&self) -> &Arc<Sql<D>> {
@@ -120,7 +137,7 @@ impl<D: Db> SqlStore<D> {
 
 impl<D: Db> Clone for SqlStore<D> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), sql: Arc::clone(&self.sql), arrivals: Arc::clone(&self.arrivals) }
+        Self { pool: self.pool.clone(), sql: Arc::clone(&self.sql), bells: Arc::clone(&self.bells) }
     }
 }
 
@@ -137,14 +154,14 @@ impl<D: Db> Store for SqlStore<D> {
     }
 
     fn arrivals(&self) -> Arc<Notify> {
-        Arc::clone(&self.arrivals)
+        Arc::clone(&self.bells.relay)
     }
 
     async fn enqueue(&self, messages: &[Message]) -> Result<Vec<MessageId>, Error> {
         let mut tx = begin(&self.pool).await?;
         let ids = self.enqueue_all_tx(&mut tx, messages).await?;
         commit(tx).await?;
-        self.arrivals.notify_one();
+        self.ring();
         Ok(ids)
     }
 

@@ -118,7 +118,7 @@ impl<D: Db> SqlStore<D> {
             .await?;
         self.sql.sql("delete from mq_dead where message_id = ?").bind(id.as_str()).execute(&mut tx).await?;
         commit(tx).await?;
-        self.arrivals.notify_one();
+        self.ring();
         Ok(true)
     }
 
@@ -184,7 +184,7 @@ impl<D: Db> SqlStore<D> {
         let due = self.sql.sql("update mq_delayed set due_at = {now} where message_id = ? and due_at > {now}");
         due.bind(id.as_str()).execute(&mut tx).await?;
         commit(tx).await?;
-        self.arrivals.notify_one();
+        self.ring();
         Ok(true)
     }
 }

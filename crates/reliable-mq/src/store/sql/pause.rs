@@ -19,7 +19,7 @@ impl<D: Db> SqlStore<D> {
         let release = self.sql.sql("update mq_delayed set blocks = 0 where msg_key = ? and blocks = 1");
         let released = release.bind(key).execute(&mut tx).await?;
         commit(tx).await?;
-        self.arrivals.notify_one();
+        self.ring();
         Ok(released)
     }
 
@@ -41,7 +41,7 @@ impl<D: Db> SqlStore<D> {
             take_away.execute(&mut tx).await?;
         }
         commit(tx).await?;
-        self.arrivals.notify_one();
+        self.ring();
         Ok(resumed > 0)
     }
 
