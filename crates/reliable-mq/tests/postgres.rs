@@ -8,6 +8,8 @@ mod cases;
 mod late;
 #[path = "cases/notify.rs"]
 mod notify;
+#[path = "cases/plans.rs"]
+mod plans;
 #[path = "cases/trips.rs"]
 mod trips;
 
@@ -77,4 +79,9 @@ fn what_one_process_announces_wakes_the_relays_of_another() {
 #[test]
 fn a_burst_is_told_a_few_times_and_its_end_is_told() {
     block_on(notify::a_burst_is_told_a_few_times_and_its_end_is_told());
+}
+
+#[test]
+fn a_relay_reads_no_more_than_it_publishes_whatever_the_planner_knows() {
+    block_on(plans::a_relay_reads_no_more_than_it_publishes_whatever_the_planner_knows());
 }

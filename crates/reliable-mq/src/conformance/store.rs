@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "the names say it; they are what the test output shows")]
 
 mod failures;
+mod leases;
 mod operators;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -13,6 +14,10 @@ pub use self::failures::{
     a_failed_row_is_in_the_log_and_is_sent_again, a_failing_key_blocks_only_itself,
     a_relay_without_its_lease_writes_no_failures, a_released_key_lets_the_next_pass,
     a_replay_beyond_the_inboxes_memory_is_refused,
+};
+pub use self::leases::{
+    a_lease_ends_by_itself_and_its_epoch_grows, a_process_of_the_same_name_takes_over_at_once, a_released_lane_is_free,
+    of_32_relays_one_gets_the_lane,
 };
 pub use self::operators::{
     a_paused_topic_waits_and_goes_on_in_order, a_resent_message_is_due_at_once_with_its_attempts,
@@ -49,12 +54,12 @@ impl Relay {
         Self::named(store, "relay").await
     }
 
-    fn from_the_start(&self) -> Vec<Reach> {
+    fn whole(&self) -> Vec<Reach> {
         self.leases.iter().map(|lease| Reach { lease: lease.clone(), after: 0 }).collect()
     }
 
     async fn fetch(&self) -> Vec<Queued> {
-        ok(self.store.fetch(&self.from_the_start(), MANY).await).queued
+        ok(self.store.fetch(&self.whole(), MANY).await).queued
     }
 
     async fn due(&self) -> Vec<Queued> {
@@ -116,7 +121,7 @@ pub async fn a_batch_keeps_its_order<G>(make: impl AsyncFn() -> Made<G>) {
     let relay = Relay::of(&store).await;
     assert_eq!(relay.texts().await, (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
     let third = relay.fetch().await.remove(2);
-    let mut from = relay.from_the_start();
+    let mut from = relay.whole();
     from.iter_mut().for_each(|reach| reach.after = third.sequence);
     let page = ok(store.fetch(&from, Budget { messages: 2, ..MANY }).await).queued;
     assert_eq!(page.iter().map(|queued| text(&queued.envelope)).collect::<Vec<_>>(), ["3", "4"]);
@@ -128,7 +133,7 @@ pub async fn a_read_keeps_to_its_budget<G>(make: impl AsyncFn() -> Made<G>) {
     ok(store.enqueue(&vec![large; 10]).await);
     let relay = Relay::of(&store).await;
     for (messages, bytes, expected) in [(1000, 2500, 3), (1000, 2000, 2), (1000, 1, 1), (4, usize::MAX, 4)] {
-        let read = ok(store.fetch(&relay.from_the_start(), Budget { messages, bytes }).await).queued;
+        let read = ok(store.fetch(&relay.whole(), Budget { messages, bytes }).await).queued;
         assert_eq!(read.len(), expected, "{messages} messages, {bytes} bytes");
         assert!(read.is_sorted_by_key(|queued| queued.sequence));
     }
@@ -141,7 +146,7 @@ pub async fn lanes_are_read_side_by_side<G>(make: impl AsyncFn() -> Made<G>) {
     let many: Vec<Message> = (0..lanes * 40).map(|n| keyed(&n.to_string(), "")).collect();
     ok(store.enqueue(&many).await);
     let mut relay = Relay::of(&store).await;
-    let read = ok(store.fetch(&relay.from_the_start(), Budget { messages: 2, ..MANY }).await).queued;
+    let read = ok(store.fetch(&relay.whole(), Budget { messages: 2, ..MANY }).await).queued;
     let mut places: Vec<u32> = read.iter().map(|queued| queued.lane).collect();
     places.sort_unstable();
     assert_eq!(places, (0..lanes).flat_map(|lane| [lane; 2]).collect::<Vec<_>>(), "the limit is for each lane");
@@ -164,46 +169,6 @@ pub async fn a_message_without_its_id_gets_one_and_a_given_id_is_kept<G>(make: i
     let (a, b) = (enqueue(&store, message("topic", "")).await, enqueue(&store, message("topic", "")).await);
     assert_eq!(given, mine);
     assert!(a != b);
-}
-
-pub async fn of_32_relays_one_gets_the_lane<G>(make: impl AsyncFn() -> Made<G>) {
-    let (store, _guard) = make().await;
-    let mut relays = JoinSet::new();
-    for n in 0..32 {
-        let store = Arc::clone(&store);
-        relays.spawn(async move { ok(store.lease(0, &format!("relay-{n}"), LONG).await) });
-    }
-    let leases: Vec<Lease> = relays.join_all().await.into_iter().flatten().collect();
-    assert_eq!(leases.len(), 1, "{leases:?}");
-    assert!(ok(store.renew(&leases[0], LONG).await));
-}
-
-pub async fn a_lease_ends_by_itself_and_its_epoch_grows<G>(make: impl AsyncFn() -> Made<G>) {
-    let (store, _guard) = make().await;
-    let first =
-        ok(store.lease(0, "first", Duration::from_millis(20)).await).unwrap_or_else(|| panic!("the lane is free"));
-    let second = eventually("the lease ends", async || ok(store.lease(0, "second", LONG).await)).await;
-    assert!(second.epoch > first.epoch);
-    assert!(!ok(store.renew(&first, LONG).await), "a lost lease is not renewed");
-    ok(store.release(&first).await);
-    assert!(ok(store.renew(&second, LONG).await), "a late release frees nobody else's lane");
-}
-
-pub async fn a_process_of_the_same_name_takes_over_at_once<G>(make: impl AsyncFn() -> Made<G>) {
-    let (store, _guard) = make().await;
-    let killed = ok(store.lease(0, "shop", LONG).await).unwrap_or_else(|| panic!("the lane is free"));
-    assert!(ok(store.lease(0, "other", LONG).await).is_none());
-    let restarted = ok(store.lease(0, "shop", LONG).await).unwrap_or_else(|| panic!("its own lane"));
-    assert!(restarted.epoch > killed.epoch);
-    assert!(!ok(store.renew(&killed, LONG).await));
-}
-
-pub async fn a_released_lane_is_free<G>(make: impl AsyncFn() -> Made<G>) {
-    let (store, _guard) = make().await;
-    let lease = ok(store.lease(0, "first", LONG).await).unwrap_or_else(|| panic!("the lane is free"));
-    ok(store.release(&lease).await);
-    assert!(!ok(store.renew(&lease, LONG).await));
-    assert!(ok(store.lease(0, "second", LONG).await).is_some());
 }
 
 pub async fn a_message_that_was_sent_is_forgotten_and_logged<G>(make: impl AsyncFn() -> Made<G>) {

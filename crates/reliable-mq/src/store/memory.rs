@@ -216,7 +216,7 @@ impl Store for MemoryStore {
             match verdict {
                 Verdict::Sent if history == History::Off => {}
                 Verdict::Sent if history == History::Batches && queued.place == Place::Hot => {
-                    batches.add(queued, ident::wall_micros());
+                    batches.add(queued.lane, queued.sequence, ident::wall_micros());
                 }
                 Verdict::Sent => tables.log(queued, Status::Sent, None),
                 Verdict::Retry { error, .. } => tables.log(queued, Status::Failed, Some(error)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onceward_backend::sqlx::{self, Pool, Postgres, postgres::PgListener};
-use onceward_reliable_mq::{Message, Outbox, SqlStore, Store};
+use onceward_reliable_mq::{Message, Outbox, SqlStore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

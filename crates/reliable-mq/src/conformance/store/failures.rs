@@ -54,7 +54,7 @@ pub async fn a_released_key_lets_the_next_pass<G>(make: impl AsyncFn() -> Made<G
     assert!(relay.fetch().await.is_empty());
     assert_eq!(ok(store.release_key("other").await), 0);
     assert_eq!(ok(store.release_key("k").await), 1);
-    let stale = ok(store.fetch(&relay.from_the_start(), MANY).await);
+    let stale = ok(store.fetch(&relay.whole(), MANY).await);
     assert!(stale.queued.is_empty(), "the lane is to be read from its start, so it was taken away");
     assert!(!stale.lost.is_empty() && !ok(store.renew(&relay.leases[stale.lost[0] as usize], LONG).await));
     let relay = Relay::of(&store).await;

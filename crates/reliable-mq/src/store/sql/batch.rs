@@ -17,13 +17,14 @@ pub(super) fn is_one_statement<D: Db>(history: History) -> bool {
     D::DIALECT == Dialect::Postgres || history == History::Off
 }
 
-/// Deletes the messages of a list that are still in their lanes.
+/// Deletes the messages of a list that are still in their lanes. The planner is not shown how long the list is: it would read
+/// the whole table rather than look for each.
 macro_rules! gone {
     ($columns:literal, $after:literal) => {
         concat!(
             "with gone as (delete from mq_hot using (select set_config('synchronous_commit', 'off', true)) lazily, \
-             unnest(string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')::bigint[], string_to_array(?, ' ')) \
-             as t(shard, id, message_id) where mq_hot.shard = t.shard and mq_hot.id = t.id \
+             unnest((select string_to_array(?, ' ')::bigint[]), (select string_to_array(?, ' ')::bigint[]), \
+             (select string_to_array(?, ' '))) as t(shard, id, message_id) where mq_hot.shard = t.shard and mq_hot.id = t.id \
              and mq_hot.message_id = t.message_id collate \"C\" \
              returning mq_hot.shard, mq_hot.id, mq_hot.message_id",
             $columns,

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use onceward_backend::{BackendError, RetryPolicy, internal::random_unit};
 use sqlx::{Postgres, postgres::PgListener};
-use tokio::{sync::Notify, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::SqlStore;
-use crate::Error;
 
 const CHANNEL: &str = "onceward_mq";
 /// Between two notifications. What rings meanwhile is told by the next.

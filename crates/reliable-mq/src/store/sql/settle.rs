@@ -69,7 +69,9 @@ impl<D: Db> SqlStore<D> {
             report.done += 1;
             match verdict {
                 Verdict::Sent if history == History::Off => {}
-                Verdict::Sent if history == History::Batches && queued.place == Place::Hot => batches.add(queued, 0),
+                Verdict::Sent if history == History::Batches && queued.place == Place::Hot => {
+                    batches.add(queued.lane, queued.sequence, 0)
+                }
                 Verdict::Sent => self.log_attempt(&mut tx, queued, Status::Sent, None).await?,
                 Verdict::Retry { error, .. } => {
                     self.log_attempt(&mut tx, queued, Status::Failed, Some(error.as_str())).await?
