@@ -1,6 +1,7 @@
 //! The outbox and the relay on PostgreSQL, beside the same statements and publishes by the bare drivers.
 
 mod enqueue;
+mod latency;
 mod many;
 mod relay;
 
@@ -18,6 +19,14 @@ pub fn cases() -> Vec<Case> {
             ],
         ),
         Case::new(
+            "enqueue, commit, wait for the broker; PostgreSQL",
+            vec![
+                Side::new("the transaction without a message", enqueue::alone),
+                Side::new("until a broker in memory has it", latency::memory),
+                Side::new("until RabbitMQ has confirmed it", latency::rabbitmq),
+            ],
+        ),
+        Case::new(
             "500 enqueued in a transaction; PostgreSQL",
             vec![
                 Side::new("one insert of arrays, plain sqlx", many::bare),
@@ -31,6 +40,7 @@ pub fn cases() -> Vec<Case> {
                 Side::new("select 500, delete them, plain sqlx", relay::memory_bare),
                 Side::new("Relay, history in batches", relay::memory_batches),
                 Side::new("Relay, a history row each", relay::memory_rows),
+                Side::new("Relay, history in batches, beside a writer that stays open", relay::memory_held),
             ],
         )
         .at_most(1)

@@ -14,7 +14,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use onceward_reliable_mq::{
     Broker, History, MemoryBroker, Outbox, RabbitMqBroker, RabbitMqOptions, Relay, RelayOptions, Subscription,
 };
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 use testkit::Lent;
 
 use super::super::bare::{self, now};
@@ -76,6 +76,20 @@ pub(super) async fn memory_batches(setting: Setting) -> World {
 
 pub(super) async fn memory_rows(setting: Setting) -> World {
     memory(setting, History::Rows).await
+}
+
+/// What is deleted cannot be cleaned up: a transaction that wrote, elsewhere, has not ended.
+pub(super) async fn memory_held(setting: Setting) -> World {
+    let (database, pool, outbox) = full(setting).await;
+    let mut held = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    for sql in ["create table elsewhere (id bigint)", "begin", "insert into elsewhere values (1)"] {
+        sqlx::raw_sql(sql).execute(&mut held).await.unwrap();
+    }
+    drop(pool);
+    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    broker.subscribe(&Subscription::new(QUEUE).topic("bench")).await.unwrap();
+    let options = RelayOptions::default().with_allow_volatile(true).with_history(History::Batches);
+    World::new([Rounds(Relay::new(outbox.store(), broker, options).unwrap())]).keep(held).keep(database)
 }
 
 async fn rabbitmq(setting: Setting, history: History) -> World {
