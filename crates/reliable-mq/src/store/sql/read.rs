@@ -47,16 +47,14 @@ macro_rules! each_lane {
     };
 }
 
-/// What was never tried in a stretch of a lane.
+/// What was never tried of a lane, under these conditions.
 macro_rules! hot {
-    ($stretch:literal) => {
+    ($conditions:literal) => {
         concat!(
             "select (select s.epoch from mq_shard s where s.shard = ?), \
              h.shard, h.id, h.message_id, h.topic, h.msg_key, h.headers, h.payload, h.enqueued_at from mq_hot h where ",
-            $stretch,
-            " and not exists (select 1 from mq_delayed d \
-             where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) \
-             and not exists (select 1 from mq_paused p where p.topic = h.topic) order by h.shard, h.id limit ?"
+            $conditions,
+            " order by h.shard, h.id limit ?"
         )
     };
 }
@@ -64,12 +62,27 @@ macro_rules! hot {
 impl<D: Db> SqlStore<D> {
     pub(super) async fn read_hot(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error> {
         let statement = self.sql.sql(match D::DIALECT {
-            // Compared as rows: of a lane whose statistics are from a time when it was empty, the planner would expect so few
-            // rows that it reads and sorts them all, again and again.
-            Dialect::Postgres => {
-                each_lane!(D, hot!("(h.shard, h.id) > (?, ?) and (h.shard, h.id) <= (?, 9223372036854775807)"))
-            }
-            _ => each_lane!(D, hot!("h.shard = ? and h.id > ? and h.shard = ?")),
+            // Said so that there is one plan, which reads along the primary key. Where statistics are from a time when a table
+            // was empty, or there are none, the planner expects a few rows of a lane, or some of a table that has none, and
+            // would rather read and sort the lane than read a part of it in order. So the stretch is compared as rows, and what
+            // is to be left out cannot become a join, nor be taken for all.
+            Dialect::Postgres => each_lane!(
+                D,
+                hot!(
+                    "(h.shard, h.id) > (?, ?) and (h.shard, h.id) <= (?, 9223372036854775807) \
+                     and not exists (select 1 from mq_delayed d \
+                     where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1 offset 0) \
+                     and case when h.topic = any (array(select p.topic from mq_paused p)) then false else true end"
+                )
+            ),
+            _ => each_lane!(
+                D,
+                hot!(
+                    "h.shard = ? and h.id > ? and h.shard = ? and not exists (select 1 from mq_delayed d \
+                     where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1) \
+                     and not exists (select 1 from mq_paused p where p.topic = h.topic)"
+                )
+            ),
         });
         let most = limit(budget.messages);
         let statement = for_lanes(statement, from, |statement, reach| {
