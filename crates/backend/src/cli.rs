@@ -13,6 +13,7 @@ pub use answer::{Answer, finish, misused};
 #[cfg(feature = "sqlite")]
 pub use pool::file;
 pub use pool::{Options, connect, options};
-pub use problem::{Problem, chain};
+pub use crate::error::chain;
+pub use problem::Problem;
 pub use table::{Table, plain};
 pub use url::{Built, Place};

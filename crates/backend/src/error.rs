@@ -203,6 +203,21 @@ fn sqlite_class(code: u32) -> ErrorClass {
     }
 }
 
+/// An error with its causes.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        // Some print their cause with themselves.
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 #[cfg(feature = "redis")]
 impl From<redis::RedisError> for BackendError {
     fn from(error: redis::RedisError) -> Self {

@@ -42,6 +42,7 @@ pub mod internal {
             Answer, Built, Options, Place, Problem, Table, chain, connect, finish, misused, options, plain, span,
         };
     }
+    pub use crate::error::chain;
     pub use crate::mark::mark;
     #[cfg(feature = "failpoints")]
     pub use crate::mark::set_mark_hook;

@@ -189,7 +189,7 @@ impl<D: Db> Consumer<D> {
             queue = self.shared.subscription.queue(),
             message_id = %delivery.envelope().id,
         );
-        let consumed = match self.handle(delivery.envelope()).instrument(span).await {
+        let consumed = match self.handle_patiently(delivery.envelope()).instrument(span).await {
             Ok(Handled::First) => {
                 mark("mq.consumer_before_ack");
                 (delivery.ack().await, Consumed { first: 1, ..Consumed::default() })
@@ -212,9 +212,27 @@ impl<D: Db> Consumer<D> {
         }
     }
 
+    /// Runs the handler until it succeeds, as often as it may and as long as there is time.
+    async fn handle_patiently(&self, envelope: &Envelope) -> Result<Handled, Error> {
+        let ConsumerOptions { timeout, at_once, .. } = &self.shared.options;
+        let end = Instant::now() + *timeout;
+        let mut failures = 0;
+        loop {
+            failures += 1;
+            let handled = self.handle(envelope, end).await?;
+            let Handled::Failed(error) = &handled else { return Ok(handled) };
+            let pause = at_once.delay(failures, random_unit());
+            if error.is_permanent() || !at_once.allows(failures) || Instant::now() + pause >= end {
+                return Ok(handled);
+            }
+            tracing::debug!(failures, %error, "a handler failed, and is tried again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Runs the handler once, in a transaction with the inbox row.
-    async fn handle(&self, envelope: &Envelope) -> Result<Handled, Error> {
-        let Shared { subscription, inbox, handler, options, .. } = &*self.shared;
+    async fn handle(&self, envelope: &Envelope, end: Instant) -> Result<Handled, Error> {
+        let Shared { subscription, inbox, handler, .. } = &*self.shared;
         let mut tx = begin(inbox.pool()).await?;
         if !inbox.first_tx(&mut tx, subscription.queue(), &envelope.id).await? {
             tx.rollback().await.map_err(BackendError::from)?;
@@ -223,7 +241,7 @@ impl<D: Db> Consumer<D> {
         let (tx, home) = lend(tx);
         // A handler that panics before its first await does so in the call itself.
         let call = async { handler(tx, envelope.clone()).await };
-        let answer = match tokio::time::timeout(options.timeout, AssertUnwindSafe(call).catch_unwind()).await {
+        let answer = match tokio::time::timeout_at(end, AssertUnwindSafe(call).catch_unwind()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panic)) => Err(HandlerError::retry("the handler panicked")),
             Err(_elapsed) => Err(HandlerError::retry("the handler took too long")),
@@ -246,7 +264,7 @@ impl<D: Db> Consumer<D> {
         let after = after_failure(error, delivery.failures(), delivery.deliveries(), retry, random_unit());
         let id = &delivery.envelope().id;
         tracing::warn!(message_id = %id, failures = delivery.failures() + 1, %error, ?after, "a handler failed");
-        let reason = error.to_string();
+        let reason = error.chain();
         match after {
             After::Retry(pause) => {
                 (delivery.retry(pause, &reason).await, Consumed { retried: 1, ..Consumed::default() })

@@ -5,7 +5,8 @@ use std::time::Duration;
 use sqlx::pool::PoolOptions;
 use sqlx::{ConnectOptions, Connection, Pool};
 
-use super::problem::{Problem, chain};
+use super::problem::Problem;
+use crate::error::chain;
 use crate::Db;
 
 /// How long a database may take to answer at all.

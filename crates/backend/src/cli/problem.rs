@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::error::chain;
+
 /// The exit code of a wrong call, and of a database that cannot be reached or is not what it was given for.
 pub(super) const USAGE: u8 = 2;
 const REFUSED: u8 = 1;
@@ -41,21 +43,6 @@ impl fmt::Display for Problem {
         let words: Vec<_> = self.text.split_whitespace().collect();
         f.write_str(&without_urls(&words.join(" ")))
     }
-}
-
-/// An error with its causes.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        // Some print their cause with themselves.
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// A text without what stands behind `://` in it: a URL may hold a secret anywhere.

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use onceward_backend::RetryPolicy;
+use onceward_backend::{RetryPolicy, internal::chain};
 
 use crate::{
     error::BoxError,
@@ -32,6 +32,11 @@ impl HandlerError {
     /// No repeat would help: the message is parked at once.
     pub fn reject(error: impl Into<BoxError>) -> Self {
         Self { source: error.into(), permanent: true }
+    }
+
+    /// What happened, with its causes: what is kept beside a message that failed.
+    pub(super) fn chain(&self) -> String {
+        chain(&*self.source)
     }
 
     /// Whether the message is parked at once.

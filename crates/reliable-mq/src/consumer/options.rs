@@ -12,8 +12,11 @@ pub struct ConsumerOptions {
     pub concurrency: usize,
     /// How often the broker is asked when nothing rings.
     pub poll: Duration,
-    /// How long a handler may take; shorter than the broker's lease on a delivery.
+    /// How long the handling of a delivery may take, with all that is tried at once; shorter than the broker's lease.
     pub timeout: Duration,
+    /// How often a handler is tried before its message is put back, and the pauses between. It costs no trip to the broker, and
+    /// keeps those behind waiting. Together that is one failure.
+    pub at_once: RetryPolicy,
     /// How messages whose handler failed are repeated; after `attempts` failures they are parked.
     pub retry: RetryPolicy,
 }
@@ -25,6 +28,7 @@ impl Default for ConsumerOptions {
             concurrency: 1,
             poll: Duration::from_millis(200),
             timeout: Duration::from_secs(30),
+            at_once: retry.with_base(Duration::from_millis(20)).with_max(Duration::from_millis(100)).with_attempts(3),
             retry: retry.with_max(Duration::from_secs(60)).with_attempts(12),
         }
     }
@@ -45,7 +49,14 @@ impl ConsumerOptions {
         self
     }
 
-    /// Sets how long a handler may take.
+    /// Sets how a handler is tried before its message is put back; one attempt: put back after the first failure.
+    #[must_use]
+    pub fn with_at_once(mut self, retry: RetryPolicy) -> Self {
+        self.at_once = retry;
+        self
+    }
+
+    /// Sets how long the handling of a delivery may take.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

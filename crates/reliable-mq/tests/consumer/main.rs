@@ -1,6 +1,7 @@
 //! Consumers and the inbox, on SQLite.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "a test program")]
 
+mod again;
 mod embedded;
 mod router;
 
@@ -68,9 +69,14 @@ fn subscription() -> Subscription {
     Subscription::new("notify").topic("topic")
 }
 
+fn at_once(attempts: u32) -> RetryPolicy {
+    RetryPolicy::exponential().with_base(Duration::ZERO).with_attempts(attempts)
+}
+
 fn options(attempts: u32) -> ConsumerOptions {
     ConsumerOptions::default()
-        .with_retry(RetryPolicy::exponential().with_base(Duration::ZERO).with_attempts(attempts))
+        .with_retry(at_once(attempts))
+        .with_at_once(at_once(1))
         .with_poll(Duration::from_millis(5))
 }
 
