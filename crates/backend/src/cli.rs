@@ -9,11 +9,11 @@ pub mod span;
 mod table;
 mod url;
 
+pub use crate::error::chain;
 pub use answer::{Answer, finish, misused};
 #[cfg(feature = "sqlite")]
 pub use pool::file;
 pub use pool::{Options, connect, options};
-pub use crate::error::chain;
 pub use problem::Problem;
 pub use table::{Table, plain};
 pub use url::{Built, Place};

@@ -6,8 +6,8 @@ use sqlx::pool::PoolOptions;
 use sqlx::{ConnectOptions, Connection, Pool};
 
 use super::problem::Problem;
-use crate::error::chain;
 use crate::Db;
+use crate::error::chain;
 
 /// How long a database may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(10);
