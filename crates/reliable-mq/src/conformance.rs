@@ -70,6 +70,7 @@ macro_rules! conformance {
             each_message_has_its_own_outcome_in_order
             an_empty_batch_has_no_outcomes
             a_message_arrives_as_it_was_published
+            headers_that_have_a_meaning_arrive_unchanged
             each_queue_gets_every_message
             a_topic_is_routed_once_a_queue_takes_it
             a_subscription_may_be_repeated

@@ -188,6 +188,7 @@ impl<D: Db> Consumer<D> {
             "onceward.reliable_mq.handle",
             queue = self.shared.subscription.queue(),
             message_id = %delivery.envelope().id,
+            trace_id = delivery.envelope().trace_id(),
         );
         let consumed = match self.handle_patiently(delivery.envelope()).instrument(span).await {
             Ok(Handled::First) => {

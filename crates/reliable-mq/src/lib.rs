@@ -14,6 +14,8 @@ pub mod message;
 mod outbox;
 mod relay;
 pub mod store;
+#[cfg(feature = "conformance")]
+pub mod testing;
 #[cfg(feature = "sql")]
 mod tx;
 
@@ -33,7 +35,7 @@ pub use consumer::{Consumed, Consumer, ConsumerOptions, HandlerError, Router};
 pub use error::Error;
 #[cfg(feature = "sql")]
 pub use inbox::Inbox;
-pub use message::{Draft, Envelope, Message, MessageError, MessageId, Origin};
+pub use message::{Draft, Envelope, Message, MessageError, MessageId, Origin, TraceContext};
 #[cfg(feature = "sql")]
 pub use outbox::Outbox;
 pub use relay::{Order, Relay, RelayOptions, Step};

@@ -58,7 +58,7 @@ pub struct Step {
 }
 
 impl Step {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.retried += other.retried;
         self.dead += other.dead;

@@ -6,14 +6,20 @@
 mod cases;
 #[path = "cases/late.rs"]
 mod late;
+#[path = "cases/plain.rs"]
+mod plain;
+#[path = "cases/role.rs"]
+mod role;
 #[path = "cases/trips.rs"]
 mod trips;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use onceward_backend::sqlx::{MySql, Pool};
+use onceward_backend::sqlx::{self, AssertSqlSafe, MySql, Pool, mysql::MySqlConnectOptions};
 use onceward_reliable_mq::{Outbox, Store, conformance::block_on};
 use testkit::Lent;
+
+use crate::plain::{Plain, delayed, sql_after};
 
 async fn outbox() -> (Outbox<MySql>, Lent) {
     let database = testkit::mysql::database().await;
@@ -30,6 +36,46 @@ async fn make() -> (Arc<dyn Store>, Lent) {
 
 onceward_reliable_mq::conformance!(store: make);
 sql_cases!(outbox);
+
+#[test]
+fn others_enqueue_into_the_order_of_a_key() {
+    block_on(async {
+        let (outbox, _database) = outbox().await;
+        let insert = async |plain: Plain<'_>, delay: Option<Duration>| {
+            let statement = sql_after("MariaDB and MySQL, with key");
+            let text = delay.map_or_else(|| statement.to_owned(), |delay| delayed(statement, delay));
+            let Plain { id, topic, key, headers, payload } = plain;
+            let insert = sqlx::query(AssertSqlSafe(text)).bind(key).bind(id).bind(id).bind(topic).bind(key);
+            insert.bind(headers).bind(payload).execute(outbox.pool()).await.map(drop)
+        };
+        plain::others_enqueue_into_the_order_of_a_key(&outbox, insert).await;
+    });
+}
+
+#[test]
+fn a_role_enqueues_and_can_nothing_else() {
+    block_on(async {
+        let (outbox, database) = outbox().await;
+        let (role, user) = (format!("{}_e", database.name()), format!("{}_u", database.name()));
+        for statement in role::grants(&role) {
+            role::execute(outbox.pool(), &statement).await.unwrap();
+        }
+        for statement in [
+            format!("create user {user} identified by 'pass'"),
+            format!("grant {role} to {user}"),
+            format!("set default role {role} for {user}"),
+        ] {
+            role::execute(outbox.pool(), &statement).await.unwrap();
+        }
+        let options = database.url().parse::<MySqlConnectOptions>().unwrap().username(&user).password("pass");
+        let pool = Pool::connect_with(options).await.unwrap();
+        role::a_role_enqueues_and_can_nothing_else(&outbox, pool.clone()).await;
+        pool.close().await;
+        for statement in [format!("drop user {user}"), format!("drop role {role}")] {
+            role::execute(outbox.pool(), &statement).await.unwrap();
+        }
+    });
+}
 
 #[test]
 fn every_operation_costs_the_round_trips_of_the_readme() {

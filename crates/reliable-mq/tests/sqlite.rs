@@ -4,6 +4,8 @@
 #[path = "cases/sql.rs"]
 #[macro_use]
 mod cases;
+#[path = "cases/plain.rs"]
+mod plain;
 
 use std::{sync::Arc, time::Duration};
 
@@ -48,7 +50,9 @@ mod broker {
 }
 
 mod outbox {
-    use super::{Outbox, Sqlite, TempDir, sqlite};
+    use super::{Duration, Outbox, Sqlite, TempDir, sqlite};
+    use crate::plain::{self, Plain, delayed, sql_after};
+    use onceward_backend::sqlx::{self, AssertSqlSafe};
 
     async fn make() -> (Outbox<Sqlite>, TempDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -57,4 +61,20 @@ mod outbox {
         (outbox, folder)
     }
     sql_cases!(make);
+
+    #[test]
+    fn others_enqueue_into_the_order_of_a_key() {
+        onceward_reliable_mq::conformance::block_on(async {
+            let (outbox, _folder) = make().await;
+            let insert = async |plain: Plain<'_>, delay: Option<Duration>| {
+                let statement = sql_after("SQLite from 3.42, with");
+                let text = delay.map_or_else(|| statement.to_owned(), |delay| delayed(statement, delay));
+                let Plain { id, topic, key, headers, payload } = plain;
+                let insert =
+                    sqlx::query(AssertSqlSafe(text)).bind(id).bind(topic).bind(key).bind(headers).bind(payload);
+                insert.execute(outbox.pool()).await.map(drop)
+            };
+            plain::others_enqueue_into_the_order_of_a_key(&outbox, insert).await;
+        });
+    }
 }

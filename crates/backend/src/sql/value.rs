@@ -76,7 +76,7 @@ column! {
     bool, bool;
 }
 
-/// A row that can be read: a tuple of up to eleven columns.
+/// A row that can be read: a tuple of up to twelve columns.
 pub trait Columns: Sized {
     /// Reads the columns from the first.
     fn row<D: Db>(row: &D::Row) -> sqlx::Result<Self>;
@@ -103,3 +103,4 @@ columns!(A 0, B 1, C 2, E 3, F 4, G 5, H 6, I 7);
 columns!(A 0, B 1, C 2, E 3, F 4, G 5, H 6, I 7, J 8);
 columns!(A 0, B 1, C 2, E 3, F 4, G 5, H 6, I 7, J 8, K 9);
 columns!(A 0, B 1, C 2, E 3, F 4, G 5, H 6, I 7, J 8, K 9, L 10);
+columns!(A 0, B 1, C 2, E 3, F 4, G 5, H 6, I 7, J 8, K 9, L 10, M 11);

@@ -7,7 +7,9 @@ use onceward_backend::conformance::skipped;
 use tokio::task::JoinSet;
 
 use super::{eventually, message, ok, text};
-use crate::{Broker, Delivery, Envelope, Error, Message, MessageId, Origin, Outcome, Subscription, ident};
+use crate::{
+    Broker, Delivery, Envelope, Error, Message, MessageId, Origin, Outcome, Subscription, TraceContext, ident,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
@@ -69,6 +71,26 @@ pub async fn a_message_arrives_as_it_was_published<G>(make: impl AsyncFn(Duratio
     assert_eq!(*delivery.envelope(), sent);
     assert_eq!((delivery.failures(), delivery.deliveries()), (0, 1));
     ok(delivery.ack().await);
+}
+
+pub async fn headers_that_have_a_meaning_arrive_unchanged<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    let trace = TraceContext::read([
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("tracestate", "acme@shop=a b!,other=1"),
+        ("baggage", "user=alice%20b;public,plan=free"),
+    ]);
+    let draft = Message::to("topic").tenant("acme/\"eu\"").content_type("text/plain; charset=utf-8").trace(&trace);
+    let sent = ident::envelope(&ok(draft.text("")), 1);
+    assert_eq!(broker.publish(std::slice::from_ref(&sent)).await, [Outcome::Accepted]);
+    let first = next(&broker).await;
+    assert_eq!(*first.envelope(), sent);
+    // They are there as well when it comes again.
+    ok(first.retry(SHORT, "on purpose").await);
+    let again = next(&broker).await;
+    let came = again.envelope();
+    assert_eq!((came.tenant(), came.content_type()), (Some("acme/\"eu\""), Some("text/plain; charset=utf-8")));
+    assert_eq!((came.trace(), came.headers().len()), (trace, 5));
 }
 
 pub async fn each_queue_gets_every_message<G>(make: impl AsyncFn(Duration) -> Made<G>) {

@@ -210,7 +210,8 @@ impl Worker {
     async fn publish_wave(&mut self, relay: &Shared, wave: &[&Queued]) -> (Vec<Outcome>, bool) {
         let envelopes: Vec<Envelope> = wave.iter().map(|queued| queued.envelope.clone()).collect();
         let started = Instant::now();
-        let span = tracing::info_span!("onceward.reliable_mq.publish", messages = wave.len());
+        let span =
+            tracing::info_span!("onceward.reliable_mq.publish", messages = wave.len(), trace_id = one_trace(wave));
         let publish = relay.broker.publish(&envelopes).instrument(span);
         let outcomes = tokio::time::timeout(relay.options.publish_timeout, publish).await.unwrap_or_default();
         let outcomes = plan::complete(outcomes, envelopes.len());
@@ -264,6 +265,12 @@ impl Lane {
         }
         Ok(self.lease.is_some())
     }
+}
+
+/// The trace that all of them belong to, if it is one.
+fn one_trace<'w>(wave: &[&'w Queued]) -> Option<&'w str> {
+    let trace = wave.first()?.envelope.trace_id();
+    trace.filter(|_| wave.iter().all(|queued| queued.envelope.trace_id() == trace))
 }
 
 fn count(settled: &[(Queued, Verdict)], step: &mut Step) {

@@ -22,6 +22,8 @@ pub struct MessageFilter {
     pub topic: Option<String>,
     /// Only those of this ordering key. Of those that were sent no key is known.
     pub key: Option<String>,
+    /// Only those of this tenant. Of those that were sent no tenant is known.
+    pub tenant: Option<String>,
     /// Only those whose last error contains this text, upper and lower case told apart.
     pub error: Option<String>,
     /// Only those that were enqueued at least that long ago; of those that were sent, sent at least that long ago.
@@ -37,6 +39,7 @@ impl Default for MessageFilter {
             states: vec![Status::Pending, Status::Delayed, Status::Failed, Status::Held, Status::Dead],
             topic: None,
             key: None,
+            tenant: None,
             error: None,
             older_than: Duration::ZERO,
             limit: 1_000,
@@ -72,6 +75,13 @@ impl MessageFilter {
         self
     }
 
+    /// Only those of this tenant.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
     /// Only those whose last error contains this text.
     #[must_use]
     pub fn with_error(mut self, error: impl Into<String>) -> Self {
@@ -99,6 +109,7 @@ impl MessageFilter {
             && self.states.contains(&shown.status)
             && is(&self.topic, Some(&shown.topic))
             && is(&self.key, shown.key.as_deref())
+            && is(&self.tenant, shown.tenant.as_deref())
             && self.error.as_deref().is_none_or(|part| shown.last_error.as_deref().is_some_and(|e| e.contains(part)))
             && shown.age >= self.older_than
     }
@@ -114,6 +125,8 @@ pub struct MessageInfo {
     pub topic: String,
     /// Its ordering key; not known of one that was sent.
     pub key: Option<String>,
+    /// Its tenant, if it has one; not known of one that was sent.
+    pub tenant: Option<String>,
     /// Where it stands.
     pub status: Status,
     /// How many attempts it took so far.

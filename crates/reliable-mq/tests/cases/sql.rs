@@ -44,8 +44,8 @@ macro_rules! sql_cases {
 }
 
 /// A branch of a global transaction, as far as an outbox sees it.
-struct Branch<D: Db> {
-    tx: Transaction<'static, D>,
+pub struct Branch<D: Db> {
+    pub tx: Transaction<'static, D>,
     hold_id: &'static str,
 }
 
@@ -66,11 +66,11 @@ impl<D: Db> Conn<D> for Branch<D> {
     }
 }
 
-fn message(text: &str) -> Message {
+pub fn message(text: &str) -> Message {
     Message::to("topic").key("k").text(text).unwrap()
 }
 
-async fn branch<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &'static str, texts: &[&str]) -> Branch<D> {
+pub async fn branch<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &'static str, texts: &[&str]) -> Branch<D> {
     let mut branch = Branch { tx: begin(pool).await.unwrap(), hold_id };
     for text in texts {
         outbox.enqueue(&mut branch, &message(text)).await.unwrap();
@@ -88,7 +88,7 @@ async fn hot<D: Db>(outbox: &Outbox<D>) -> Vec<String> {
     queued.iter().map(|queued| String::from_utf8(queued.envelope.payload().to_vec()).unwrap()).collect()
 }
 
-async fn release<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &str) -> u64 {
+pub async fn release<D: Db>(outbox: &Outbox<D>, pool: &Pool<D>, hold_id: &str) -> u64 {
     let mut tx = begin(pool).await.unwrap();
     let released = outbox.release_held(&mut tx, "xid-1", hold_id).await.unwrap();
     tx.commit().await.unwrap();

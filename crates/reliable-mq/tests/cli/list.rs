@@ -39,6 +39,8 @@ async fn messages_are_listed_by_where_they_stand() {
     assert_eq!(listed(&["--topic", "fine"]), "behind pending");
     assert_eq!(listed(&["--key", "k"]), "failed behind");
     assert_eq!(listed(&["--key", "k", "--topic", "fine", "--state", "pending"]), "behind");
+    assert_eq!(listed(&["--tenant", "acme"]), "binary");
+    assert_eq!(listed(&["--tenant", "acme", "--state", "pending"]), "");
     assert_eq!(listed(&["--error", "full"]), "failed");
     assert_eq!(listed(&["--error", "Full"]), "", "upper and lower case are told apart");
     assert_eq!(listed(&["--error", "%"]), "", "a text, and no pattern");
@@ -58,7 +60,7 @@ async fn a_message_is_told_to_programs_in_full() {
     }
     let expected = json!({
         "message_id": "failed", "topic": "refused", "key": "k", "state": "failed", "attempts": 1,
-        "error": "rejected: full", "blocks": true, "xid": null,
+        "error": "rejected: full", "blocks": true, "xid": null, "tenant": null,
     });
     assert_eq!(json["messages"][0], expected);
     let json = scene.run(&["list", "--json", "--state", "held"]).json();

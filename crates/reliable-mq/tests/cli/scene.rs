@@ -14,7 +14,7 @@ use crate::tool::{Ran, run, url};
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
 /// The messages are named by what they are: `sent`; `failed`, which was refused once and blocks its key `k` for more than an
-/// hour; `behind` it; `dead` and `binary`, which were refused for good; `delayed`, `held`, and `pending`, the youngest.
+/// hour; `behind` it; `dead` and `binary` of a tenant, which were refused for good; `delayed`, `held`, and `pending`, the youngest.
 pub(crate) struct Scene {
     folder: TempDir,
     pub(crate) outbox: Outbox<Sqlite>,
@@ -40,7 +40,7 @@ impl Scene {
         enqueue(&outbox, message("failed", "refused").key("k").header("lang", "de").text("first")).await;
         enqueue(&outbox, message("behind", "fine").key("k").text("second")).await;
         enqueue(&outbox, message("dead", "gone").key("g").text("{\"order\":7}")).await;
-        enqueue(&outbox, message("binary", "gone").payload(vec![0xff, 0x00, 0x1b])).await;
+        enqueue(&outbox, message("binary", "gone").tenant("acme").payload(vec![0xff, 0x00, 0x1b])).await;
         enqueue(&outbox, message("delayed", "later").delay(LONG).text("later")).await;
         relay.step().await.unwrap();
         sqlx::query(

@@ -106,6 +106,9 @@ pub(crate) struct Which {
     /// Only those of this ordering key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Only those of this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
     /// Only those whose last error contains this text
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
@@ -120,13 +123,15 @@ pub(crate) struct Which {
 impl Which {
     /// Whether it leaves anything out.
     pub(crate) fn is_narrow(&self) -> bool {
-        self.topic.is_some() || self.key.is_some() || self.error.is_some() || self.older_than.is_some()
+        let Self { topic, key, tenant, error, older_than, limit: _ } = self;
+        [topic, key, tenant, error].into_iter().any(Option::is_some) || older_than.is_some()
     }
 
     pub(crate) fn filter(&self) -> MessageFilter {
         let mut filter = MessageFilter::default().with_older_than(self.older_than.unwrap_or_default());
         filter.topic.clone_from(&self.topic);
         filter.key.clone_from(&self.key);
+        filter.tenant.clone_from(&self.tenant);
         filter.error.clone_from(&self.error);
         filter
     }

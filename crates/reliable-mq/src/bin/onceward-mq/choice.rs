@@ -34,7 +34,7 @@ pub(crate) async fn choose(store: &dyn Store, chosen: &Chosen, status: Status) -
     if chosen.message_ids.is_empty() {
         if !chosen.all && !chosen.which.is_narrow() {
             return Err(Problem::usage(
-                "say which: MESSAGE_ID…, or --topic, --key, --error, --older-than, or --all for all of them",
+                "say which: MESSAGE_ID…, or --topic, --key, --tenant, --error, --older-than, or --all for all of them",
             ));
         }
         return find(store, chosen.which.filter().in_states([status]), chosen.which.limit).await;

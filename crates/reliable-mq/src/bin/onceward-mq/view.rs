@@ -15,6 +15,7 @@ pub(crate) fn message(shown: &MessageInfo) -> Value {
         "message_id": shown.message_id.as_str(),
         "topic": shown.topic,
         "key": shown.key,
+        "tenant": shown.tenant,
         "state": shown.status.as_str(),
         "attempts": shown.attempts,
         "error": shown.last_error,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{LONG, MANY, Made, Relay, dead, enqueue, retry};
 use crate::{
-    Error, Message, MessageFilter, MessageId, Status,
+    Draft, Error, Message, MessageFilter, MessageId, Status,
     conformance::{eventually, keyed, message, ok, text},
     store::Verdict,
 };
@@ -59,7 +59,10 @@ pub async fn a_paused_topic_waits_and_goes_on_in_order<G>(make: impl AsyncFn() -
 
 pub async fn messages_are_found_by_what_they_are_like<G>(make: impl AsyncFn() -> Made<G>) {
     let (store, _guard) = make().await;
-    let ids = ok(store.enqueue(&[keyed("k", "0"), keyed("k", "1"), message("other", "2"), message("sent", "3")]).await);
+    let tenant = |draft: Draft| draft.tenant("ac\"me").header("note", "{\"tenant\":\"other\"}");
+    let other = ok(tenant(Message::to("other")).text("2"));
+    let sent = ok(tenant(Message::to("sent")).text("3"));
+    let ids = ok(store.enqueue(&[keyed("k", "0"), keyed("k", "1"), other, sent]).await);
     let later = enqueue(&store, ok(Message::to("topic").delay(LONG).text("later"))).await;
     let relay = Relay::of(&store).await;
     for queued in relay.fetch().await {
@@ -96,6 +99,13 @@ pub async fn messages_are_found_by_what_they_are_like<G>(make: impl AsyncFn() ->
     assert!(find(all().in_states([Status::Held])).await.is_empty());
     assert_eq!(find(all().with_topic("other")).await, [ids[2].clone()]);
     assert_eq!(find(all().with_key("k")).await, sorted(ids[..2].to_vec()));
+    assert_eq!(
+        find(all().with_tenant("ac\"me").in_states(Status::ALL)).await,
+        [ids[2].clone()],
+        "not of what was sent"
+    );
+    assert!(find(all().with_tenant("other")).await.is_empty());
+    assert!(find(all().with_tenant("AC\"me")).await.is_empty());
     assert_eq!(find(all().with_error("purpose").with_key("k")).await, [ids[0].clone()]);
     assert!(find(all().with_error("Purpose")).await.is_empty());
     assert!(find(all().with_older_than(LONG)).await.is_empty());
@@ -106,6 +116,9 @@ pub async fn messages_are_found_by_what_they_are_like<G>(make: impl AsyncFn() ->
     assert_eq!((failed.last_error.as_deref(), failed.blocks), (Some("on purpose"), true));
     assert!(failed.due.is_some_and(|due| due > LONG / 2 && due <= LONG));
     assert!(failed.since <= failed.age && failed.age < LONG);
+    assert!(failed.tenant.is_none());
+    let dead = ok(store.messages(&MessageFilter::of(&ids[2])).await).remove(0);
+    assert_eq!(dead.tenant.as_deref(), Some("ac\"me"));
     let letter = ok(store.message(&ids[2]).await).unwrap_or_else(|| panic!("it is a dead letter"));
     assert_eq!((&letter.id, text(&letter).as_str()), (&ids[2], "2"));
     assert!(ok(store.message(&later).await).is_some() && ok(store.message(&ids[0]).await).is_some());

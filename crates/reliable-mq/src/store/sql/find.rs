@@ -2,58 +2,83 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use onceward_backend::{BackendError, Db};
+use onceward_backend::{BackendError, Db, Dialect};
 
 use super::{
     SqlStore,
     inspect::status_of,
-    row::{attempts, count, envelope, limit},
+    row::{self, attempts, count, envelope, limit},
 };
 use crate::{
     Error, ident,
-    message::{Envelope, MessageId},
+    message::{Envelope, MessageId, TENANT},
     store::{Counts, LaneInfo, MessageFilter, MessageInfo, Status, TopicInfo},
 };
 
-/// `message_id, topic, msg_key, status, attempts, last_error, age, since, due, blocks, xid`
-type InfoRow =
-    (String, String, Option<String>, String, i64, Option<String>, i64, i64, Option<i64>, i64, Option<String>);
+/// `message_id, topic, msg_key, headers, status, attempts, last_error, age, since, due, blocks, xid`
+type InfoRow = (
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    String,
+    i64,
+    Option<String>,
+    i64,
+    i64,
+    Option<i64>,
+    i64,
+    Option<String>,
+);
 /// `shard, owner, epoch, lease, hot, delayed, age of the oldest in hot, the most overdue in delayed`
 type LaneRow = (i64, String, i64, i64, i64, i64, Option<i64>, Option<i64>);
 /// `message_id, topic, msg_key, headers, payload, enqueued_at`
 type MessageRow = (String, String, Option<String>, String, Vec<u8>, i64);
 
-/// The list of messages. The table that knows most comes first: PostgreSQL takes the types of the columns from it. A table that is
-/// not wanted is not read, which the conditions on the whole would not reach on MariaDB.
-const LIST: &str = "select m.message_id, m.topic, m.msg_key, m.status, m.attempts, m.last_error, {now} - m.enqueued_at, {now} - m.since, \
-     m.due_at - {now}, m.blocks, m.xid from (\
-     select message_id, topic, msg_key, case when attempts = 0 then 'delayed' else 'failed' end as status, \
-     attempts, last_error, enqueued_at, coalesce(failed_at, enqueued_at) as since, due_at, blocks, null as xid \
-     from mq_delayed where (? = 1 and attempts = 0 or ? = 1 and attempts > 0) \
-     union all select message_id, topic, msg_key, 'held', 0, null, enqueued_at, enqueued_at, null, 0, xid \
-     from mq_held where ? = 1 \
-     union all select message_id, topic, msg_key, 'dead', attempts, last_error, enqueued_at, dead_at, null, 0, null \
-     from mq_dead where ? = 1 \
-     union all select message_id, topic, msg_key, 'pending', 0, null, enqueued_at, enqueued_at, null, 0, null \
-     from mq_hot where ? = 1 \
-     union all select message_id, topic, null, status, attempt, null, at, at, null, 0, null \
-     from mq_history where ? = 1 and status = 'sent') m \
-     where (? is null or m.message_id = ?) and (? is null or m.topic = ?) and (? is null or m.msg_key = ?) \
-     and (? is null or replace(m.last_error, ?, '') <> m.last_error) and m.enqueued_at <= {now} - ? \
-     order by m.enqueued_at, m.message_id limit ?";
+/// The list of messages, given how a header is read from the text of all. The table that knows most comes first: PostgreSQL
+/// takes the types of the columns from it. A table that is not wanted is not read, which the conditions on the whole would not
+/// reach on MariaDB.
+macro_rules! list {
+    ($tenant:literal) => {
+        concat!(
+            "select m.message_id, m.topic, m.msg_key, m.headers, m.status, m.attempts, m.last_error, {now} - m.enqueued_at, \
+             {now} - m.since, m.due_at - {now}, m.blocks, m.xid from (\
+             select message_id, topic, msg_key, headers, case when attempts = 0 then 'delayed' else 'failed' end as status, \
+             attempts, last_error, enqueued_at, coalesce(failed_at, enqueued_at) as since, due_at, blocks, null as xid \
+             from mq_delayed where (? = 1 and attempts = 0 or ? = 1 and attempts > 0) \
+             union all select message_id, topic, msg_key, headers, 'held', 0, null, enqueued_at, enqueued_at, null, 0, xid \
+             from mq_held where ? = 1 \
+             union all select message_id, topic, msg_key, headers, 'dead', attempts, last_error, enqueued_at, dead_at, null, 0, null \
+             from mq_dead where ? = 1 \
+             union all select message_id, topic, msg_key, headers, 'pending', 0, null, enqueued_at, enqueued_at, null, 0, null \
+             from mq_hot where ? = 1 \
+             union all select message_id, topic, null, null, status, attempt, null, at, at, null, 0, null \
+             from mq_history where ? = 1 and status = 'sent') m \
+             where (? is null or m.message_id = ?) and (? is null or m.topic = ?) and (? is null or m.msg_key = ?) \
+             and (? is null or ",
+            $tenant,
+            " = ?) and (? is null or replace(m.last_error, ?, '') <> m.last_error) and m.enqueued_at <= {now} - ? \
+             order by m.enqueued_at, m.message_id limit ?"
+        )
+    };
+}
 /// The tables of it, as they come.
 const LISTED: [Status; 6] =
     [Status::Delayed, Status::Failed, Status::Held, Status::Dead, Status::Pending, Status::Sent];
 
 impl<D: Db> SqlStore<D> {
     pub(super) async fn find_messages(&self, filter: &MessageFilter) -> Result<Vec<MessageInfo>, Error> {
-        let mut list = self.sql.sql(LIST);
+        let mut list = self.sql.sql(match D::DIALECT {
+            Dialect::Postgres => list!("m.headers::jsonb ->> 'tenant'"),
+            Dialect::MySql => list!("json_value(m.headers, '$.tenant')"),
+            _ => list!("json_extract(m.headers, '$.tenant')"),
+        });
         for status in LISTED {
             list = list.bind(i64::from(filter.states.contains(&status)));
         }
         let id = filter.id.as_ref().map(MessageId::as_str);
         let error = filter.error.as_deref().filter(|text| !text.is_empty());
-        for value in [id, filter.topic.as_deref(), filter.key.as_deref(), error] {
+        for value in [id, filter.topic.as_deref(), filter.key.as_deref(), filter.tenant.as_deref(), error] {
             list = list.bind(value).bind(value);
         }
         let list = list.bind(ident::micros(filter.older_than)).bind(limit(filter.limit));
@@ -140,11 +165,12 @@ impl<D: Db> SqlStore<D> {
 }
 
 fn info<D: Db>(row: InfoRow) -> Result<MessageInfo, Error> {
-    let (id, topic, key, status, spent, last_error, age, since, due, blocks, xid) = row;
+    let (id, topic, key, headers, status, spent, last_error, age, since, due, blocks, xid) = row;
     Ok(MessageInfo {
         message_id: MessageId::trusted(id),
         topic,
         key,
+        tenant: headers.and_then(|headers| row::header(&headers, TENANT)),
         status: status_of::<D>(&status)?,
         attempts: attempts(spent),
         last_error,

@@ -41,6 +41,11 @@ fn read_headers(backend: &'static str, text: &str) -> Result<BTreeMap<String, St
     serde_json::from_str(text).map_err(|error| BackendError::corrupt(backend, error))
 }
 
+/// One header of a text that holds them; none if that is no such text, which a list must not fail of.
+pub(super) fn header(headers: &str, name: &str) -> Option<String> {
+    serde_json::from_str::<BTreeMap<String, String>>(headers).ok()?.remove(name)
+}
+
 /// A count as the database takes it.
 pub(crate) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
