@@ -8,6 +8,8 @@ mod cases;
 mod late;
 #[path = "cases/plain.rs"]
 mod plain;
+#[path = "cases/repeatable_read.rs"]
+mod repeatable_read;
 #[path = "cases/role.rs"]
 mod role;
 #[path = "cases/trips.rs"]
@@ -74,6 +76,14 @@ fn a_role_enqueues_and_can_nothing_else() {
         for statement in [format!("drop user {user}"), format!("drop role {role}")] {
             role::execute(outbox.pool(), &statement).await.unwrap();
         }
+    });
+}
+
+#[test]
+fn a_settle_of_what_is_gone_keeps_no_producer_waiting() {
+    block_on(async {
+        let database = testkit::mysql::database().await;
+        repeatable_read::a_settle_of_what_is_gone_keeps_no_producer_waiting(database.url()).await;
     });
 }
 
