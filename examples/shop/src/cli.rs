@@ -182,6 +182,10 @@ pub enum Demo {
     KillCoordinator,
     /// A wallet overwritten from outside while its charge is rolled back: shown, tried, repaired
     DirtyWrite,
+    /// The broker is gone while people order; what they are told waits in the outbox and comes once when it is back
+    BrokerDown,
+    /// A message that no handler can read: parked, while everybody else is notified; replayed, and given up
+    PoisonMessage,
 }
 
 /// Options of `shop verify`.

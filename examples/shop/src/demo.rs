@@ -11,9 +11,12 @@ use crate::pages::money;
 use crate::serve::ServeError;
 
 mod apart;
+mod broker_down;
 mod browser;
 mod dirty_write;
+mod outage;
 mod part;
+mod poison_message;
 mod stage;
 
 pub use browser::{Answer, Browser};
@@ -39,6 +42,7 @@ const fn cast(demo: Demo) -> Cast {
     match demo {
         Demo::KillWallet => Cast::Wallet { shop_waits: None, wallet_waits: wallet },
         Demo::KillOrderTm | Demo::KillCoordinator => Cast::Wallet { shop_waits: shop, wallet_waits: None },
+        Demo::BrokerDown => Cast::ShopAndWay,
         _ => Cast::Shop,
     }
 }
@@ -59,6 +63,8 @@ async fn play(stage: &mut Stage, demo: Demo) -> Result<bool, Surprise> {
         Demo::KillOrderTm => apart::kill_order_tm(stage).await?,
         Demo::KillCoordinator => apart::kill_coordinator(stage).await?,
         Demo::DirtyWrite => dirty_write::play(stage, "dave").await?,
+        Demo::BrokerDown => broker_down::play(stage).await?,
+        Demo::PoisonMessage => poison_message::play(stage).await?,
     }
     stage.verify().await
 }
@@ -225,13 +231,17 @@ async fn buy(browser: &Browser, sku: &str) -> Result<String, Surprise> {
 
 /// Waits until an order's page says that its buyer was notified.
 async fn notified(browser: &Browser, order: &str) -> Result<Duration, Surprise> {
+    notified_within(browser, order, Duration::from_secs(10)).await
+}
+
+async fn notified_within(browser: &Browser, order: &str, limit: Duration) -> Result<Duration, Surprise> {
     let started = Instant::now();
     loop {
         let shown = browser.get(order).await?.ok()?;
         if shown["notified"] == true {
             return Ok(started.elapsed());
         }
-        expect(started.elapsed() < Duration::from_secs(10), "not notified within 10 s", &shown)?;
+        expect(started.elapsed() < limit, &format!("not notified within {limit:?}"), &shown)?;
         sleep(Duration::from_millis(20)).await;
     }
 }

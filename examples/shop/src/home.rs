@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onceward_reliable_mq::{Broker, SqliteBrokerOptions};
+
 use crate::folder::Settings;
 use crate::servers::{Claim, Servers, Taken};
 use crate::stores::{Delivery, Opening, Stores, StoresError, WalletStores, embedded, services};
@@ -79,6 +81,20 @@ impl Home {
             Self::Servers(servers) => {
                 servers.create().await?;
                 services::wallet(servers).await
+            }
+        }
+    }
+
+    /// The broker, to look at beside the process that serves.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn broker(&self) -> Result<Arc<dyn Broker>, StoresError> {
+        match self {
+            Self::Folder(folder) => Ok(Arc::new(embedded::broker(folder, SqliteBrokerOptions::default()).await?)),
+            Self::Servers(servers) => {
+                servers.meet_broker().await?;
+                Ok(Arc::new(servers.broker().clone()))
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use onceward_backend::{BackendError, Db, Migrations};
-use onceward_reliable_mq::{Broker, Consumer, Envelope, Error, HandlerError, Inbox, Subscription, Tx};
+use onceward_reliable_mq::{Broker, Consumer, Envelope, Error, HandlerError, Inbox, MessageId, Subscription, Tx};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +49,9 @@ pub trait Notices: Debug + Send + Sync + 'static {
 
     /// The one who takes confirmed orders off the broker and sends their notifications.
     async fn sender(&self, broker: Arc<dyn Broker>) -> Result<Arc<dyn Sender>, Error>;
+
+    /// Writes a message down as handled that never was: when it comes again it is acknowledged unread. False if it was handled.
+    async fn waive(&self, id: &MessageId) -> Result<bool, Error>;
 
     /// Fails if notifications cannot be read now.
     async fn health(&self) -> Result<(), BackendError>;
@@ -109,6 +112,12 @@ impl<D: Db> Notices for SqlNotices<D> {
             async move { send(&tables, tx, message).await }
         };
         Ok(Arc::new(Consumer::new(broker, subscription(), inbox, send)))
+    }
+
+    async fn waive(&self, id: &MessageId) -> Result<bool, Error> {
+        let inbox = Inbox::new(self.0.pool().clone());
+        let mut conn = inbox.pool().acquire().await.map_err(BackendError::from)?;
+        inbox.first_tx(&mut conn, QUEUE, id).await
     }
 
     async fn health(&self) -> Result<(), BackendError> {

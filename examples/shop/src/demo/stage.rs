@@ -1,13 +1,16 @@
 //! A shop of the demonstration's own: child processes on free ports, with a temporary folder, and on servers under a
 //! namespace that goes with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use onceward_reliable_mq::Broker;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::outage::{Way, Wire};
 use super::part::{Part, READY};
 use super::{Browser, Surprise};
 use crate::cli::Backends;
@@ -24,6 +27,8 @@ const FREE: &str = "127.0.0.1:0";
 pub(super) enum Cast {
     /// One process.
     Shop,
+    /// The same, and the way to its broker can be cut.
+    ShopAndWay,
     /// The wallets in a process of their own, which is held at that point, or the shop is.
     Wallet { shop_waits: Option<&'static str>, wallet_waits: Option<&'static str> },
 }
@@ -32,6 +37,7 @@ pub(super) struct Stage {
     place: Place,
     pub(super) shop: Part,
     pub(super) wallet: Option<Part>,
+    way: Option<Way>,
     origins: Origins,
     steps: u32,
 }
@@ -132,8 +138,18 @@ impl Stage {
     pub(super) async fn open(backends: &Backends, cast: Cast) -> Result<Self, Surprise> {
         let folder = tempfile::Builder::new().prefix("onceward-demo-").tempdir()?;
         let namespace = format!("demo_{}", &Uuid::new_v4().simple().to_string()[..12]).parse()?;
+        let mut backends = backends.clone();
+        let way = match (cast, &mut backends.amqp_url) {
+            (Cast::ShopAndWay, None) => Some(Way::File(folder.path().join("broker.db"), None)),
+            (Cast::ShopAndWay, Some(url)) => {
+                let wire = Wire::to(url).await?;
+                wire.url().clone_into(url);
+                Some(Way::Wire(wire))
+            }
+            _ => None,
+        };
         let servers = backends.servers(&namespace)?;
-        let place = Place { folder, backends: backends.clone(), servers };
+        let place = Place { folder, backends, servers };
         let (shop, wallet, origins) = match place.start(cast).await {
             Ok(started) => started,
             Err(error) => {
@@ -148,7 +164,7 @@ impl Stage {
         if let Some(servers) = &place.servers {
             println!("on servers, under the namespace {}, which is removed afterwards", servers.namespace());
         }
-        Ok(Self { place, shop, wallet, origins, steps: 0 })
+        Ok(Self { place, shop, wallet, way, origins, steps: 0 })
     }
 
     pub(super) fn browser(&self) -> Result<Browser, Surprise> {
@@ -167,6 +183,16 @@ impl Stage {
     /// The process of the wallets.
     pub(super) fn wallet(&mut self) -> Result<&mut Part, Surprise> {
         self.wallet.as_mut().ok_or_else(|| "the wallets are in the shop".into())
+    }
+
+    /// The way to the broker.
+    pub(super) fn way(&mut self) -> Result<&mut Way, Surprise> {
+        self.way.as_mut().ok_or_else(|| "nobody minds the way to the broker".into())
+    }
+
+    /// The broker of the shop, to look at beside it.
+    pub(super) async fn broker(&self) -> Result<Arc<dyn Broker>, Surprise> {
+        Ok(self.place.home().broker().await?)
     }
 
     /// Starts the shop again on the same data and ports.
@@ -220,6 +246,9 @@ impl Stage {
         let _ = self.shop.kill().await;
         if let Some(mut wallet) = self.wallet {
             let _ = wallet.kill().await;
+        }
+        if let Some(way) = &mut self.way {
+            let _ = way.mend().await;
         }
         self.place.remove().await;
     }

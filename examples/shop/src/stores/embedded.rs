@@ -81,7 +81,14 @@ pub async fn wallet(folder: &Path) -> Result<WalletStores, StoresError> {
 /// # Errors
 /// If a store cannot be opened.
 pub async fn delivery(folder: &Path, stores: &Stores) -> Result<Delivery, StoresError> {
-    let options = SqliteBrokerOptions::default().with_instance("shop");
-    let broker = SqliteBroker::open(sqlite::open(folder.join("broker.db")).await?, options).await?;
+    let broker = broker(folder, SqliteBrokerOptions::default().with_instance("shop")).await?;
     Delivery::open(stores, Arc::new(broker)).await
+}
+
+/// Opens the broker. Under the shop's instance only the one process may that serves.
+///
+/// # Errors
+/// If its file cannot be opened.
+pub async fn broker(folder: &Path, options: SqliteBrokerOptions) -> Result<SqliteBroker, StoresError> {
+    Ok(SqliteBroker::open(sqlite::open(folder.join("broker.db")).await?, options).await?)
 }

@@ -142,31 +142,3 @@ async fn an_address_that_is_none_is_refused() {
         assert!(code == 2 && out.is_empty() && err.contains("http://127.0.0.1:8090"), "{code} {err}");
     }
 }
-
-async fn shows(demo: &str, words: &[&str]) {
-    let (code, out, err) = ended(Place::new().launch().args(["demo", demo])).await;
-    assert_eq!(code, 0, "{out}\n{err}");
-    for word in words {
-        assert!(out.contains(word), "{word} is not in {out}");
-    }
-}
-
-#[tokio::test]
-async fn the_wallet_is_killed_after_it_has_charged() {
-    shows("kill-wallet", &["rows stay locked in ledger, wallets", "the charge is undone", "2 × 303"]).await;
-}
-
-#[tokio::test]
-async fn the_initiator_is_killed_before_it_decides() {
-    shows("kill-order-tm", &["its process ended before the decision", "as before, no order", "2 × 303"]).await;
-}
-
-#[tokio::test]
-async fn the_coordinator_is_killed_in_the_second_phase() {
-    shows("kill-coordinator", &["nobody is there", "has read the decision", "2 × 303"]).await;
-}
-
-#[tokio::test]
-async fn a_product_is_sold_out_in_the_middle() {
-    shows("stock-short", &["409", "no order, the cart as it was", "taken back"]).await;
-}

@@ -14,6 +14,7 @@ mod catalogue;
 mod checkout;
 mod commands;
 mod csrf;
+mod demos;
 mod forms;
 mod framework;
 mod login;

@@ -21,6 +21,8 @@ mod checkout;
 mod commands;
 #[path = "../contract/csrf.rs"]
 mod csrf;
+#[path = "../contract/demos.rs"]
+mod demos;
 #[path = "../contract/forms.rs"]
 mod forms;
 #[path = "../contract/framework.rs"]
