@@ -240,8 +240,8 @@ fn redis_class(error: &redis::RedisError) -> ErrorClass {
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel => ErrorClass::Unavailable,
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => ErrorClass::Corrupt,
-        // Out of memory is refused before the command runs, so it may be sent again.
-        _ if error.code() == Some("OOM") => ErrorClass::Unavailable,
+        // Out of memory, of disk, of replicas or of time is said before the command runs, so it may be sent again.
+        _ if matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS" | "BUSY")) => ErrorClass::Unavailable,
         _ => ErrorClass::Refused,
     }
 }
