@@ -1,17 +1,25 @@
 //! Brokers: who carries messages from the relay to consumers.
 
+#[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis", feature = "sqlite"))]
+mod bells;
 #[cfg(any(feature = "nats", feature = "rabbitmq"))]
 mod headers;
-#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+#[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis"))]
 mod kept;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod origin;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+#[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis"))]
+mod reason;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+#[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis"))]
 mod window;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
@@ -24,6 +32,8 @@ pub use self::memory::MemoryBroker;
 pub use self::nats::{NatsBroker, NatsOptions};
 #[cfg(feature = "rabbitmq")]
 pub use self::rabbitmq::{RabbitMqBroker, RabbitMqOptions};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisBroker, RedisOptions};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteBroker, SqliteBrokerOptions};
 use crate::{

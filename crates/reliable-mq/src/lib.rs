@@ -28,6 +28,8 @@ pub use broker::{
 pub use broker::{NatsBroker, NatsOptions};
 #[cfg(feature = "rabbitmq")]
 pub use broker::{RabbitMqBroker, RabbitMqOptions};
+#[cfg(feature = "redis")]
+pub use broker::{RedisBroker, RedisOptions};
 #[cfg(feature = "sqlite")]
 pub use broker::{SqliteBroker, SqliteBrokerOptions};
 #[cfg(feature = "sql")]

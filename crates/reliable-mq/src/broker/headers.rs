@@ -19,5 +19,3 @@ pub(super) const DELIVERIES: &str = "onceward-deliveries";
 pub(super) const REASON: &str = "onceward-reason";
 /// The headers of a message that the broker cannot carry under their own names, as JSON.
 pub(super) const ODD: &str = "onceward-headers";
-/// Longest reason that is kept, in characters.
-pub(super) const LONGEST_REASON: usize = 2000;

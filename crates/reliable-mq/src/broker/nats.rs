@@ -14,7 +14,7 @@ mod wire;
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -32,7 +32,7 @@ use self::{
     names::Names,
 };
 use super::{
-    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription,
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription, bells::Bells,
     headers::Past, window::window,
 };
 use crate::{
@@ -66,7 +66,7 @@ struct Shared {
     names: Names,
     link: Link,
     leases: Leases,
-    arrivals: Mutex<HashMap<String, Arc<Notify>>>,
+    bells: Bells,
 }
 
 impl NatsBroker {
@@ -81,7 +81,7 @@ impl NatsBroker {
             link: Link::new(url, options.timeout, options.reconnect)?,
             options,
             leases: Leases::default(),
-            arrivals: Mutex::default(),
+            bells: Bells::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -106,13 +106,6 @@ impl NatsBroker {
 }
 
 impl Shared {
-    /// One of several consumers in this process is woken per queue; the others poll.
-    fn ring_all(&self) {
-        for bell in self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            bell.notify_one();
-        }
-    }
-
     /// Puts one message into a stream.
     async fn put(&self, parcel: Parcel) -> Outcome {
         let outcome = confirm::publish(&self.link, self.options.confirm_timeout, vec![parcel]).await.pop();
@@ -214,7 +207,7 @@ impl Broker for NatsBroker {
             }
         }
         outcomes.resize_with(batch.len(), || unknown("not sent, others were not acknowledged"));
-        self.shared.ring_all();
+        self.shared.bells.ring_all();
         outcomes
     }
 
@@ -257,8 +250,7 @@ impl Broker for NatsBroker {
     }
 
     fn arrivals(&self, queue: &str) -> Arc<Notify> {
-        let mut arrivals = self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(arrivals.entry(queue.to_owned()).or_default())
+        self.shared.bells.of(queue)
     }
 
     async fn depth(&self, queue: &str) -> Result<Depth, Error> {
@@ -273,7 +265,7 @@ impl Broker for NatsBroker {
 
     async fn replay(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
         let replayed = self.shared.replay(queue, id).await?;
-        self.shared.ring_all();
+        self.shared.bells.ring_all();
         Ok(replayed)
     }
 }

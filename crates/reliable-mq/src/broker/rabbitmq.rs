@@ -8,13 +8,7 @@ mod parked;
 mod topology;
 mod wire;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use lapin::{
@@ -36,7 +30,7 @@ use self::{
     topology::Names,
 };
 use super::{
-    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription,
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription, bells::Bells,
     headers::Past, window::window,
 };
 use crate::{
@@ -61,7 +55,7 @@ struct Shared {
     publishing: Link,
     consuming: Link,
     leases: Leases,
-    arrivals: Mutex<HashMap<String, Arc<Notify>>>,
+    bells: Bells,
 }
 
 impl RabbitMqBroker {
@@ -81,7 +75,7 @@ impl RabbitMqBroker {
             names,
             options,
             leases: Leases::default(),
-            arrivals: Mutex::default(),
+            bells: Bells::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -108,13 +102,6 @@ impl RabbitMqBroker {
 }
 
 impl Shared {
-    /// One of several consumers in this process is woken per queue; the others poll.
-    fn ring_all(&self) {
-        for bell in self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            bell.notify_one();
-        }
-    }
-
     /// Puts one message into a queue, past the exchange.
     async fn put(&self, queue: &str, envelope: &Envelope, past: &Past) -> Outcome {
         let properties = wire::write(envelope, past);
@@ -271,7 +258,7 @@ impl Broker for RabbitMqBroker {
         }
         outcomes
             .resize_with(batch.len(), || Outcome::Unknown { reason: "not sent, others were not confirmed".to_owned() });
-        self.shared.ring_all();
+        self.shared.bells.ring_all();
         outcomes
     }
 
@@ -349,8 +336,7 @@ impl Broker for RabbitMqBroker {
     }
 
     fn arrivals(&self, queue: &str) -> Arc<Notify> {
-        let mut arrivals = self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(arrivals.entry(queue.to_owned()).or_default())
+        self.shared.bells.of(queue)
     }
 
     async fn depth(&self, queue: &str) -> Result<Depth, Error> {
@@ -366,7 +352,7 @@ impl Broker for RabbitMqBroker {
 
     async fn replay(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
         let replayed = self.shared.replay(queue, id).await?;
-        self.shared.ring_all();
+        self.shared.bells.ring_all();
         Ok(replayed)
     }
 }

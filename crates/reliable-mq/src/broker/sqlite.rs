@@ -3,11 +3,7 @@
 mod delivery;
 mod options;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use onceward_backend::{
@@ -17,9 +13,12 @@ use onceward_backend::{
 use sqlx::{Sqlite, SqlitePool};
 use tokio::sync::Notify;
 
-use self::delivery::{ItemRow, SqliteDelivery, read_origin, write_origin};
+use self::delivery::{ItemRow, SqliteDelivery};
 pub use self::options::SqliteBrokerOptions;
-use super::{Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription};
+use super::{
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription, bells::Bells,
+    origin,
+};
 use crate::{
     Error, ident,
     message::{Envelope, MessageId},
@@ -43,7 +42,7 @@ pub(super) struct Shared {
     sql: Sql<Sqlite>,
     options: SqliteBrokerOptions,
     instance: String,
-    arrivals: Mutex<HashMap<String, Arc<Notify>>>,
+    bells: Bells,
 }
 
 impl SqliteBroker {
@@ -55,7 +54,7 @@ impl SqliteBroker {
     pub async fn open(pool: SqlitePool, options: SqliteBrokerOptions) -> Result<Self, Error> {
         MIGRATIONS.run(&pool).await?;
         let instance = options.instance.clone().unwrap_or_else(ident::instance);
-        let shared = Shared { pool, sql: Sql::new(), options, instance, arrivals: Mutex::default() };
+        let shared = Shared { pool, sql: Sql::new(), options, instance, bells: Bells::default() };
         let mut tx = begin(&shared.pool).await?;
         let orphans = shared
             .sql
@@ -86,7 +85,7 @@ impl SqliteBroker {
                 .bind(envelope.key())
                 .bind(&row::write_headers(envelope)?)
                 .bind(envelope.payload().as_ref())
-                .bind(envelope.origin.map(write_origin).as_deref())
+                .bind(envelope.origin.map(origin::write).as_deref())
                 .bind(envelope.enqueued_at)
                 .bind(envelope.topic())
                 .execute(&mut tx)
@@ -107,13 +106,6 @@ impl SqliteBroker {
             .await?;
         known.map(|_| ()).ok_or_else(|| Error::UnknownQueue(queue.to_owned()))
     }
-
-    /// One of several consumers in this process is woken per queue; the others poll.
-    fn ring_all(&self) {
-        for bell in self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            bell.notify_one();
-        }
-    }
 }
 
 impl fmt::Debug for SqliteBroker {
@@ -131,7 +123,7 @@ impl Broker for SqliteBroker {
     async fn publish(&self, batch: &[Envelope]) -> Vec<Outcome> {
         match self.store(batch).await {
             Ok(outcomes) => {
-                self.ring_all();
+                self.shared.bells.ring_all();
                 outcomes
             }
             Err(error) => vec![Outcome::Unknown { reason: error.to_string() }; batch.len()],
@@ -219,8 +211,7 @@ impl Broker for SqliteBroker {
     }
 
     fn arrivals(&self, queue: &str) -> Arc<Notify> {
-        let mut arrivals = self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(arrivals.entry(queue.to_owned()).or_default())
+        self.shared.bells.of(queue)
     }
 
     async fn depth(&self, queue: &str) -> Result<Depth, Error> {
@@ -255,9 +246,9 @@ impl Broker for SqliteBroker {
             .bind(row::limit(limit))
             .fetch_all(&mut self.shared.pool.acquire().await.map_err(BackendError::from)?)
             .await?;
-        let dead = rows.into_iter().map(|(id, topic, key, headers, payload, origin, at, failures, reason)| {
+        let dead = rows.into_iter().map(|(id, topic, key, headers, payload, stood, at, failures, reason)| {
             let mut envelope = row::envelope("sqlite", id, topic, key, &headers, payload, at)?;
-            envelope.origin = origin.as_deref().and_then(read_origin);
+            envelope.origin = stood.as_deref().and_then(origin::read);
             Ok(DeadDelivery::new(envelope, row::attempts(failures), reason))
         });
         dead.collect()
@@ -288,7 +279,7 @@ impl Broker for SqliteBroker {
             .await?;
         self.shared.sql.sql("delete from mq_queue_dead where id = ?").bind(row).execute(&mut tx).await?;
         commit(tx).await?;
-        self.ring_all();
+        self.shared.bells.ring_all();
         Ok(true)
     }
 }

@@ -151,7 +151,7 @@ impl Delivery for NatsDelivery {
         .await?;
         if after.is_zero() {
             self.tell(Bytes::from_static(b"-NAK")).await?;
-            self.shared.ring_all();
+            self.shared.bells.ring_all();
             return Ok(());
         }
         // The server's own clock is in these; a century is enough.
@@ -161,7 +161,7 @@ impl Delivery for NatsDelivery {
 
     async fn release(self: Box<Self>) -> Result<(), Error> {
         self.tell(Bytes::from_static(b"-NAK")).await?;
-        self.shared.ring_all();
+        self.shared.bells.ring_all();
         Ok(())
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use async_nats::{HeaderMap, Message as Raw};
 
 use crate::{
-    broker::headers::{
-        DELIVERIES, ENQUEUED, EPOCH, FAILURES, KEY, LANE, LONGEST_REASON, ODD, Past, REASON, SEQUENCE, TOPIC,
+    broker::{
+        headers::{DELIVERIES, ENQUEUED, EPOCH, FAILURES, KEY, LANE, ODD, Past, REASON, SEQUENCE, TOPIC},
+        reason,
     },
     message::{Envelope, Message, MessageId, Origin},
 };
@@ -44,8 +45,8 @@ pub(super) fn write(envelope: &Envelope, past: &Past, once: Option<&str>) -> Hea
         insert(&mut map, DELIVERIES, past.deliveries.into());
     }
     if let Some(reason) = &past.reason {
-        let reason: String = reason.chars().take(LONGEST_REASON).collect();
-        map.insert(REASON, ascii(&serde_json::Value::from(reason).to_string()).as_str());
+        let reason = serde_json::Value::from(reason::shortened(reason));
+        map.insert(REASON, ascii(&reason.to_string()).as_str());
     }
     map
 }

@@ -17,10 +17,7 @@ use tokio::time::Instant;
 use super::{Shared, link::within, wire};
 use crate::{
     Error,
-    broker::{
-        Delivery, Outcome,
-        headers::{LONGEST_REASON, Past},
-    },
+    broker::{Delivery, Outcome, headers::Past, reason},
     message::Envelope,
 };
 
@@ -102,7 +99,7 @@ impl RabbitMqDelivery {
     async fn give_back(&self) -> Result<(), Error> {
         let acker = self.shared.leases.take(self.lease)?;
         let settled = within(self.shared.options.timeout, acker.nack(REQUEUE)).await?;
-        self.shared.ring_all();
+        self.shared.bells.ring_all();
         if settled { Ok(()) } else { Err(Error::LeaseLost) }
     }
 
@@ -121,7 +118,7 @@ impl RabbitMqDelivery {
     }
 
     fn past(&self, reason: Option<&str>) -> Past {
-        let reason = reason.map(|reason| reason.chars().take(LONGEST_REASON).collect());
+        let reason = reason.map(reason::shortened);
         Past { failures: self.failures.saturating_add(1), deliveries: self.deliveries, reason }
     }
 }
@@ -159,7 +156,7 @@ impl Delivery for RabbitMqDelivery {
         let target = self.shared.waiting_room(&self.queue, after).await?;
         self.move_to(&target, &self.past(None)).await?;
         if after.is_zero() {
-            self.shared.ring_all();
+            self.shared.bells.ring_all();
         }
         Ok(())
     }

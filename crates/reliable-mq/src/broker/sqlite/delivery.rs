@@ -11,9 +11,9 @@ use onceward_backend::{
 use super::Shared;
 use crate::{
     Error,
-    broker::Delivery,
+    broker::{Delivery, origin},
     ident,
-    message::{Envelope, Origin},
+    message::Envelope,
     store::row,
 };
 
@@ -32,9 +32,9 @@ pub(super) struct SqliteDelivery {
 impl SqliteDelivery {
     /// Reads a row as it was before this delivery.
     pub(super) fn read(shared: Arc<Shared>, queue: &str, row: ItemRow) -> Result<Self, Error> {
-        let (item, id, topic, key, headers, payload, origin, at, deliveries, failures) = row;
+        let (item, id, topic, key, headers, payload, stood, at, deliveries, failures) = row;
         let mut envelope = row::envelope("sqlite", id, topic, key, &headers, payload, at)?;
-        envelope.origin = origin.as_deref().and_then(read_origin);
+        envelope.origin = stood.as_deref().and_then(origin::read);
         let (queue, failures) = (queue.to_owned(), row::attempts(failures));
         Ok(Self { shared, queue, item, envelope, deliveries: deliveries + 1, failures })
     }
@@ -121,33 +121,5 @@ impl Delivery for SqliteDelivery {
         }
         self.shared.sql.sql("delete from mq_queue where id = ?").bind(self.item).execute(&mut tx).await?;
         Ok(commit(tx).await?)
-    }
-}
-
-pub(super) fn write_origin(origin: Origin) -> String {
-    format!("{}:{}:{}", origin.lane, origin.sequence, origin.epoch)
-}
-
-pub(super) fn read_origin(text: &str) -> Option<Origin> {
-    let mut parts = text.split(':');
-    let origin = Origin {
-        lane: parts.next()?.parse().ok()?,
-        sequence: parts.next()?.parse().ok()?,
-        epoch: parts.next()?.parse().ok()?,
-    };
-    parts.next().is_none().then_some(origin)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_survives_its_column() {
-        let origin = Origin { lane: 7, sequence: i64::MAX, epoch: 3 };
-        assert_eq!(read_origin(&write_origin(origin)), Some(origin));
-        for text in ["", "1:2", "1:2:3:4", "a:2:3", "-1:2:3"] {
-            assert_eq!(read_origin(text), None, "{text}");
-        }
     }
 }
