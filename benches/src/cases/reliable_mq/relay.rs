@@ -22,8 +22,8 @@ use crate::case::{Client, Setting, World};
 
 const LANES: i64 = 8;
 const QUEUE: &str = "bench";
-/// What a worker of a relay has on its way at once by default: 200 messages of each of its four lanes; and there are two.
-const WINDOW: usize = 800;
+/// What the broker of the relay has unconfirmed at once on a channel; and the relay has two workers.
+const WINDOW: usize = 500;
 const WORKERS: usize = 2;
 /// More than any side relays in a second here; one that runs out ends its round early.
 const PER_SECOND: f64 = 60_000.0;
