@@ -108,6 +108,8 @@ pub struct Queued {
     pub sequence: i64,
     /// How many attempts it has spent.
     pub attempts: u32,
+    /// What of it cannot be read, if others inserted it and did so wrongly: no broker gets it, it is parked.
+    pub flaw: Option<String>,
 }
 
 /// What is due now, and when the next will be.

@@ -151,13 +151,15 @@ impl Worker {
         batch: &[Queued],
         step: &mut Step,
     ) -> Result<Published, Error> {
-        let mut settled: Vec<(Queued, Verdict)> = Vec::with_capacity(batch.len());
+        let flawed = |queued: &Queued| Some((queued.clone(), Verdict::Dead { error: queued.flaw.clone()? }));
+        let mut settled: Vec<(Queued, Verdict)> = batch.iter().filter_map(flawed).collect();
         let mut failed: HashSet<&str> = HashSet::new();
         let mut progress = true;
         for wave in plan::waves(batch, relay.options.order) {
             let wave: Vec<&Queued> = wave
                 .into_iter()
                 .map(|index| &batch[index])
+                .filter(|queued| queued.flaw.is_none())
                 .filter(|queued| queued.envelope.key().is_none_or(|key| !failed.contains(key)))
                 .collect();
             if wave.is_empty() {

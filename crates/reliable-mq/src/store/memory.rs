@@ -148,6 +148,7 @@ impl Store for MemoryStore {
                 place: Place::Hot,
                 sequence,
                 attempts: 0,
+                flaw: None,
             });
             queued.collect::<Vec<_>>()
         };
@@ -181,6 +182,7 @@ impl Store for MemoryStore {
                     place: Place::Delayed,
                     sequence: row.sequence,
                     attempts: row.attempts,
+                    flaw: None,
                 }
             }));
         }

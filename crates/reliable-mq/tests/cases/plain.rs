@@ -76,6 +76,20 @@ pub async fn others_enqueue_into_the_order_of_a_key<D: Db>(
     let counts = outbox.store().counts().await.unwrap();
     assert_eq!((counts.hot, counts.delayed, counts.dead), (0, 1, 0));
 
+    // What others insert wrongly is parked, and holds up nobody.
+    for (id, headers) in [("list", "[]"), ("number", r#"{"a": 1}"#), ("an id", "{}")] {
+        insert(Plain { headers, ..plain(id, Some("k")) }, None).await.unwrap();
+        insert(Plain { headers, ..plain(&format!("{id} later"), Some("k")) }, Some(Duration::ZERO)).await.unwrap();
+    }
+    ours("behind", "k").await;
+    while relay.step().await.unwrap().more {}
+    let counts = outbox.store().counts().await.unwrap();
+    assert_eq!((counts.hot, counts.delayed, counts.dead), (0, 1, 6));
+    let dead = outbox.store().dead(10).await.unwrap();
+    let reason = |id: &str| dead.iter().find(|letter| letter.envelope.id.as_str() == id).unwrap();
+    assert!(reason("list").error.contains("headers") && reason("an id").error.contains("message id"));
+    assert_eq!(reason("number").envelope.header("unreadable-headers").map(|raw| raw.contains('1')), Some(true));
+
     let deliveries = broker.receive("queue", 1000).await.unwrap();
     let came: Vec<&Envelope> = deliveries.iter().map(|delivery| delivery.envelope()).collect();
     let mut of_key: BTreeMap<&str, Vec<&Envelope>> = BTreeMap::new();
@@ -85,6 +99,7 @@ pub async fn others_enqueue_into_the_order_of_a_key<D: Db>(
     for (at, key) in KEYS.into_iter().enumerate() {
         let texts: Vec<_> = of_key[key].iter().map(|message| String::from_utf8_lossy(message.payload())).collect();
         let expected: Vec<_> = (0..3).flat_map(|n| ["other", "own"].map(|who| format!("{at}-{n}-{who}"))).collect();
+        let expected = [expected, if key == "k" { vec!["behind".to_owned()] } else { Vec::new() }].concat();
         assert_eq!(texts, expected, "{key}");
         let lanes: Vec<_> = of_key[key].iter().map(|message| message.origin.unwrap().lane).collect();
         assert!(lanes.iter().all(|lane| *lane == lanes[0]), "{key}: {lanes:?}");

@@ -10,7 +10,7 @@ fn queued(n: usize, key: Option<&str>) -> Queued {
     let draft = Message::to("t");
     let message = key.map_or_else(|| draft.clone(), |key| draft.clone().key(key)).text("").unwrap();
     let id = MessageId::parse(n.to_string()).unwrap();
-    Queued { envelope: Envelope::new(id, message, 0), lane: 0, place: Place::Hot, sequence: 1, attempts: 0 }
+    Queued { envelope: Envelope::new(id, message, 0), lane: 0, place: Place::Hot, sequence: 1, attempts: 0, flaw: None }
 }
 
 fn unknown() -> Outcome {

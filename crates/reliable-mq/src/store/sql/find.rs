@@ -7,7 +7,7 @@ use onceward_backend::{BackendError, Db, Dialect};
 use super::{
     SqlStore,
     inspect::status_of,
-    row::{self, attempts, count, envelope, limit},
+    row::{self, attempts, count, foreign, limit},
 };
 use crate::{
     Error, ident,
@@ -99,10 +99,9 @@ impl<D: Db> SqlStore<D> {
         }
         let found: Option<MessageRow> =
             find.fetch_optional(&mut self.pool.acquire().await.map_err(BackendError::from)?).await?;
-        let read = |(id, topic, key, headers, payload, at): MessageRow| {
-            envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)
-        };
-        found.map(read).transpose()
+        let read =
+            |(id, topic, key, headers, payload, at): MessageRow| foreign(id, topic, key, &headers, payload, at).0;
+        Ok(found.map(read))
     }
 
     pub(super) async fn find_lanes(&self) -> Result<Vec<LaneInfo>, Error> {

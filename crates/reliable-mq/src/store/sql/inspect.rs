@@ -9,7 +9,7 @@ use onceward_backend::{
 
 use super::{
     SqlStore,
-    row::{attempts, count, envelope, limit},
+    row::{attempts, count, foreign, limit},
 };
 use crate::{
     Error, ident,
@@ -90,7 +90,7 @@ impl<D: Db> SqlStore<D> {
             .fetch_all(&mut self.pool.acquire().await.map_err(BackendError::from)?)
             .await?;
         let rows = rows.into_iter().map(|(id, topic, key, headers, payload, enqueued_at, spent, error, at)| {
-            let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, enqueued_at)?;
+            let (envelope, _) = foreign(id, topic, key, &headers, payload, enqueued_at);
             Ok(DeadLetter { envelope, attempts: attempts(spent), error, at })
         });
         rows.collect()

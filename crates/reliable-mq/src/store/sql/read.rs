@@ -6,7 +6,7 @@ use onceward_backend::{BackendError, Db, Dialect, internal::Statement};
 
 use super::{
     SqlStore, lanes,
-    row::{attempts, envelope, limit, with_origin},
+    row::{attempts, foreign, limit, with_origin},
 };
 use crate::{
     Error,
@@ -106,9 +106,9 @@ impl<D: Db> SqlStore<D> {
                 fetched.lost.push(lease.lane);
                 continue;
             }
-            let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
-            let envelope = with_origin(envelope, lease, sequence);
-            fetched.queued.push(Queued { envelope, lane: lease.lane, place: Place::Hot, sequence, attempts: 0 });
+            let (envelope, flaw) = foreign(id, topic, key, &headers, payload, at);
+            let (envelope, lane) = (with_origin(envelope, lease, sequence), lease.lane);
+            fetched.queued.push(Queued { envelope, lane, place: Place::Hot, sequence, attempts: 0, flaw });
         }
         Ok(fetched)
     }
@@ -154,9 +154,10 @@ impl<D: Db> SqlStore<D> {
                 .fetch_all(&mut conn)
                 .await?;
             for (sequence, id, topic, key, headers, payload, at, spent) in rows {
-                let envelope = envelope(D::DIALECT.name(), id, topic, key, &headers, payload, at)?;
+                let (envelope, flaw) = foreign(id, topic, key, &headers, payload, at);
                 let (envelope, attempts) = (with_origin(envelope, lease, sequence), attempts(spent));
-                due.ready.push(Queued { envelope, lane: lease.lane, place: Place::Delayed, sequence, attempts });
+                let (lane, place) = (lease.lane, Place::Delayed);
+                due.ready.push(Queued { envelope, lane, place, sequence, attempts, flaw });
             }
         }
         Ok(due)

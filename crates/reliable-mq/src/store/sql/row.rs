@@ -7,7 +7,7 @@ use onceward_backend::BackendError;
 
 use crate::{
     Error,
-    message::{Envelope, Message, MessageError, MessageId, Origin},
+    message::{Envelope, MAX_ID, MAX_NAME, Message, MessageError, MessageId, Origin, check_name},
     store::Lease,
 };
 
@@ -32,6 +32,31 @@ pub(crate) fn envelope(
         Message { id: None, topic, key, headers, payload: Bytes::from(payload), delay: std::time::Duration::ZERO };
     Ok(Envelope::new(MessageId::trusted(id), message, enqueued_at))
 }
+
+/// The same of a row that others may have inserted: with what of it cannot be read, if anything. Headers that cannot are one
+/// header then, so that they can be looked at.
+pub(super) fn foreign(
+    id: String,
+    topic: String,
+    key: Option<String>,
+    headers: &str,
+    payload: Vec<u8>,
+    enqueued_at: i64,
+) -> (Envelope, Option<String>) {
+    let read = serde_json::from_str(headers);
+    let flaw = read.as_ref().err().map(|error| format!("its headers are no object of strings: {error}"));
+    let headers = read.unwrap_or_else(|_| BTreeMap::from([(UNREADABLE.to_owned(), headers.to_owned())]));
+    let name = |what, name: &str, max| check_name(what, name, max).err().map(|error| error.to_string());
+    let flaw = flaw
+        .or_else(|| name("the message id", &id, MAX_ID))
+        .or_else(|| name("the topic", &topic, MAX_NAME))
+        .or_else(|| key.as_ref().and_then(|key| name("the key", key, MAX_NAME)));
+    let message =
+        Message { id: None, topic, key, headers, payload: Bytes::from(payload), delay: std::time::Duration::ZERO };
+    (Envelope::new(MessageId::trusted(id), message, enqueued_at), flaw)
+}
+
+const UNREADABLE: &str = "unreadable-headers";
 
 pub(crate) fn write_headers(message: &Message) -> Result<String, Error> {
     Ok(serde_json::to_string(message.headers()).map_err(MessageError::Encode)?)
