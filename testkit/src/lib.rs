@@ -7,6 +7,7 @@ mod environment;
 mod eventually;
 #[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "rabbitmq"))]
 mod lent;
+mod marks;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 mod namespace;
@@ -24,6 +25,7 @@ mod rng;
 mod service;
 #[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "rabbitmq", feature = "redis"))]
 mod teardown;
+mod wire;
 
 pub use child::{Child, Exit, Launch};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -32,8 +34,10 @@ pub use environment::{scale, seed, url};
 pub use eventually::eventually;
 #[cfg(any(feature = "mysql", feature = "nats", feature = "postgres", feature = "rabbitmq"))]
 pub use lent::Lent;
+pub use marks::Marks;
 pub use namespace::{born, namespace};
 pub use proxy::{Mode, Proxy};
 pub use ran::{Ran, words};
 pub use rng::Rng;
 pub use service::Service;
+pub use wire::{Spoil, Wire};

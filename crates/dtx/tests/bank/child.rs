@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_backend::internal::Sql;
+use onceward_backend::internal::{Sql, set_mark_hook};
 use onceward_backend::{ErrorClass, RetryPolicy, sqlite};
 use onceward_dtx::tc::store::TcStore;
 use onceward_dtx::{At, AtDb, AtOptions, Dtx, DtxError, DtxOptions, Global, Options, SqlStore, Tc, TcOptions};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Postgres, Sqlite};
-use testkit::Rng;
+use testkit::{Marks, Rng};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::marks::Marks;
 use crate::place::{ACCOUNTS, FILES, OFFICES, Route, SERVERS};
 
 pub const LEASE: Duration = Duration::from_secs(1);
@@ -35,7 +34,7 @@ enum Office {
 }
 
 pub async fn run(route: &Route, number: u64, seed: u64, clients: u64) {
-    Marks::of(&route.folder, number).listen();
+    Marks::of(&route.folder, number).listen(set_mark_hook);
     let bank = Arc::new(opened(route).await);
     println!("ready");
     let mut rng = Rng::new(seed);

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use testkit::{Child, Rng};
+use testkit::{Child, Marks, Rng, Wire};
 use tokio::time::{Instant, sleep};
 
 use crate::child::{DEADLINE, LEASE};
-use crate::marks::{self, Marks, REPORTS};
+use crate::marks::REPORTS;
 use crate::place::Place;
 use crate::tally::Tally;
-use crate::wires::Wire;
 
 /// So many are alive and not paused.
 const ALIVE: usize = 2;
@@ -100,7 +99,7 @@ impl<'a> Crowd<'a> {
 
     /// The first service that comes by a fail point; it stands there.
     async fn caught(&mut self, point: &'static str) -> Service {
-        marks::arm(self.place.folder(), point);
+        Marks::arm(self.place.folder(), point);
         self.held_at(point).await
     }
 
@@ -129,7 +128,7 @@ impl<'a> Crowd<'a> {
     pub async fn kill_at_both(&mut self, first: &'static str, second: &'static str) {
         let service = self.caught(first).await;
         // Before the death: on a busy machine what comes of it may come sooner than the next line here.
-        marks::arm(self.place.folder(), second);
+        Marks::arm(self.place.folder(), second);
         self.kill_there(service, first).await;
         let service = self.held_at(second).await;
         self.kill_there(service, second).await;
@@ -140,7 +139,7 @@ impl<'a> Crowd<'a> {
         let mut service = self.caught("dtx.before_register").await;
         coordinators.fall_silent();
         for next in REPORTS {
-            marks::arm(self.place.folder(), next);
+            Marks::arm(self.place.folder(), next);
             service.marks.release();
             self.alive.push(service);
             service = self.held_at(next).await;

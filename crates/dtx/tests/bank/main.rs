@@ -16,7 +16,6 @@ mod marks;
 mod parent;
 mod place;
 mod tally;
-mod wires;
 
 use place::{Route, Store};
 

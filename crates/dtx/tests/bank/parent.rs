@@ -1,13 +1,12 @@
 //! What is done to the services, round by round.
 
-use testkit::{Rng, scale, seed};
+use testkit::{Rng, Spoil, scale, seed};
 
 use crate::auditor::Auditor;
 use crate::crowd::{Crowd, Pause};
 use crate::marks::{POINTS, REPORTS};
 use crate::place::{Place, Store};
 use crate::tally::Tally;
-use crate::wires::Spoil;
 
 #[derive(Clone, Copy)]
 enum Step {

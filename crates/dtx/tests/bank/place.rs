@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use testkit::Lent;
-
-use crate::wires::Wire;
+use testkit::{Lent, Wire};
 
 /// The resources: those at the server, then the files.
 pub const SERVERS: [&str; 2] = ["north", "south"];
@@ -59,7 +57,7 @@ impl Place {
         let coordinators = (store == Store::Server).then_some("coordinators");
         for _ in SERVERS.into_iter().chain(coordinators) {
             let database = testkit::postgres::database().await;
-            place.wires.push(Wire::new(database.url()).await);
+            place.wires.push(Wire::new(database.url(), b"COMMIT").await);
             place.databases.push(database);
         }
         place

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::wires::Spoil;
+use testkit::Spoil;
 
 #[derive(Default)]
 pub struct Tally {

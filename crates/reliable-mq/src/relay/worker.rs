@@ -155,6 +155,9 @@ impl Worker {
         let mut settled: Vec<(Queued, Verdict)> = batch.iter().filter_map(flawed).collect();
         let mut failed: HashSet<&str> = HashSet::new();
         let mut progress = true;
+        if !batch.is_empty() {
+            mark("mq.fetched");
+        }
         for wave in plan::waves(batch, relay.options.order) {
             let wave: Vec<&Queued> = wave
                 .into_iter()
@@ -170,6 +173,7 @@ impl Worker {
                 break;
             }
             let (outcomes, outage) = self.publish_wave(relay, &wave).await;
+            mark("mq.wave");
             for (&queued, outcome) in wave.iter().zip(&outcomes) {
                 let verdict = plan::verdict(outcome, outage, queued.attempts, &relay.options, random_unit());
                 let Some(verdict) = verdict else { continue };
@@ -188,6 +192,9 @@ impl Worker {
             mark("mq.published");
         }
         let report = relay.store.settle(leases, relay.options.history, &settled).await?;
+        if !settled.is_empty() {
+            mark("mq.settled");
+        }
         for lane in self.lanes.iter_mut().filter(|lane| report.fenced.contains(&lane.number)) {
             lane.lease = None;
             progress = false;

@@ -1,0 +1,89 @@
+//! What was done to the processes, and what they said.
+
+use std::collections::BTreeMap;
+
+use testkit::Spoil;
+
+use crate::{child::BATCH, place::Role};
+
+/// A relay may lose what it has under way in each of its lanes, and each lane has one relay.
+const LANES: usize = 8;
+
+#[derive(Default)]
+pub struct Tally {
+    /// Where processes were killed.
+    pub kills: BTreeMap<&'static str, usize>,
+    pub at_random: BTreeMap<Role, usize>,
+    /// Where relays stood still past their lease, and went on.
+    pub pauses: BTreeMap<&'static str, usize>,
+    pub spoils: BTreeMap<(&'static str, Spoil), usize>,
+    pub restarts: usize,
+    pub held: usize,
+    pub processes: u64,
+    /// Ids of orders that producers were told of.
+    pub told: Vec<String>,
+    pub orders: usize,
+    pub repeats: usize,
+    pub allowed: usize,
+    pub dead: usize,
+}
+
+impl Tally {
+    /// How many repeats the faults explain: for each that a relay felt, all that was under way. A lease can also be lost
+    /// because the machine was busy.
+    pub fn explained(&self) -> usize {
+        let kills: usize = self.kills.iter().filter(|(point, _)| RELAY.contains(point)).map(|(_, times)| times).sum();
+        let at_random = self.at_random.get(&Role::Relay).copied().unwrap_or_default();
+        let rest: usize = self.pauses.values().chain(self.spoils.values()).sum();
+        (kills + at_random + rest + self.restarts) * BATCH * LANES
+    }
+
+    /// One more round.
+    pub fn add(&mut self, other: Self) {
+        add(&mut self.kills, other.kills);
+        add(&mut self.at_random, other.at_random);
+        add(&mut self.pauses, other.pauses);
+        add(&mut self.spoils, other.spoils);
+        self.restarts += other.restarts;
+        self.held += other.held;
+        self.processes += other.processes;
+        self.told.extend(other.told);
+        self.orders += other.orders;
+        self.repeats += other.repeats;
+        self.allowed += other.allowed;
+        self.dead += other.dead;
+    }
+
+    pub fn print(&self) {
+        println!("{:24} {:>6} {:>6}", "fail point", "killed", "paused");
+        for point in POINTS {
+            let of = |all: &BTreeMap<&'static str, usize>| all.get(point).copied().unwrap_or_default();
+            println!("{point:24} {:>6} {:>6}", of(&self.kills), of(&self.pauses));
+        }
+        println!("killed at random: {:?}; paused anywhere: {:?}", self.at_random, self.pauses.get(ANYWHERE));
+        println!("wires spoilt: {:?}", self.spoils);
+        println!(
+            "broker restarted {}, transactions held open {}, processes {}",
+            self.restarts, self.held, self.processes
+        );
+        println!(
+            "orders {}, acknowledged {}, dead {}, repeats {} of at most {}",
+            self.orders,
+            self.told.len(),
+            self.dead,
+            self.repeats,
+            self.allowed
+        );
+    }
+}
+
+fn add<K: Ord>(all: &mut BTreeMap<K, usize>, more: BTreeMap<K, usize>) {
+    more.into_iter().for_each(|(at, times)| *all.entry(at).or_default() += times);
+}
+
+/// The fail points, in the order of a message's life.
+pub const POINTS: [&str; 7] =
+    ["test.enqueued", "mq.fetched", "mq.wave", "mq.published", "mq.settled", "test.handled", "mq.consumer_before_ack"];
+/// Those of a relay.
+pub const RELAY: [&str; 4] = ["mq.fetched", "mq.wave", "mq.published", "mq.settled"];
+pub const ANYWHERE: &str = "anywhere";
