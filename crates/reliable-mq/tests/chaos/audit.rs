@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use crate::place::TOPIC;
+use crate::place::{NOWHERE, TOPIC};
 
 /// What the auditor found.
 #[derive(Default)]
@@ -62,6 +62,12 @@ impl Evidence {
         self.arrivals.len() - self.arrived().len()
     }
 
+    /// How many attempts failed at messages that arrived later.
+    pub fn retries(&self) -> usize {
+        let arrived = self.arrived();
+        self.history.iter().filter(|(id, status, _)| status == "failed" && arrived.contains(id.as_str())).count()
+    }
+
     fn arrived(&self) -> BTreeSet<&str> {
         self.arrivals.iter().map(|(id, _)| id.as_str()).collect()
     }
@@ -72,7 +78,7 @@ impl Evidence {
         let arrived = self.arrived();
         let mut find = |rule, text| wrong.push(Finding { rule, text });
         for (id, order) in &self.orders {
-            let (is_routed, is_dead) = (order.topic == TOPIC, self.dead.contains_key(id));
+            let (is_routed, is_dead) = (order.topic != NOWHERE, self.dead.contains_key(id));
             if is_routed != arrived.contains(id.as_str()) || is_routed == is_dead {
                 find(Rule::Kept, format!("{order} {id} for {} {}", order.topic, self.whereabouts(id)));
             }

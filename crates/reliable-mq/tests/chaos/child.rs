@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::place::{KEYS, NOWHERE, QUEUE, Role, Route, Server, TOPIC, key_name};
+use crate::place::{KEYS, NOW_AND_THEN, NOWHERE, QUEUE, Role, Route, Server, TOPIC, key_name};
 
 pub const LEASE: Duration = Duration::from_millis(1500);
 /// So many messages of each lane are on their way at once.
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that a broker may owe an answer.
 const ANSWER: Duration = Duration::from_millis(1500);
 const WRITERS: usize = 2;
+/// Enough for a topic to which nobody listens for a moment.
+const ATTEMPTS: u32 = 16;
 
 pub async fn run<D: Server>(role: Role, route: &Route, number: u64, seed: u64) {
     Marks::of(&route.folder, number).listen(set_mark_hook);
@@ -66,7 +68,7 @@ async fn relay<D: Server>(outbox: Outbox<D>, broker: Arc<dyn Broker>) {
         .with_batch(BATCH)
         .with_poll(Duration::from_millis(50))
         .with_publish_timeout(ANSWER + Duration::from_millis(500))
-        .with_retry(soon().with_attempts(3))
+        .with_retry(soon().with_attempts(ATTEMPTS))
         .with_outage(soon());
     Relay::new(outbox.store(), broker, options).unwrap().run(CancellationToken::new()).await;
 }
@@ -152,7 +154,11 @@ pub async fn order<D: Server>(
     sql.sql("update counter set n = ? where msg_key = ?").bind(last + count).bind(&key).execute(tx).await?;
     let mut messages = Vec::new();
     for n in last + 1..=last + count {
-        let topic = if rng.chance(0.02) { NOWHERE } else { TOPIC };
+        let topic = match rng.below(100) {
+            0..2 => NOWHERE,
+            2..22 => NOW_AND_THEN,
+            _ => TOPIC,
+        };
         messages.push(Message::to(topic).key(&key).text(format!("{key} {n}"))?);
     }
     let ids = outbox.enqueue_all(tx, &messages).await?;

@@ -1,5 +1,7 @@
 //! What is done to the processes, round by round.
 
+use std::time::Duration;
+
 use testkit::{Rng, Service, Spoil, scale, seed};
 
 use crate::{
@@ -17,6 +19,7 @@ enum Step {
     Pause,
     Spoil(usize, Spoil),
     Hold,
+    Deafen,
     Restart,
 }
 
@@ -54,6 +57,10 @@ async fn round<D: Server>(number: usize, rng: &mut Rng) -> Tally {
                 *crowd.tally.spoils.entry((WIRES[wire], how)).or_default() += 1;
             }
             Step::Hold => crowd.hold(true).await,
+            Step::Deafen => {
+                place.deafen(Duration::from_millis(100 + rng.below(200))).await;
+                crowd.tally.deafened += 1;
+            }
             Step::Restart => {
                 let mut broker = Service::named("rabbitmq").await;
                 broker.kill().await;
@@ -66,6 +73,7 @@ async fn round<D: Server>(number: usize, rng: &mut Rng) -> Tally {
     let mut tally = crowd.end(async || auditor.quiet().await).await;
     let evidence = auditor.gather().await;
     (tally.orders, tally.repeats, tally.dead) = (evidence.orders.len(), evidence.repeats(), evidence.dead.len());
+    tally.retries = evidence.retries();
     tally.allowed = tally.explained();
     let mut wrong: Vec<String> = evidence.findings(tally.allowed).iter().map(ToString::to_string).collect();
     let lost = tally.told.iter().filter(|id| !evidence.orders.contains_key(*id));
@@ -83,7 +91,7 @@ fn steps(number: usize, rng: &mut Rng) -> Vec<Step> {
     steps.push(Step::Pause);
     let spoils = Spoil::ALL.into_iter().zip(number..);
     steps.extend(spoils.map(|(how, number)| Step::Spoil(number % WIRES.len(), how)));
-    steps.push(Step::Hold);
+    steps.extend([Step::Hold, Step::Deafen, Step::Deafen]);
     // It takes long.
     if number % 5 == 4 {
         steps.push(Step::Restart);

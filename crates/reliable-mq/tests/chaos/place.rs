@@ -1,6 +1,9 @@
 //! Where it all happens: a database of the service, a virtual host of the broker, and a wire to each.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lapin::{
     Channel, Connection, ConnectionProperties,
@@ -11,14 +14,18 @@ use onceward_backend::{Db, internal::Sql, sqlx::Pool};
 use onceward_reliable_mq::{Broker, Outbox, RabbitMqBroker, RabbitMqOptions, Subscription};
 use tempfile::TempDir;
 use testkit::{Lent, Wire};
+use tokio::time::sleep;
 
 /// Where messages go that the consumers handle.
 pub const TOPIC: &str = "orders";
 /// Where there is nobody: what is sent there fails, holds up its key and dies.
 pub const NOWHERE: &str = "nowhere";
+/// Where only the auditor listens, and now and then nobody does: what is sent there then fails, holds up its key and comes
+/// later.
+pub const NOW_AND_THEN: &str = "now-and-then";
 /// The queue of the consumers.
 pub const QUEUE: &str = "notify";
-/// The queue that has every publish of the same topic, in the order of arrival. Only the auditor reads it.
+/// The queue that has every publish that found a queue, in the order of arrival. Only the auditor reads it.
 pub const WITNESS: &str = "witness";
 /// Several for each lane.
 pub const KEYS: u64 = 24;
@@ -125,15 +132,17 @@ impl<D: Server> Place<D> {
         let (_connection, channel) = channel(self.host.url()).await;
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(WITNESS.into(), durable, FieldTable::default()).await.unwrap();
-        let exchange = RabbitMqOptions::default().exchange;
-        let bind = channel.queue_bind(
-            WITNESS.into(),
-            exchange.into(),
-            TOPIC.into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        );
-        bind.await.unwrap();
+        bind(&channel, TOPIC).await;
+        bind(&channel, NOW_AND_THEN).await;
+    }
+
+    /// Nobody listens to a topic for so long.
+    pub async fn deafen(&self, length: Duration) {
+        let (_connection, channel) = channel(self.host.url()).await;
+        let (exchange, arguments) = (RabbitMqOptions::default().exchange, FieldTable::default());
+        channel.queue_unbind(WITNESS.into(), exchange.into(), NOW_AND_THEN.into(), arguments).await.unwrap();
+        sleep(length).await;
+        bind(&channel, NOW_AND_THEN).await;
     }
 
     pub fn folder(&self) -> &Path {
@@ -161,6 +170,12 @@ impl<D: Server> Place<D> {
 
 pub fn key_name(key: u64) -> String {
     format!("customer-{key}")
+}
+
+async fn bind(channel: &Channel, topic: &str) {
+    let exchange = RabbitMqOptions::default().exchange;
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind(WITNESS.into(), exchange.into(), topic.into(), options, arguments).await.unwrap();
 }
 
 /// A plain channel, which knows nothing of the crate; it closes with its connection.

@@ -19,6 +19,8 @@ pub struct Tally {
     pub spoils: BTreeMap<(&'static str, Spoil), usize>,
     pub restarts: usize,
     pub held: usize,
+    /// How often a topic was without a queue.
+    pub deafened: usize,
     pub processes: u64,
     /// Ids of orders that producers were told of.
     pub told: Vec<String>,
@@ -26,6 +28,8 @@ pub struct Tally {
     pub repeats: usize,
     pub allowed: usize,
     pub dead: usize,
+    /// Attempts that failed at messages that arrived later.
+    pub retries: usize,
 }
 
 impl Tally {
@@ -46,12 +50,14 @@ impl Tally {
         add(&mut self.spoils, other.spoils);
         self.restarts += other.restarts;
         self.held += other.held;
+        self.deafened += other.deafened;
         self.processes += other.processes;
         self.told.extend(other.told);
         self.orders += other.orders;
         self.repeats += other.repeats;
         self.allowed += other.allowed;
         self.dead += other.dead;
+        self.retries += other.retries;
     }
 
     pub fn print(&self) {
@@ -63,14 +69,15 @@ impl Tally {
         println!("killed at random: {:?}; paused anywhere: {:?}", self.at_random, self.pauses.get(ANYWHERE));
         println!("wires spoilt: {:?}", self.spoils);
         println!(
-            "broker restarted {}, transactions held open {}, processes {}",
-            self.restarts, self.held, self.processes
+            "broker restarted {}, transactions held open {}, topics without a queue {}, processes {}",
+            self.restarts, self.held, self.deafened, self.processes
         );
         println!(
-            "orders {}, acknowledged {}, dead {}, repeats {} of at most {}",
+            "orders {}, acknowledged {}, dead {}, retries that helped {}, repeats {} of at most {}",
             self.orders,
             self.told.len(),
             self.dead,
+            self.retries,
             self.repeats,
             self.allowed
         );
