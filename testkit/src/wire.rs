@@ -28,11 +28,14 @@ pub enum Spoil {
     Unanswered,
     /// One does not arrive.
     Unheard,
+    /// Nobody is there for a while.
+    Gone,
 }
 
 impl Spoil {
     /// All that can happen.
-    pub const ALL: [Self; 6] = [Self::Cut, Self::Stall, Self::Lose, Self::Slow, Self::Unanswered, Self::Unheard];
+    pub const ALL: [Self; 7] =
+        [Self::Cut, Self::Stall, Self::Lose, Self::Slow, Self::Unanswered, Self::Unheard, Self::Gone];
 }
 
 impl Wire {
@@ -65,6 +68,7 @@ impl Wire {
             Spoil::Cut => self.proxy.cut(),
             Spoil::Stall => self.set_for(length, Mode::Stall).await,
             Spoil::Slow => self.set_for(length, Mode::Delay(Duration::from_millis(5 + rng.below(50)))).await,
+            Spoil::Gone => self.set_for(length, Mode::Refuse).await,
             Spoil::Lose => {
                 self.set_for(length, Mode::BlackHole).await;
                 self.proxy.cut();

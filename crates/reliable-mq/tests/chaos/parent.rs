@@ -24,7 +24,7 @@ enum Step {
 }
 
 /// Where the wires go.
-const WIRES: [&str; 2] = ["database", "broker"];
+const WIRES: [&str; 2] = ["broker", "database"];
 
 /// Answers how many tests that was.
 pub async fn run<D: Server>() -> u32 {

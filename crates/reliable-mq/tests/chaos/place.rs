@@ -150,7 +150,7 @@ impl<D: Server> Place<D> {
     }
 
     pub fn wires(&self) -> [&Wire; 2] {
-        [&self.to_database, &self.to_broker]
+        [&self.to_broker, &self.to_database]
     }
 
     /// The way of the services, over wires that may be spoilt.
