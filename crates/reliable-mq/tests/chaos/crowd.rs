@@ -1,6 +1,6 @@
 //! The processes that are alive: begun, killed, paused and replaced.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use onceward_backend::{
     internal::{begin, commit},
@@ -23,6 +23,8 @@ const PAUSE: Duration = LEASE.saturating_add(Duration::from_millis(700));
 const SOON: Duration = Duration::from_secs(40);
 /// How long a transaction is held open.
 const HELD: Duration = Duration::from_millis(1500);
+/// For so many customers: a relay that overlooks one finds it soon after, and it is to be seen before that.
+const CUSTOMERS: u64 = 4;
 
 pub struct Crowd<'a, D: Server> {
     place: &'a Place<D>,
@@ -139,34 +141,37 @@ impl<'a, D: Server> Crowd<'a, D> {
         self.refill();
     }
 
-    /// A transaction that has enqueued for a customer stays open for long, while others enqueue behind it in its lane; then the
-    /// same customer orders once more. If it is disturbed, its lane goes to another relay meanwhile.
+    /// A transaction that has enqueued for some customers stays open for long, while others enqueue behind it in their lanes;
+    /// then the same customers order once more. If it is disturbed, lanes go to another relay meanwhile.
     pub async fn hold(&mut self, is_disturbed: bool) {
-        let key = self.rng.below(KEYS);
-        let (tx, ids) = self.open(key).await;
+        let first = self.rng.below(KEYS - CUSTOMERS);
+        let (tx, ids) = self.open(first..first + CUSTOMERS).await;
         if is_disturbed {
             self.kill(Role::Relay).await;
         }
         sleep(HELD).await;
         commit(tx).await.unwrap();
-        let (tx, next) = self.open(key).await;
+        let (tx, next) = self.open(first..first + CUSTOMERS).await;
         commit(tx).await.unwrap();
         self.tally.told.extend(ids.into_iter().chain(next));
         self.tally.held += 1;
     }
 
-    /// A transaction with an order of this customer, as soon as no producer is at it.
-    async fn open(&mut self, key: u64) -> (Transaction<'static, D>, Vec<String>) {
+    /// A transaction with an order of each of these customers, without those that a producer is at, if not all are.
+    async fn open(&mut self, customers: Range<u64>) -> (Transaction<'static, D>, Vec<String>) {
         let outbox = &self.place.outbox;
         let began = Instant::now();
         loop {
             let mut tx = begin(outbox.pool()).await.unwrap();
-            let ids = order(outbox, &mut tx, key, 1, &mut self.rng).await.unwrap();
+            let mut ids = Vec::new();
+            for key in customers.clone() {
+                ids.extend(order(outbox, &mut tx, key, 1, &mut self.rng).await.unwrap());
+            }
             if !ids.is_empty() {
                 return (tx, ids);
             }
             drop(tx);
-            assert!(began.elapsed() < SOON, "the customer is never free");
+            assert!(began.elapsed() < SOON, "no customer is ever free");
         }
     }
 
