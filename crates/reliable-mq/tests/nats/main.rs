@@ -1,9 +1,10 @@
 //! The contract of brokers on NATS JetStream, and what only a real server can show.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, unreachable_pub, reason = "a test program")]
 
-mod faults;
 mod publish;
 mod queue;
+#[path = "../cases/stored.rs"]
+mod stored;
 #[path = "../cases/wire.rs"]
 mod wire;
 
@@ -19,6 +20,9 @@ pub struct Space {
 }
 
 impl Space {
+    /// Of an acknowledgement on the wire.
+    pub const ACK: &[u8] = b"+ACK";
+
     pub async fn fresh() -> Self {
         Self { prefix: testkit::nats::prefix().await }
     }

@@ -3,6 +3,7 @@
 
 mod faults;
 mod publish;
+mod scripted;
 #[path = "../cases/wire.rs"]
 mod wire;
 

@@ -4,6 +4,8 @@
 mod faults;
 mod publish;
 mod queue;
+#[path = "../cases/stored.rs"]
+mod stored;
 #[path = "../cases/wire.rs"]
 mod wire;
 
@@ -20,6 +22,9 @@ pub struct Space {
 }
 
 impl Space {
+    /// Of an acknowledgement on the wire.
+    pub const ACK: &[u8] = b"EVALSHA";
+
     #[allow(clippy::unused_async, reason = "other brokers ask their server for a space")]
     pub async fn fresh() -> Self {
         Self { prefix: testkit::redis::prefix() }
