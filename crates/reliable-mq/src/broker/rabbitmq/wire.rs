@@ -10,7 +10,7 @@ use lapin::{
 
 use crate::{
     broker::headers::{DELIVERIES, ENQUEUED, EPOCH, FAILURES, KEY, LANE, ODD, Past, REASON, SEQUENCE, TOPIC},
-    message::{Envelope, Message, MessageId, Origin},
+    message::{CONTENT_TYPE, Envelope, Message, MessageId, Origin},
 };
 
 /// The properties of a message on its way to a queue.
@@ -44,10 +44,15 @@ pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
     if let Some(reason) = &past.reason {
         table.insert(REASON.into(), text(reason));
     }
-    BasicProperties::default()
+    let properties = BasicProperties::default()
         .with_message_id(envelope.id.as_str().into())
         .with_delivery_mode(PERSISTENT)
-        .with_headers(table)
+        .with_headers(table);
+    // Also where others look for it, if it fits there.
+    match envelope.content_type().filter(|media_type| media_type.len() <= usize::from(u8::MAX)) {
+        Some(media_type) => properties.with_content_type(media_type.into()),
+        None => properties,
+    }
 }
 
 /// Reads a message; `None` if it has no id that this crate could keep apart from others.
@@ -63,6 +68,9 @@ pub(super) fn read(properties: &BasicProperties, routing_key: &str, payload: Vec
     }
     if let Some(odd) = string(table, ODD) {
         headers.extend(serde_json::from_str::<BTreeMap<String, String>>(&odd).ok()?);
+    }
+    if let Some(media_type) = properties.content_type() {
+        headers.entry(CONTENT_TYPE.to_owned()).or_insert_with(|| media_type.as_str().to_owned());
     }
     let topic = string(table, TOPIC).unwrap_or_else(|| routing_key.to_owned());
     let message = Message {
@@ -170,6 +178,17 @@ mod tests {
         let properties = number_within(write(&sent, &past), 4);
         assert_eq!(index_within(&properties), Some(4));
         assert_eq!(read(&properties, "queue", b"body".to_vec()), Some((sent, past)));
+    }
+
+    #[test]
+    fn a_content_type_stands_where_others_look_for_it_and_is_read_from_there() {
+        let draft = Message::to("topic").content_type("text/plain; charset=utf-8");
+        let sent = Envelope::new(MessageId::parse("id").unwrap(), draft.text("body").unwrap(), 7);
+        let mut properties = write(&sent, &Past::default());
+        assert_eq!(properties.content_type().as_ref().map(|media_type| media_type.as_str()), sent.content_type());
+        properties = properties.with_headers(FieldTable::default());
+        let (read, _) = read(&properties, "topic", b"body".to_vec()).unwrap();
+        assert_eq!(read.content_type(), sent.content_type(), "of a message of others");
     }
 
     #[test]
