@@ -118,7 +118,7 @@ impl Peer {
 
 /// The bytes of a message, from its header.
 fn size(header: &[u8]) -> usize {
-    u64::from_be_bytes(header[4..12].try_into().unwrap()) as usize
+    usize::try_from(u64::from_be_bytes(header[4..12].try_into().unwrap())).unwrap()
 }
 
 fn short(text: &[u8]) -> Vec<u8> {
