@@ -30,7 +30,8 @@ const PER_SECOND: f64 = 60_000.0;
 
 /// An outbox full of messages of 256 bytes, each with a key of its own.
 async fn full(setting: Setting) -> (Lent, PgPool, Outbox<sqlx::Postgres>) {
-    let (database, pool) = bare::postgres(setting).await;
+    // A connection for each worker of a relay.
+    let (database, pool) = bare::postgres(Setting { clients: WORKERS, ..setting }).await;
     let outbox = Outbox::new(pool.clone());
     outbox.migrate().await.unwrap();
     let fill = concat!(
