@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error,
     broker::{Health, Outcome},
-    message::{Envelope, MessageId},
+    message::Envelope,
     store::{Budget, Lease, Queued, Reach, Verdict},
 };
 
@@ -67,14 +67,15 @@ impl Worker {
         if let Some(next) = due.next {
             step.wait(next);
         }
-        let published = self.publish(relay, &leases, &due.ready, &mut step).await?;
-        step.more |= published.progress && !due.ready.is_empty();
         for lane in &mut self.lanes {
-            // What was behind one of these in the order of its key stands wherever it stood.
+            // What is behind one of these in the order of its key stands wherever it stood. Said before they are settled: the
+            // answer to that may be lost, and they are settled all the same.
             if due.ready.iter().any(|queued| queued.lane == lane.number && queued.envelope.key().is_some()) {
                 lane.water.fall();
             }
         }
+        let published = self.publish(relay, &leases, &due.ready, &mut step).await?;
+        step.more |= published.progress && !due.ready.is_empty();
         if published.progress {
             self.publish_new(relay, &leases, &mut step).await?;
         }
@@ -200,8 +201,10 @@ impl Worker {
             progress = false;
         }
         count(&settled, step);
-        let done: HashSet<&MessageId> = settled.iter().map(|(queued, _)| &queued.envelope.id).collect();
-        let open = batch.iter().filter(|queued| !done.contains(&queued.envelope.id)).map(|queued| queued.lane);
+        // By place and not by id, which two may have.
+        let done: HashSet<(u32, i64)> = settled.iter().map(|(queued, _)| (queued.lane, queued.sequence)).collect();
+        let open =
+            batch.iter().filter(|queued| !done.contains(&(queued.lane, queued.sequence))).map(|queued| queued.lane);
         Ok(Published { progress, unsettled: open.chain(report.fenced).collect() })
     }
 

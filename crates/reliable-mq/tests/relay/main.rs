@@ -10,6 +10,7 @@
 
 mod double;
 mod failures;
+mod lost_answer;
 mod order;
 mod outage;
 mod run;
