@@ -40,6 +40,9 @@ macro_rules! conformance {
             a_lease_ends_by_itself_and_its_epoch_grows
             a_process_of_the_same_name_takes_over_at_once
             a_released_lane_is_free
+            a_relay_lives_as_long_as_it_says
+            a_relay_with_a_lane_lives
+            of_32_relays_that_come_at_once_each_is_seen
             a_message_that_was_sent_is_forgotten_and_logged
             history_off_logs_failures_only
             history_in_batches_counts_what_was_sent_and_names_what_failed

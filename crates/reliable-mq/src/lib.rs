@@ -47,7 +47,7 @@ pub use store::SqlStore;
 pub use store::schema;
 pub use store::{
     Attempt, BatchRow, Counts, DeadLetter, History, LaneInfo, LogRow, MemoryStore, MessageFilter, MessageInfo,
-    PausedTopic, Status, Store, TopicInfo,
+    PausedTopic, RelayInfo, Status, Store, TopicInfo,
 };
 #[cfg(feature = "sql")]
 pub use tx::Tx;

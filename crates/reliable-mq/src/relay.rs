@@ -3,6 +3,7 @@
 mod low_water;
 pub(crate) mod options;
 mod plan;
+mod share;
 mod worker;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -16,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::options::{Order, RelayOptions};
-use self::worker::Worker;
+use self::{share::Share, worker::Worker};
 use crate::{
     Error,
     broker::{Broker, Durability},
@@ -26,7 +27,8 @@ use crate::{
 
 /// Publishes what the store holds, until the broker has it: at least once, first deliveries per key in order.
 ///
-/// Any number of relays may run on one store; each lane is published by one of them at a time.
+/// Any number of relays may run on one store. They share its lanes out among themselves, each as many as any other or one more;
+/// each lane is published by one of them at a time.
 #[derive(Clone)]
 pub struct Relay {
     shared: Arc<Shared>,
@@ -38,6 +40,7 @@ struct Shared {
     options: RelayOptions,
     owner: String,
     workers: Vec<Mutex<Worker>>,
+    share: Mutex<Share>,
     purged: Mutex<Option<Instant>>,
 }
 
@@ -82,12 +85,12 @@ impl Relay {
         if broker.capabilities().durability == Durability::Volatile && !options.allow_volatile {
             return Err(Error::Volatile);
         }
-        let lanes = store.capabilities().lanes;
-        let parts = u32::try_from(options.workers).unwrap_or(u32::MAX).clamp(1, lanes.max(1));
-        let part = |first: u32| Mutex::new(Worker::new((first..lanes).step_by(parts as usize)));
-        let workers = (0..parts).map(part).collect();
+        let lanes = store.capabilities().lanes as usize;
+        let workers =
+            (0..options.workers.clamp(1, lanes.max(1))).map(|number| Mutex::new(Worker::new(number))).collect();
         let owner = options.owner.clone().unwrap_or_else(ident::instance);
-        Ok(Self { shared: Arc::new(Shared { store, broker, options, owner, workers, purged: Mutex::default() }) })
+        let (share, purged) = (Mutex::default(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { store, broker, options, owner, workers, share, purged }) })
     }
 
     /// Publishes until `shutdown`: woken from within this process, else by polling. Ends after the round in flight, with
@@ -122,7 +125,7 @@ impl Relay {
         }
     }
 
-    /// One round over all lanes that this relay can have: what is due, then what is new.
+    /// One round over the lanes that are this relay's part: what is due, then what is new.
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails. What was published and not written down is published again.
@@ -137,7 +140,7 @@ impl Relay {
     }
 
     /// Publishes until nothing waits any more, retries included, or `within` is over; then gives the lanes back. Answers
-    /// what is still there.
+    /// what is still there. What is in lanes of other relays it waits for.
     ///
     /// # Errors
     /// As [`step`](Self::step).
@@ -188,6 +191,8 @@ impl Relay {
     }
 
     async fn release(&self) -> Result<(), Error> {
+        // First, so that nobody waits for this relay to take its part of what becomes free.
+        self.shared.share.lock().await.end(&self.shared).await?;
         for worker in &self.shared.workers {
             worker.lock().await.release(&self.shared).await?;
         }

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-pub use self::info::{LaneInfo, MessageFilter, MessageInfo, PausedTopic, TopicInfo};
+pub use self::info::{LaneInfo, MessageFilter, MessageInfo, PausedTopic, RelayInfo, TopicInfo};
 pub(crate) use self::log::Batches;
 pub use self::log::{Attempt, BatchRow, DeadLetter, History, LogRow, Status};
 pub use self::memory::MemoryStore;
@@ -217,6 +217,16 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Gives a lane back; harmless if it is lost.
     async fn release(&self, lease: &Lease) -> Result<(), Error>;
+
+    /// Says that a relay of this name lives, for so long from now on, whether it has a lane or not: the relays that live share
+    /// the lanes out among themselves.
+    async fn heartbeat(&self, owner: &str, ttl: Duration) -> Result<(), Error>;
+
+    /// Takes back what [`heartbeat`](Self::heartbeat) said; harmless if it was over. Its lanes are given back one by one.
+    async fn leave(&self, owner: &str) -> Result<(), Error>;
+
+    /// The relays that live, by their names: those that said so, and those that have a lane. All as of one moment.
+    async fn relays(&self) -> Result<Vec<RelayInfo>, Error>;
 
     /// The first messages of each lane that were never tried, lane by lane, each in order: as many as the budget allows,
     /// without those whose key is blocked by an earlier message that waits for a retry and those of a paused topic. Of a lane whose lease was lost before

@@ -4,6 +4,9 @@
 #[path = "cases/sql.rs"]
 #[macro_use]
 mod cases;
+#[path = "relay/double.rs"]
+#[allow(dead_code, reason = "it has more than is needed here")]
+mod double;
 #[path = "cases/late.rs"]
 mod late;
 #[path = "cases/plain.rs"]
@@ -12,6 +15,8 @@ mod plain;
 mod repeatable_read;
 #[path = "cases/role.rs"]
 mod role;
+#[path = "cases/sharing.rs"]
+mod sharing;
 #[path = "cases/trips.rs"]
 mod trips;
 
@@ -100,6 +105,14 @@ fn the_round_trips_of_a_relay_do_not_grow_with_its_batch() {
     block_on(async {
         let database = testkit::mysql::database().await;
         trips::relay::<MySql>(database.url()).await;
+    });
+}
+
+#[test]
+fn relays_come_and_go_and_share_the_lanes_in_order_of_each_key() {
+    block_on(async {
+        let (store, _database) = make().await;
+        sharing::relays_come_and_go_and_share_the_lanes_in_order(store).await;
     });
 }
 

@@ -4,6 +4,7 @@
 mod failures;
 mod leases;
 mod operators;
+mod sharing;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -23,6 +24,9 @@ pub use self::operators::{
     a_paused_topic_waits_and_goes_on_in_order, a_resent_message_is_due_at_once_with_its_attempts,
     dead_letters_are_purged_in_bounds, lanes_and_topics_tell_who_works_and_what_waits,
     messages_are_found_by_what_they_are_like,
+};
+pub use self::sharing::{
+    a_relay_lives_as_long_as_it_says, a_relay_with_a_lane_lives, of_32_relays_that_come_at_once_each_is_seen,
 };
 use super::{eventually, keyed, message, ok, text};
 use crate::{

@@ -1,6 +1,9 @@
 //! Some lanes of the outbox, as one worker of a relay publishes them.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use onceward_backend::internal::{mark, random_unit};
 use tokio::time::Instant;
@@ -19,6 +22,7 @@ use crate::{
 };
 
 pub(super) struct Worker {
+    number: usize,
     lanes: Vec<Lane>,
     /// Waves in a row without any answer.
     silent: u32,
@@ -38,22 +42,24 @@ struct Lane {
     number: u32,
     lease: Option<(Lease, Instant)>,
     water: LowWater,
-    /// When it was asked for in vain.
-    refused: Option<Instant>,
 }
 
 impl Worker {
-    pub(super) fn new(lanes: impl IntoIterator<Item = u32>) -> Self {
-        let lane = |number| Lane { number, lease: None, water: LowWater::new(), refused: None };
-        let lanes = lanes.into_iter().map(lane).collect();
-        Self { lanes, silent: 0, rest_until: None, looked: Instant::now() }
+    pub(super) fn new(number: usize) -> Self {
+        Self { number, lanes: Vec::new(), silent: 0, rest_until: None, looked: Instant::now() }
     }
 
     pub(super) async fn step(&mut self, relay: &Shared) -> Result<Step, Error> {
         let mut step = Step::default();
+        // Before it rests: another relay may reach the broker.
+        let lanes = relay.share.lock().await.of(self.number, relay).await?;
+        self.adopt(relay, lanes).await?;
         let rest = self.rest_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if !rest.is_zero() {
             step.wait(rest);
+            return Ok(step);
+        }
+        if self.lanes.is_empty() {
             return Ok(step);
         }
         // Whose turn is first goes round, so that one lane's large messages do not use up the budget of all for ever.
@@ -127,20 +133,37 @@ impl Worker {
     }
 
     pub(super) async fn release(&mut self, relay: &Shared) -> Result<(), Error> {
-        for lane in &mut self.lanes {
-            if let Some((lease, _)) = lane.lease.take() {
-                relay.store.release(&lease).await?;
+        self.adopt(relay, BTreeSet::new()).await
+    }
+
+    /// Gives back what is no more among its lanes, and begins with what is new there. Between rounds, when all that it has
+    /// read of a lane is settled, so that first deliveries stay in order.
+    async fn adopt(&mut self, relay: &Shared, lanes: BTreeSet<u32>) -> Result<(), Error> {
+        while let Some(at) = self.lanes.iter().position(|lane| !lanes.contains(&lane.number)) {
+            if let Some((lease, _)) = &self.lanes[at].lease {
+                relay.store.release(lease).await?;
+            }
+            let lane = self.lanes.remove(at);
+            relay.share.lock().await.gone(self.number, lane.number);
+        }
+        for number in lanes {
+            if !self.lanes.iter().any(|lane| lane.number == number) {
+                self.lanes.push(Lane { number, lease: None, water: LowWater::new() });
             }
         }
         Ok(())
     }
 
-    /// The leases of all lanes that this worker can have now.
+    /// The leases of its lanes; without those that another relay was faster to take.
     async fn hold(&mut self, relay: &Shared) -> Result<Vec<Lease>, Error> {
         let mut leases = Vec::with_capacity(self.lanes.len());
         for lane in &mut self.lanes {
-            leases.extend(lane.hold(relay).await?);
+            match lane.hold(relay).await? {
+                Some(lease) => leases.push(lease),
+                None => relay.share.lock().await.gone(self.number, lane.number),
+            }
         }
+        self.lanes.retain(|lane| lane.lease.is_some());
         Ok(leases)
     }
 
@@ -252,11 +275,9 @@ impl Worker {
 impl Lane {
     /// The lease, renewed or taken as needed; `None` while another relay has the lane.
     async fn hold(&mut self, relay: &Shared) -> Result<Option<Lease>, Error> {
-        let again = self.refused.is_none_or(|refused| refused.elapsed() >= relay.options.poll);
-        if !self.keep(relay).await? && again {
+        if !self.keep(relay).await? {
             let asked = Instant::now();
             let lease = relay.store.lease(self.number, &relay.owner, relay.options.lease).await?;
-            self.refused = lease.is_none().then_some(asked);
             self.water = LowWater::new();
             self.lease = lease.map(|lease| (lease, asked));
         }

@@ -1,6 +1,6 @@
 //! What operators ask for, and what they are told.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Counts, Status};
 use crate::message::MessageId;
@@ -164,6 +164,33 @@ pub struct LaneInfo {
     /// How long the longest waiting of those has waited that the relay could have sent: since it was enqueued, or since it
     /// was due.
     pub lag: Option<Duration>,
+}
+
+/// A relay that lives, and what it publishes. A store makes them, so nothing will be added to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayInfo {
+    /// Its name.
+    pub owner: String,
+    /// The lanes that it has, in their order.
+    pub lanes: Vec<u32>,
+    /// How long it counts as living from now on, if nothing more is heard of it.
+    pub alive: Duration,
+}
+
+impl RelayInfo {
+    /// From all signs of life that are not over: who, of which lane if it is its lease, and for how long.
+    pub(crate) fn gather(signs: impl IntoIterator<Item = (String, Option<u32>, Duration)>) -> Vec<Self> {
+        let mut relays: BTreeMap<String, Self> = BTreeMap::new();
+        for (owner, lane, alive) in signs {
+            let new = || Self { owner: owner.clone(), lanes: Vec::new(), alive };
+            let relay = relays.entry(owner.clone()).or_insert_with(new);
+            relay.lanes.extend(lane);
+            relay.alive = relay.alive.max(alive);
+        }
+        let mut relays: Vec<Self> = relays.into_values().collect();
+        relays.iter_mut().for_each(|relay| relay.lanes.sort_unstable());
+        relays
+    }
 }
 
 /// How many messages of a topic wait where.

@@ -1,6 +1,7 @@
 //! The store in memory: for tests and for services whose messages may die with them.
 
 mod inspect;
+mod lanes;
 mod tables;
 
 use std::{
@@ -13,11 +14,14 @@ use std::{
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::Instant};
 
-use self::tables::{Delayed, Held, Tables};
+use self::{
+    lanes::Held,
+    tables::{Delayed, Tables},
+};
 use super::{
     Attempt, BatchRow, Batches, Budget, Counts, DeadLetter, Due, Fetched, History, LaneInfo, Lease, LogRow,
-    MessageFilter, MessageInfo, PausedTopic, Place, Queued, Reach, Settled, Status, Store, StoreCapabilities,
-    TopicInfo, Verdict,
+    MessageFilter, MessageInfo, PausedTopic, Place, Queued, Reach, RelayInfo, Settled, Status, Store,
+    StoreCapabilities, TopicInfo, Verdict,
 };
 use crate::{
     Error, ident,
@@ -101,34 +105,30 @@ impl Store for MemoryStore {
     }
 
     async fn lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        if lane >= self.lanes {
-            return Ok(None);
-        }
-        let (now, mut tables) = (Instant::now(), self.tables());
-        let held = tables.leases.get(&lane);
-        if held.is_some_and(|held| held.until > now && held.lease.owner != owner) {
-            return Ok(None);
-        }
-        let epoch = held.map_or(0, |held| held.lease.epoch) + 1;
-        let lease = Lease { lane, owner: owner.to_owned(), epoch };
-        tables.leases.insert(lane, Held { lease: lease.clone(), until: now + ttl });
-        Ok(Some(lease))
+        Ok(if lane < self.lanes { self.tables().take_lane(lane, owner, ttl) } else { None })
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, Error> {
-        let mut tables = self.tables();
-        let held = tables.leases.get_mut(&lease.lane).filter(|held| held.lease == *lease);
-        Ok(held.map(|held| held.until = Instant::now() + ttl).is_some())
+        Ok(self.tables().keep_lane(lease, ttl))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        let mut tables = self.tables();
-        if let Some(held) = tables.leases.get_mut(&lease.lane).filter(|held| held.lease == *lease) {
-            // The entry stays for its epoch.
-            held.lease.owner.clear();
-            held.until = Instant::now();
-        }
+        self.tables().give_lane(lease);
         Ok(())
+    }
+
+    async fn heartbeat(&self, owner: &str, ttl: Duration) -> Result<(), Error> {
+        self.tables().relays.insert(owner.to_owned(), Instant::now() + ttl);
+        Ok(())
+    }
+
+    async fn leave(&self, owner: &str) -> Result<(), Error> {
+        self.tables().relays.remove(owner);
+        Ok(())
+    }
+
+    async fn relays(&self) -> Result<Vec<RelayInfo>, Error> {
+        Ok(self.tables().living())
     }
 
     async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error> {

@@ -7,6 +7,7 @@ mod batch;
 mod enqueue;
 mod find;
 mod inspect;
+mod lanes;
 mod many;
 #[cfg(feature = "postgres")]
 mod notify;
@@ -19,7 +20,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use onceward_backend::{
-    BackendError, Conn, Db, Dialect, Migrations,
+    Conn, Db, Dialect, Migrations,
     internal::{Sql, begin, commit},
 };
 use sqlx::{Executor, Pool};
@@ -27,10 +28,10 @@ use tokio::sync::Notify;
 
 use super::{
     Attempt, BatchRow, Budget, Counts, DeadLetter, Due, Fetched, History, LaneInfo, Lease, LogRow, MessageFilter,
-    MessageInfo, PausedTopic, Queued, Reach, Settled, Store, StoreCapabilities, TopicInfo, Verdict, Writers,
+    MessageInfo, PausedTopic, Queued, Reach, RelayInfo, Settled, Store, StoreCapabilities, TopicInfo, Verdict, Writers,
 };
 use crate::{
-    Error, ident,
+    Error,
     message::{Envelope, Message, MessageId},
 };
 
@@ -98,41 +99,6 @@ impl<D: Db> SqlStore<D> {
     pub(crate) fn sql(&self) -> &Arc<Sql<D>> {
         &self.sql
     }
-
-    async fn try_lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, BackendError> {
-        let lane_id = i64::from(lane);
-        // Looked up first: a lane that somebody else has must cost its other watchers no write lock per poll.
-        let free = self
-            .sql
-            .sql("select epoch from mq_shard where shard = ? and (until_at <= {now} or owner = ?)")
-            .bind(lane_id)
-            .bind(owner)
-            .fetch_optional::<(i64,)>(&mut self.pool.acquire().await?)
-            .await?;
-        if free.is_none() {
-            return Ok(None);
-        }
-        let mut tx = begin(&self.pool).await?;
-        let taken = self
-            .sql
-            .sql(
-                "update mq_shard set owner = ?, epoch = epoch + 1, until_at = {now} + ? \
-                 where shard = ? and (until_at <= {now} or owner = ?)",
-            )
-            .bind(owner)
-            .bind(ident::micros(ttl))
-            .bind(lane_id)
-            .bind(owner)
-            .execute(&mut tx)
-            .await?;
-        if taken == 0 {
-            return Ok(None);
-        }
-        let (epoch,) =
-            self.sql.sql("select epoch from mq_shard where shard = ?").bind(lane_id).fetch_one(&mut tx).await?;
-        commit(tx).await?;
-        Ok(Some(Lease { lane, owner: owner.to_owned(), epoch }))
-    }
 }
 
 impl<D: Db> Clone for SqlStore<D> {
@@ -166,31 +132,27 @@ impl<D: Db> Store for SqlStore<D> {
     }
 
     async fn lease(&self, lane: u32, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        Ok(self.try_lease(lane, owner, ttl).await?)
+        self.take_lane(lane, owner, ttl).await
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, Error> {
-        let renewed = self
-            .sql
-            .sql("update mq_shard set until_at = {now} + ? where shard = ? and owner = ? and epoch = ?")
-            .bind(ident::micros(ttl))
-            .bind(i64::from(lease.lane))
-            .bind(&lease.owner)
-            .bind(lease.epoch)
-            .execute(&mut self.pool.acquire().await.map_err(BackendError::from)?)
-            .await?;
-        Ok(renewed == 1)
+        self.keep_lane(lease, ttl).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        self.sql
-            .sql("update mq_shard set owner = '', until_at = 0 where shard = ? and owner = ? and epoch = ?")
-            .bind(i64::from(lease.lane))
-            .bind(&lease.owner)
-            .bind(lease.epoch)
-            .execute(&mut self.pool.acquire().await.map_err(BackendError::from)?)
-            .await?;
-        Ok(())
+        self.give_lane(lease).await
+    }
+
+    async fn heartbeat(&self, owner: &str, ttl: Duration) -> Result<(), Error> {
+        self.say_alive(owner, ttl).await
+    }
+
+    async fn leave(&self, owner: &str) -> Result<(), Error> {
+        self.say_goodbye(owner).await
+    }
+
+    async fn relays(&self) -> Result<Vec<RelayInfo>, Error> {
+        self.find_relays().await
     }
 
     async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error> {
@@ -321,24 +283,25 @@ const fn migrations(dialect: Dialect) -> Migrations {
     const LOG: &str = include_str!("../../sql/0003_log.sql");
     const BATCHES: &str = include_str!("../../sql/0004_batches.sql");
     const PAUSED: &str = include_str!("../../sql/0005_paused.sql");
+    const RELAY: &str = include_str!("../../sql/0006_relay.sql");
     const NAME: &str = "reliable-mq";
     match dialect {
         Dialect::Postgres => {
             const {
                 const HOT: &str = include_str!("../../sql/0002_hot_postgres.sql");
-                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED)])
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED), (6, RELAY)])
             }
         }
         Dialect::MySql => {
             const {
                 const HOT: &str = include_str!("../../sql/0002_hot_mysql.sql");
-                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED)])
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED), (6, RELAY)])
             }
         }
         _ => {
             const {
                 const HOT: &str = include_str!("../../sql/0002_hot_sqlite.sql");
-                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED)])
+                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED), (6, RELAY)])
             }
         }
     }

@@ -14,8 +14,18 @@ use crate::{
     plain::sql_after,
 };
 
-const TABLES: [&str; 9] =
-    ["mq_hot", "mq_delayed", "mq_held", "mq_dead", "mq_history", "mq_batch", "mq_paused", "mq_inbox", "mq_shard"];
+const TABLES: [&str; 10] = [
+    "mq_hot",
+    "mq_delayed",
+    "mq_held",
+    "mq_dead",
+    "mq_history",
+    "mq_batch",
+    "mq_paused",
+    "mq_inbox",
+    "mq_shard",
+    "mq_relay",
+];
 
 /// The grants, to a role of this name.
 pub fn grants(role: &str) -> Vec<String> {
@@ -60,7 +70,7 @@ pub async fn a_role_enqueues_and_can_nothing_else<D: Db>(owner: &Outbox<D>, pool
         forbidden.push(format!("drop table {table}"));
         forbidden.push(format!("alter table {table} add column x bigint"));
         let column = match table {
-            "mq_shard" => "owner",
+            "mq_shard" | "mq_relay" => "owner",
             "mq_batch" => "shard",
             "mq_inbox" => "consumer",
             _ => "topic",

@@ -62,6 +62,13 @@ pub async fn every_operation<D: Db>(url: &str) {
         }
         let renewed = counted.trips(store.renew(&lanes[0], Duration::from_secs(60))).await;
         trips(renewed.1, 1, "renew");
+        let name = format!("round-{round}");
+        let first = counted.trips(store.heartbeat(&name, Duration::from_secs(60))).await;
+        trips(first.1, 1 + 4, "a relay that comes");
+        let again = counted.trips(store.heartbeat(&name, Duration::from_secs(60))).await;
+        trips(again.1, 1, "a relay that lives");
+        trips(counted.trips(store.relays()).await.1, 1, "who lives and has what");
+        trips(counted.trips(store.leave(&name)).await.1, 1, "a relay that goes");
         trips(counted.trips(store.due(&lanes, 100)).await.1, 1, "due, nothing in any lane");
         let from: Vec<Reach> = lanes.iter().map(|lease| Reach { lease: lease.clone(), after: 0 }).collect();
         let budget = Budget { messages: 500, bytes: usize::MAX };

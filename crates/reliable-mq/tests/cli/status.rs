@@ -27,16 +27,23 @@ async fn counts_and_lanes_are_shown_the_oldest_age_first() {
     let lane = words(&text, "0");
     assert_eq!((lane[1].as_str(), &lane[3..5]), ("relay-1", &["3".to_owned(), "2".to_owned()][..]));
     assert!(lane[2].contains('m') && lane[5].ends_with('s'), "{text}");
+    assert_eq!(words(&text, "RELAY"), ["RELAY", "LANES", "ALIVE"]);
+    let relay = words(&text, "relay-1");
+    assert!(relay[1] == "1" && relay[2].contains('m'), "{text}");
 
     let mut json = scene.run(&["status", "--json"]).json();
     let lane = json["lanes"][0].as_object_mut().unwrap();
     assert!(lane.remove("lease_ms").unwrap().as_u64().unwrap() > 3_000_000);
     assert!(lane.remove("lag_ms").unwrap().is_u64());
+    assert!(json["relays"][0].as_object_mut().unwrap().remove("alive_ms").unwrap().as_u64().unwrap() > 3_000_000);
     assert!(json.as_object_mut().unwrap().remove("oldest_ms").unwrap().is_u64());
     let lanes = json!([{ "lane": 0, "owner": "relay-1", "epoch": 1, "hot": 3, "delayed": 2 }]);
     assert_eq!(
         json,
-        json!({ "hot": 3, "delayed": 2, "failed": 1, "held": 4, "dead": 5, "paused": [], "lanes": lanes })
+        json!({
+            "hot": 3, "delayed": 2, "failed": 1, "held": 4, "dead": 5, "paused": [], "lanes": lanes,
+            "relays": [{ "owner": "relay-1", "lanes": [0] }]
+        })
     );
 }
 
@@ -72,6 +79,7 @@ async fn an_outbox_that_nobody_uses_has_a_free_lane() {
     let text = run(&["status", "--store", &url(&path)]).good();
     assert!(text.contains("nothing waits"), "{text}");
     assert_eq!(words(&text, "0"), ["0", "free", "0", "0"]);
+    assert!(text.ends_with("no relay lives\n"), "{text}");
     let json = run(&["status", "--json", "--store", &url(&path)]).json();
     assert_eq!((&json["oldest_ms"], &json["lanes"][0]["owner"]), (&json!(null), &json!(null)));
     assert_eq!((&json["lanes"][0]["lease_ms"], &json["lanes"][0]["lag_ms"]), (&json!(null), &json!(null)));

@@ -10,7 +10,7 @@ use std::{
 
 use onceward_backend::{BackendError, ErrorClass, RetryPolicy, conformance::block_on};
 use onceward_reliable_mq::{
-    Error, History, MemoryStore, Message, MessageId, Outcome, Relay, Store, async_trait,
+    Error, History, MemoryStore, Message, MessageId, Outcome, Relay, RelayInfo, Store, async_trait,
     store::{Budget, Due, Fetched, Lease, Queued, Reach, Settled, StoreCapabilities, Verdict, Writers},
 };
 use tokio::sync::Notify;
@@ -51,6 +51,18 @@ impl Store for Forgetful {
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
         self.store.release(lease).await
+    }
+
+    async fn heartbeat(&self, owner: &str, ttl: Duration) -> Result<(), Error> {
+        self.store.heartbeat(owner, ttl).await
+    }
+
+    async fn leave(&self, owner: &str) -> Result<(), Error> {
+        self.store.leave(owner).await
+    }
+
+    async fn relays(&self) -> Result<Vec<RelayInfo>, Error> {
+        self.store.relays().await
     }
 
     async fn fetch(&self, from: &[Reach], budget: Budget) -> Result<Fetched, Error> {

@@ -14,6 +14,9 @@ mod lost_answer;
 mod order;
 mod outage;
 mod run;
+mod sharing;
+#[path = "../cases/sharing.rs"]
+mod sharing_cases;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use onceward_backend::internal::cli::span::{millis, short};
 use onceward_backend::internal::cli::{Table, span};
-use onceward_reliable_mq::{Attempt, Counts, Envelope, LaneInfo, MessageInfo};
+use onceward_reliable_mq::{Attempt, Counts, Envelope, LaneInfo, MessageInfo, RelayInfo};
 use serde_json::{Value, json};
 
 /// So much of a payload is shown.
@@ -48,6 +48,10 @@ pub(crate) fn lane(lane: &LaneInfo) -> Value {
         "delayed": lane.delayed,
         "lag_ms": lane.lag.map(millis),
     })
+}
+
+pub(crate) fn relay(relay: &RelayInfo) -> Value {
+    json!({ "owner": relay.owner, "lanes": relay.lanes, "alive_ms": millis(relay.alive) })
 }
 
 pub(crate) fn attempt(attempt: &Attempt) -> Value {

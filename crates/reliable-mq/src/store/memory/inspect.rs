@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
-use super::tables::{Delayed, Held, Tables};
+use super::{
+    lanes::Held,
+    tables::{Delayed, Tables},
+};
 use crate::{
     ident,
     message::Envelope,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lanes::Held;
 use crate::{
     ident,
     message::{Envelope, MessageId},
-    store::{Attempt, BatchRow, DeadLetter, Lease, Place, Queued, Status},
+    store::{Attempt, BatchRow, DeadLetter, Place, Queued, Status},
 };
 
 #[derive(Default)]
@@ -21,6 +22,7 @@ pub(super) struct Tables {
     pub(super) batches: Vec<BatchRow>,
     pub(super) paused: BTreeMap<String, i64>,
     pub(super) leases: HashMap<u32, Held>,
+    pub(super) relays: BTreeMap<String, Instant>,
 }
 
 pub(super) struct Delayed {
@@ -32,20 +34,6 @@ pub(super) struct Delayed {
     pub(super) due: Instant,
     pub(super) error: Option<String>,
     pub(super) since: i64,
-}
-
-pub(super) struct Held {
-    pub(super) lease: Lease,
-    pub(super) until: Instant,
-}
-
-impl Held {
-    /// Ends a lease before its time; the entry stays for its epoch, which fences whoever had it.
-    pub(super) fn take_away(&mut self) {
-        self.lease.owner.clear();
-        self.lease.epoch += 1;
-        self.until = Instant::now();
-    }
 }
 
 impl Tables {
@@ -98,9 +86,5 @@ impl Tables {
         let attempt =
             Attempt { status, attempt: queued.attempts + 1, error: error.map(str::to_owned), at: ident::wall_micros() };
         self.history.push((queued.envelope.id.clone(), queued.envelope.topic().to_owned(), attempt));
-    }
-
-    pub(super) fn holds(&self, lease: &Lease) -> bool {
-        self.leases.get(&lease.lane).is_some_and(|held| held.lease == *lease)
     }
 }
