@@ -55,6 +55,7 @@ macro_rules! conformance {
             a_relay_without_its_lease_writes_no_failures
             a_dead_letter_is_listed_and_replayed_under_its_id
             a_replay_beyond_the_inboxes_memory_is_refused
+            a_replayed_message_says_on_what_assumption
             a_dead_message_does_not_block_its_key
             a_delayed_message_waits_for_its_time
             the_same_id_twice_never_stops_a_lane

@@ -26,7 +26,8 @@ use crate::{
 };
 
 /// Receives the messages of one queue and runs a handler on each, in the transaction that also records the message in the
-/// inbox: effects once per message while that record lives. The message is acknowledged after the commit.
+/// inbox: effects once per message while that record lives. The message is acknowledged after the commit. What was replayed out
+/// of an outbox, and may have been handled and [forgotten](crate::Forgotten), is parked.
 pub struct Consumer<D: Db> {
     shared: Arc<Shared<D>>,
 }
@@ -233,11 +234,17 @@ impl<D: Db> Consumer<D> {
 
     /// Runs the handler once, in a transaction with the inbox row.
     async fn handle(&self, envelope: &Envelope, end: Instant) -> Result<Handled, Error> {
-        let Shared { subscription, inbox, handler, .. } = &*self.shared;
+        let Shared { subscription, inbox, handler, options, .. } = &*self.shared;
         let mut tx = begin(inbox.pool()).await?;
         if !inbox.first_tx(&mut tx, subscription.queue(), &envelope.id).await? {
             tx.rollback().await.map_err(BackendError::from)?;
             return Ok(Handled::Duplicate);
+        }
+        if !options.may_duplicate
+            && let Some(forgotten) = inbox.forgotten_tx(&mut tx, envelope).await?
+        {
+            tx.rollback().await.map_err(BackendError::from)?;
+            return Ok(Handled::Failed(HandlerError::reject(forgotten)));
         }
         let (tx, home) = lend(tx);
         // A handler that panics before its first await does so in the call itself.

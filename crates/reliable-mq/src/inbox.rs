@@ -7,7 +7,7 @@ use sqlx::Pool;
 
 use crate::{
     Error, ident,
-    message::{MAX_NAME, MessageId, check_name},
+    message::{Envelope, MAX_NAME, MessageId, Replay, check_name},
     store::{SqlStore, row},
 };
 
@@ -62,6 +62,22 @@ impl<D: Db> Inbox<D> {
         Ok(insert.bind(consumer).bind(id.as_str()).insert_once(conn).await?)
     }
 
+    /// Whether it may have handled this message and forgotten it, so that the first time may be none: asked after
+    /// [`first_tx`](Self::first_tx) has answered `true`. Only of replayed messages it can be so, and for others nothing is
+    /// asked. It compares the outbox's time of the enqueue with the time of this database.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    pub async fn forgotten_tx(&self, conn: &mut impl Conn<D>, envelope: &Envelope) -> Result<Option<Forgotten>, Error> {
+        let (Some(Replay::Within(window)), retention) = (envelope.replay(), self.retention) else { return Ok(None) };
+        if window > retention {
+            return Ok(Some(Forgotten::Window { window, retention }));
+        }
+        let (age,): (i64,) = self.sql.sql("select {now} - ?").bind(envelope.enqueued_at).fetch_one(conn).await?;
+        let age = Duration::from_micros(row::count(age));
+        Ok((age > retention).then_some(Forgotten::Age { age, retention }))
+    }
+
     /// Forgets about `limit` messages that are older than the retention; answers how many.
     ///
     /// # Errors
@@ -84,6 +100,34 @@ impl<D: Db> Inbox<D> {
     pub fn pool(&self) -> &Pool<D> {
         &self.pool
     }
+}
+
+/// Why a replayed message that an inbox does not know may have been handled all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Forgotten {
+    /// The replay took inboxes to remember for longer than this one does.
+    #[error(
+        "it was replayed for inboxes that remember {window:?}, and this one remembers {retention:?}, so it may have been \
+         handled and forgotten: if its effect is not there, or may come twice, replay it to a consumer with `may_duplicate`"
+    )]
+    Window {
+        /// What the replay assumed.
+        window: Duration,
+        /// What this inbox remembers.
+        retention: Duration,
+    },
+    /// It came later than this inbox remembers.
+    #[error(
+        "it was replayed, and is {age:?} old by now, and the inbox remembers {retention:?}, so it may have been handled and \
+         forgotten: if its effect is not there, or may come twice, replay it to a consumer with `may_duplicate`"
+    )]
+    Age {
+        /// How long ago it was enqueued.
+        age: Duration,
+        /// What this inbox remembers.
+        retention: Duration,
+    },
 }
 
 impl<D: Db> Clone for Inbox<D> {

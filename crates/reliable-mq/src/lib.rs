@@ -36,8 +36,8 @@ pub use broker::{SqliteBroker, SqliteBrokerOptions};
 pub use consumer::{Consumed, Consumer, ConsumerOptions, HandlerError, Router};
 pub use error::Error;
 #[cfg(feature = "sql")]
-pub use inbox::Inbox;
-pub use message::{Draft, Envelope, Message, MessageError, MessageId, Origin, TraceContext};
+pub use inbox::{Forgotten, Inbox};
+pub use message::{Draft, Envelope, Message, MessageError, MessageId, Origin, Replay, TraceContext};
 #[cfg(feature = "sql")]
 pub use outbox::Outbox;
 pub use relay::{Order, Relay, RelayOptions, Step};

@@ -1,6 +1,7 @@
 //! Messages: what a service says, and what travels.
 
 mod meaning;
+mod replay;
 mod trace;
 
 use std::{collections::BTreeMap, fmt, ops::Deref, time::Duration};
@@ -10,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 pub use self::meaning::{BAGGAGE, CONTENT_TYPE, TENANT, TRACEPARENT, TRACESTATE};
+pub use self::replay::{REPLAY_WINDOW, Replay};
 pub use self::trace::TraceContext;
 
 /// Longest topic, ordering key, message id and queue name, in bytes.

@@ -273,7 +273,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     }
 
     /// Puts a dead letter back with its id and a fresh budget; `false` if there is none of this id. A letter that was
-    /// enqueued longer ago than `window`, the time that inboxes remember, is refused with [`Error::MayDuplicate`].
+    /// enqueued longer ago than `window`, the time that inboxes remember, is refused with [`Error::MayDuplicate`]. The message
+    /// says in the header [`REPLAY_WINDOW`](crate::message::REPLAY_WINDOW) on what assumption it was replayed.
     async fn replay(&self, _id: &MessageId, _window: Option<Duration>) -> Result<bool, Error> {
         Err(Error::Unsupported("the replay of dead letters"))
     }

@@ -6,6 +6,8 @@
 mod cases;
 #[path = "cases/plain.rs"]
 mod plain;
+#[path = "cases/replayed.rs"]
+mod replayed;
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,6 +49,14 @@ mod broker {
         (Arc::new(SqliteBroker::open(pool, options).await.unwrap()), folder)
     }
     onceward_reliable_mq::conformance!(broker: make);
+
+    #[test]
+    fn what_the_inbox_may_have_forgotten_is_parked() {
+        onceward_reliable_mq::conformance::block_on(async {
+            let (broker, _folder) = make(Duration::from_secs(60)).await;
+            crate::replayed::a_replay_that_the_inbox_may_have_forgotten_is_parked(broker).await;
+        });
+    }
 }
 
 mod outbox {

@@ -14,7 +14,7 @@ pub use self::failures::{
     a_dead_letter_is_listed_and_replayed_under_its_id, a_dead_message_does_not_block_its_key,
     a_failed_row_is_in_the_log_and_is_sent_again, a_failing_key_blocks_only_itself,
     a_relay_without_its_lease_writes_no_failures, a_released_key_lets_the_next_pass,
-    a_replay_beyond_the_inboxes_memory_is_refused,
+    a_replay_beyond_the_inboxes_memory_is_refused, a_replayed_message_says_on_what_assumption,
 };
 pub use self::leases::{
     a_lease_ends_by_itself_and_its_epoch_grows, a_process_of_the_same_name_takes_over_at_once, a_released_lane_is_free,

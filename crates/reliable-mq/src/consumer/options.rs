@@ -19,6 +19,9 @@ pub struct ConsumerOptions {
     pub at_once: RetryPolicy,
     /// How messages whose handler failed are repeated; after `attempts` failures they are parked.
     pub retry: RetryPolicy,
+    /// Whether a replayed message is handled that the inbox may have handled and [forgotten](crate::Forgotten), instead of
+    /// parked: for as long as it takes to work off such messages, once somebody has seen that it does no harm.
+    pub may_duplicate: bool,
 }
 
 impl Default for ConsumerOptions {
@@ -30,6 +33,7 @@ impl Default for ConsumerOptions {
             timeout: Duration::from_secs(30),
             at_once: retry.with_base(Duration::from_millis(20)).with_max(Duration::from_millis(100)).with_attempts(3),
             retry: retry.with_max(Duration::from_secs(60)).with_attempts(12),
+            may_duplicate: false,
         }
     }
 }
@@ -67,6 +71,13 @@ impl ConsumerOptions {
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Handles replayed messages that the inbox may have forgotten.
+    #[must_use]
+    pub fn with_may_duplicate(mut self, may: bool) -> Self {
+        self.may_duplicate = may;
         self
     }
 }

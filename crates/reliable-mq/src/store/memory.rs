@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Error, ident,
-    message::{Envelope, Message, MessageId, Origin, check_topic, lane},
+    message::{Envelope, Message, MessageId, Origin, REPLAY_WINDOW, Replay, check_topic, lane},
 };
 
 /// Messages in memory, spread over as many lanes as wanted. It keeps every promise of the contract but durability.
@@ -287,7 +287,8 @@ impl Store for MemoryStore {
         if window.is_some_and(|window| age > ident::micros(window)) {
             return Err(Error::MayDuplicate);
         }
-        if let Some(letter) = tables.dead.remove(id) {
+        if let Some(mut letter) = tables.dead.remove(id) {
+            letter.envelope.message.headers.insert(REPLAY_WINDOW.to_owned(), Replay::new(window).header());
             let lane = lane(letter.envelope.key(), id, self.lanes);
             tables.push(lane, letter.envelope);
         }

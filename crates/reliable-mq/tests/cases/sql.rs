@@ -8,8 +8,8 @@ use onceward_backend::{
     sqlx::{Executor, Pool, Transaction},
 };
 use onceward_reliable_mq::{
-    Envelope, Error, Inbox, Message, MessageId, Outbox,
-    store::{Budget, Reach},
+    Envelope, Error, Forgotten, History, Inbox, Message, MessageId, Outbox,
+    store::{Budget, Reach, Verdict},
 };
 use tokio::task::JoinSet;
 
@@ -39,6 +39,7 @@ macro_rules! sql_cases {
             what_the_caller_rolls_back_was_never_said
             a_closure_that_keeps_its_transaction_is_told_so
             of_32_deliveries_at_once_one_is_the_first
+            an_inbox_tells_what_it_may_have_forgotten
         );
     };
 }
@@ -290,4 +291,46 @@ pub async fn of_32_deliveries_at_once_one_is_the_first<D: Db, G>(make: impl Asyn
     let mut tx = begin(outbox.pool()).await.unwrap();
     let last = inbox.first_tx(&mut tx, "consumer", &MessageId::parse("id").unwrap()).await.unwrap();
     assert_eq!(firsts + usize::from(last), 1, "once, unless every one that was first failed");
+}
+
+pub async fn an_inbox_tells_what_it_may_have_forgotten<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
+    let (hour, (outbox, _guard)) = (Duration::from_secs(3600), make().await);
+    let (store, inbox) = (outbox.store(), Inbox::<D>::new(outbox.pool().clone()).with_retention(hour));
+    let id = store.enqueue(&[message("1")]).await.unwrap().remove(0);
+    let mut from = Vec::new();
+    for lane in 0..store.capabilities().lanes {
+        let lease = store.lease(lane, "relay", hour).await.unwrap().unwrap();
+        from.push(Reach { lease, after: 0 });
+    }
+    let leases: Vec<_> = from.iter().map(|reach| reach.lease.clone()).collect();
+    let first = store.fetch(&from, MANY).await.unwrap().queued.remove(0);
+    let mut tx = begin(outbox.pool()).await.unwrap();
+    let mut old = first.envelope.clone();
+    old.enqueued_at = 1;
+    assert_eq!(inbox.forgotten_tx(&mut tx, &old).await.unwrap(), None, "it was not replayed");
+    tx.commit().await.unwrap();
+    let replay = async |window| {
+        let letter = store.fetch(&from, MANY).await.unwrap().queued.remove(0);
+        let dead = Verdict::Dead { error: "on purpose".to_owned() };
+        store.settle(&leases, History::Off, &[(letter, dead)]).await.unwrap();
+        assert!(store.replay(&id, window).await.unwrap());
+        store.fetch(&from, MANY).await.unwrap().queued.remove(0).envelope
+    };
+    let mut envelope = replay(Some(hour * 2)).await;
+    let mut tx = begin(outbox.pool()).await.unwrap();
+    let forgotten = inbox.forgotten_tx(&mut tx, &envelope).await.unwrap();
+    assert_eq!(forgotten, Some(Forgotten::Window { window: hour * 2, retention: hour }));
+    tx.commit().await.unwrap();
+    envelope = replay(Some(hour)).await;
+    let mut tx = begin(outbox.pool()).await.unwrap();
+    assert_eq!(inbox.forgotten_tx(&mut tx, &envelope).await.unwrap(), None);
+    envelope.enqueued_at -= 3_600_000_000;
+    let forgotten = inbox.forgotten_tx(&mut tx, &envelope).await.unwrap();
+    assert!(matches!(forgotten, Some(Forgotten::Age { age, .. }) if age > hour && age < hour * 2), "{forgotten:?}");
+    tx.commit().await.unwrap();
+    envelope = replay(None).await;
+    envelope.enqueued_at = 1;
+    let mut tx = begin(outbox.pool()).await.unwrap();
+    assert_eq!(inbox.forgotten_tx(&mut tx, &envelope).await.unwrap(), None, "it was told that it may duplicate");
+    tx.rollback().await.unwrap();
 }

@@ -16,6 +16,7 @@ async fn a_replayed_letter_is_delivered_once_by_the_relay() {
         scene.relay.step().await.unwrap();
     }
     assert_eq!(scene.accepted("gone"), ["{\"order\":7}"]);
+    assert_eq!(scene.windows(), ["604800000000"], "seven days, and none of what came for the first time");
     let told = scene.run(&["replay", "dead"]).bad(1);
     assert!(told.contains("dead is no dead message: see `onceward-mq show dead`"), "{told}");
     let shown = scene.run(&["show", "dead", "--json"]).json();
@@ -77,6 +78,9 @@ async fn a_letter_older_than_the_inboxes_remember_is_refused() {
     scene.execute("update mq_dead set enqueued_at = 1").await;
     scene.run(&["replay", "binary", "--may-duplicate"]).good();
     assert_eq!(scene.counts().await.dead, 0);
+    assert!(scene.run(&["show", "binary"]).good().contains("onceward-replay-window"));
+    scene.relay.step().await.unwrap();
+    assert_eq!(scene.windows(), ["777600000000", "may-duplicate"]);
 }
 
 #[tokio::test]

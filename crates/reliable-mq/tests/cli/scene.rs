@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use onceward_backend::sqlx::{self, Sqlite};
 use onceward_backend::{RetryPolicy, sqlite};
-use onceward_reliable_mq::{Counts, Draft, Message, MessageError, MessageId, Outbox, Outcome, Relay, RelayOptions};
+use onceward_reliable_mq::{
+    Counts, Draft, Envelope, Message, MessageError, MessageId, Outbox, Outcome, Relay, RelayOptions,
+};
 use tempfile::TempDir;
 
 use crate::double::{Double, rejected, text};
@@ -88,6 +90,12 @@ impl Scene {
     /// What the broker has of this topic, repeats included.
     pub(crate) fn accepted(&self, topic: &str) -> Vec<String> {
         self.broker.accepted().iter().filter(|message| message.topic() == topic).map(text).collect()
+    }
+
+    /// What replayed messages said of their replay when the broker had them.
+    pub(crate) fn windows(&self) -> Vec<String> {
+        let of = |message: &Envelope| message.header("onceward-replay-window").map(str::to_owned);
+        self.broker.accepted().iter().filter_map(of).collect()
     }
 
     /// So many dead letters more, on a topic of their own.

@@ -1,8 +1,11 @@
 //! Consumers and the inbox, on SQLite.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "a test program")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, unreachable_pub, reason = "a test program")]
 
 mod again;
 mod embedded;
+mod replayed;
+#[path = "../cases/replayed.rs"]
+mod replayed_cases;
 mod router;
 
 use std::{

@@ -3,6 +3,8 @@
 
 mod faults;
 mod publish;
+#[path = "../cases/replayed.rs"]
+mod replayed;
 mod scripted;
 #[path = "../cases/wire.rs"]
 mod wire;
@@ -60,4 +62,12 @@ mod quorum {
         super::make(true, visibility).await
     }
     onceward_reliable_mq::conformance!(broker: make);
+}
+
+#[test]
+fn what_the_inbox_may_have_forgotten_is_parked() {
+    onceward_reliable_mq::conformance::block_on(async {
+        let space = Space::fresh().await;
+        replayed::a_replay_that_the_inbox_may_have_forgotten_is_parked(space.broker_at(space.url())).await;
+    });
 }

@@ -4,6 +4,8 @@
 mod faults;
 mod publish;
 mod queue;
+#[path = "../cases/replayed.rs"]
+mod replayed;
 #[path = "../cases/stored.rs"]
 mod stored;
 #[path = "../cases/wire.rs"]
@@ -81,4 +83,12 @@ mod contract {
     use super::make;
 
     onceward_reliable_mq::conformance!(broker: make);
+}
+
+#[test]
+fn what_the_inbox_may_have_forgotten_is_parked() {
+    onceward_reliable_mq::conformance::block_on(async {
+        let space = Space::fresh().await;
+        replayed::a_replay_that_the_inbox_may_have_forgotten_is_parked(space.broker_at(space.url())).await;
+    });
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{LONG, MANY, Made, Relay, dead, enqueue, retry, status};
 use crate::{
-    Error, MessageId, Status,
+    Error, Message, MessageId, Replay, Status,
     conformance::{eventually, keyed, message, ok, text},
     store::{History, Place, Verdict},
 };
@@ -109,6 +109,30 @@ pub async fn a_replay_beyond_the_inboxes_memory_is_refused<G>(make: impl AsyncFn
     let refused = eventually("it is older", async || store.replay(&id, window).await.err()).await;
     assert!(matches!(refused, Error::MayDuplicate), "{refused:?}");
     assert!(ok(store.replay(&id, Some(LONG)).await));
+}
+
+pub async fn a_replayed_message_says_on_what_assumption<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let whole = ok(Message::to("topic").header("lang", "de \"\\ ü").text("text"));
+    let id = enqueue(&store, whole.clone()).await;
+    let relay = Relay::of(&store).await;
+    let first = relay.fetch().await.remove(0);
+    assert_eq!(
+        (first.envelope.replay(), &first.envelope.message),
+        (None, &whole),
+        "a first delivery has no such header"
+    );
+    relay.settle(&first, dead()).await;
+    // The last one counts, also of one that was replayed before.
+    for window in [Some(LONG), None, Some(LONG * 2)] {
+        assert!(ok(store.replay(&id, window).await));
+        let again = relay.fetch().await.remove(0);
+        assert_eq!(again.envelope.replay(), Some(window.map_or(Replay::MayDuplicate, Replay::Within)));
+        assert_eq!((again.envelope.headers().len(), again.envelope.header("lang")), (2, whole.header("lang")));
+        assert_eq!(again.envelope.payload(), whole.payload());
+        relay.settle(&again, dead()).await;
+        assert_eq!(ok(store.dead(10).await).len(), 1);
+    }
 }
 
 pub async fn a_dead_message_does_not_block_its_key<G>(make: impl AsyncFn() -> Made<G>) {

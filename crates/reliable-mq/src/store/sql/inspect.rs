@@ -9,11 +9,11 @@ use onceward_backend::{
 
 use super::{
     SqlStore,
-    row::{attempts, count, foreign, limit},
+    row::{self, attempts, count, foreign, limit},
 };
 use crate::{
     Error, ident,
-    message::MessageId,
+    message::{MessageId, REPLAY_WINDOW, Replay},
     store::{Attempt, BatchRow, Counts, DeadLetter, LogRow, Status},
 };
 
@@ -98,21 +98,22 @@ impl<D: Db> SqlStore<D> {
 
     pub(super) async fn replay_dead(&self, id: &MessageId, window: Option<Duration>) -> Result<bool, Error> {
         let mut tx = begin(&self.pool).await?;
-        let age: Option<(i64,)> = self
+        let letter: Option<(i64, String)> = self
             .sql
-            .sql("select {now} - enqueued_at from mq_dead where message_id = ? {for_update}")
+            .sql("select {now} - enqueued_at, headers from mq_dead where message_id = ? {for_update}")
             .bind(id.as_str())
             .fetch_optional(&mut tx)
             .await?;
-        let Some((age,)) = age else { return Ok(false) };
+        let Some((age, headers)) = letter else { return Ok(false) };
         if window.is_some_and(|window| age > ident::micros(window)) {
             return Err(Error::MayDuplicate);
         }
         self.sql
             .sql(
                 "insert into mq_hot (shard, message_id, topic, msg_key, headers, payload, enqueued_at) \
-                 select shard, message_id, topic, msg_key, headers, payload, enqueued_at from mq_dead where message_id = ?",
+                 select shard, message_id, topic, msg_key, ?, payload, enqueued_at from mq_dead where message_id = ?",
             )
+            .bind(row::with_header(headers, REPLAY_WINDOW, Replay::new(window).header()).as_str())
             .bind(id.as_str())
             .execute(&mut tx)
             .await?;

@@ -71,6 +71,13 @@ pub(super) fn header(headers: &str, name: &str) -> Option<String> {
     serde_json::from_str::<BTreeMap<String, String>>(headers).ok()?.remove(name)
 }
 
+/// The same text with one header more, or another value of it; as it is if it is no such text, for which it is parked again.
+pub(super) fn with_header(headers: String, name: &str, value: String) -> String {
+    let Ok(mut read) = serde_json::from_str::<BTreeMap<String, String>>(&headers) else { return headers };
+    read.insert(name.to_owned(), value);
+    serde_json::to_string(&read).unwrap_or(headers)
+}
+
 /// A count as the database takes it.
 pub(crate) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
