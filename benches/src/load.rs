@@ -1,5 +1,6 @@
 //! The load harness: the sides of a case take turns in one run, each round in a world of its own.
 
+pub mod open_loop;
 pub mod servers;
 pub mod stats;
 pub mod table;

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use benches::cases;
+use benches::load::open_loop::{self, Pace, Run};
 use benches::load::table::{Measured, table};
-use benches::load::{Plan, servers, usage};
+use benches::load::usage::{self, Usage};
+use benches::load::{Plan, servers};
 use clap::Parser;
 
 const AFTER: &str = "\
@@ -38,6 +40,10 @@ struct Args {
     /// What random choices begin from
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Instead of all that: 16 producers with 1,000 messages a second in all for this many seconds, and how long each message
+    /// took from its commit on until a broker in memory, and RabbitMQ, had acknowledged it; on PostgreSQL
+    #[arg(long, value_name = "SECONDS", conflicts_with = "names", value_parser = clap::value_parser!(u64).range(1..=60))]
+    open_loop: Option<u64>,
     /// Print the names of the cases and their sides, and measure nothing
     #[arg(long)]
     list: bool,
@@ -45,6 +51,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(seconds) = args.open_loop {
+        benches::runtime().block_on(keep_pace(Duration::from_secs(seconds)));
+        return ExitCode::SUCCESS;
+    }
     let mut cases = cases::all();
     cases.retain(|case| args.names.is_empty() || args.names.iter().any(|name| case.name.contains(name.as_str())));
     if cases.is_empty() {
@@ -92,6 +102,28 @@ fn main() -> ExitCode {
         println!("\n{}", table(&measured));
         if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     })
+}
+
+async fn keep_pace(span: Duration) {
+    let listeners = usage::listeners(&servers::ports());
+    let pace = Pace { producers: 16, per_second: 1_000, span };
+    let before = load_average();
+    let mut runs = Vec::new();
+    for broker in ["memory", "RabbitMQ"] {
+        let started = Usage::now(&listeners);
+        let sent = match broker {
+            "memory" => cases::reliable_mq::open_loop::memory(pace).await,
+            _ => cases::reliable_mq::open_loop::rabbitmq(pace).await,
+        };
+        let others = started.zip(Usage::now(&listeners)).map(|(before, after)| before.others(after));
+        runs.push(Run { broker, sent, others });
+    }
+    println!("- {} producers, {} messages a second in all, for {} s", pace.producers, pace.per_second, span.as_secs());
+    println!("- {} processors; load average {before} before, {} after", processors(), load_average());
+    for server in servers::described().await {
+        println!("- {server}");
+    }
+    println!("\n{}", open_loop::table(&runs));
 }
 
 fn processors() -> usize {

@@ -3,6 +3,7 @@
 mod enqueue;
 mod latency;
 mod many;
+pub mod open_loop;
 mod relay;
 
 use crate::case::{Case, Side};

@@ -11,22 +11,27 @@ use onceward_reliable_mq::{
 use sqlx::{PgPool, Postgres};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::enqueue::{business, open};
 use crate::case::{Client, Setting, World};
 
-const QUEUE: &str = "bench";
+pub(super) const QUEUE: &str = "bench";
 
-/// Tells whoever waits for a message that its broker has accepted it.
+/// Tells whoever waits for a message when its broker has accepted it.
 #[derive(Debug)]
-struct Told {
+pub(super) struct Told {
     broker: Arc<dyn Broker>,
-    waiting: Mutex<HashMap<MessageId, oneshot::Sender<()>>>,
+    waiting: Mutex<HashMap<MessageId, oneshot::Sender<Instant>>>,
 }
 
 impl Told {
-    fn when_accepted(&self, id: &MessageId) -> oneshot::Receiver<()> {
+    pub(super) fn new(broker: Arc<dyn Broker>) -> Self {
+        Self { broker, waiting: Mutex::default() }
+    }
+
+    pub(super) fn when_accepted(&self, id: &MessageId) -> oneshot::Receiver<Instant> {
         let (accepted, waits) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), accepted);
         waits
@@ -42,9 +47,10 @@ impl Broker for Told {
     async fn publish(&self, batch: &[Envelope]) -> Vec<Outcome> {
         let outcomes = self.broker.publish(batch).await;
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Accepted), "{outcomes:?}");
+        let at = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for accepted in batch.iter().filter_map(|envelope| waiting.remove(&envelope.id)) {
-            let _ = accepted.send(());
+            let _ = accepted.send(at);
         }
         outcomes
     }
@@ -91,7 +97,7 @@ async fn waiting(setting: Setting, broker: Arc<dyn Broker>) -> World {
     // A relay's two workers ask on connections of their own.
     let (database, pool, outbox) = open(Setting { clients: setting.clients + 2, ..setting }).await;
     broker.subscribe(&Subscription::new(QUEUE).topic(QUEUE)).await.unwrap();
-    let broker = Arc::new(Told { broker, waiting: Mutex::default() });
+    let broker = Arc::new(Told::new(broker));
     let options = RelayOptions::default().with_allow_volatile(true);
     let relay = Relay::new(outbox.store(), Arc::clone(&broker) as Arc<dyn Broker>, options).unwrap();
     let mut running = JoinSet::new();
