@@ -39,7 +39,7 @@ const BANNED: [&str; 2] = ["ring", "openssl-sys"];
 
 /// Crate and features, chosen to catch an item that forgets its feature: nothing, each backend alone, and pairs that
 /// touch. Only the library is built, so that no feature of a test dependency helps out.
-const COMBINATIONS: [(&str, &str); 23] = [
+const COMBINATIONS: [(&str, &str); 24] = [
     ("onceward-backend", ""),
     ("onceward-idempotency", ""),
     ("onceward-cart-store", ""),
@@ -49,6 +49,7 @@ const COMBINATIONS: [(&str, &str); 23] = [
     ("onceward-backend", "redis"),
     ("onceward-idempotency", "redis"),
     ("onceward-backend", "sqlite"),
+    ("onceward-reliable-mq", "kafka"),
     ("onceward-reliable-mq", "nats"),
     ("onceward-reliable-mq", "redis"),
     ("onceward-reliable-mq", "sqlite"),

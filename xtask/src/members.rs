@@ -21,8 +21,7 @@ impl Member {
 
     /// The features that tests want and that no manifest switches on: servers to test against, marks to kill at.
     pub(crate) fn test_features(&self) -> Vec<String> {
-        let wanted =
-            |name: &&str| *name == "failpoints" || services::ALL.iter().any(|service| service.feature == *name);
+        let wanted = |name: &&str| ALONE.contains(name) || services::ALL.iter().any(|service| service.feature == *name);
         self.manifest.features().filter(wanted).map(str::to_owned).collect()
     }
 
@@ -31,6 +30,9 @@ impl Member {
         services::ALL.into_iter().filter(|service| self.manifest.features().any(|name| name == service.feature))
     }
 }
+
+/// Features of tests that bring what they need: Kafka's client library has a cluster in itself.
+const ALONE: [&str; 2] = ["failpoints", "test-kafka"];
 
 /// All members, sorted by folder.
 pub(crate) fn all() -> Result<Vec<Member>> {

@@ -1,9 +1,11 @@
 //! Brokers: who carries messages from the relay to consumers.
 
-#[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq", feature = "redis", feature = "sqlite"))]
 mod bells;
-#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 mod headers;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis"))]
 mod kept;
 mod memory;
@@ -13,13 +15,13 @@ mod nats;
 mod origin;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
-#[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq", feature = "redis"))]
 mod reason;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq", feature = "redis"))]
 mod window;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
@@ -27,6 +29,8 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+#[cfg(feature = "kafka")]
+pub use self::kafka::{KafkaBroker, KafkaOptions, KafkaTopics};
 pub use self::memory::MemoryBroker;
 #[cfg(feature = "nats")]
 pub use self::nats::{NatsBroker, NatsOptions};

@@ -57,3 +57,9 @@ impl Error {
         matches!(self, Self::Backend(error) if error.is_retryable())
     }
 }
+
+/// A broker's failure, told in words.
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq", feature = "redis"))]
+pub(crate) fn broker(what: impl Into<BoxError>) -> Error {
+    Error::Broker(what.into())
+}

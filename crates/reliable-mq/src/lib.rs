@@ -24,6 +24,8 @@ pub use async_trait::async_trait;
 pub use broker::{
     Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, MemoryBroker, Outcome, Subscription,
 };
+#[cfg(feature = "kafka")]
+pub use broker::{KafkaBroker, KafkaOptions, KafkaTopics};
 #[cfg(feature = "nats")]
 pub use broker::{NatsBroker, NatsOptions};
 #[cfg(feature = "rabbitmq")]

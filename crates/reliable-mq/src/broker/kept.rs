@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use onceward_backend::{RetryPolicy, internal::random_unit};
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::{Error, error::BoxError};
+use crate::Error;
+pub(super) use crate::error::broker;
 
 /// What becomes of a connection. How one is made, and whether it is still one, its broker says.
 pub(super) struct Kept<L> {
@@ -75,10 +76,6 @@ impl<L> fmt::Debug for Kept<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kept").finish_non_exhaustive()
     }
-}
-
-pub(super) fn broker(what: impl Into<BoxError>) -> Error {
-    Error::Broker(what.into())
 }
 
 #[cfg(test)]

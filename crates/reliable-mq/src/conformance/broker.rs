@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use onceward_backend::conformance::skipped;
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 
 use super::{eventually, message, ok, text};
 use crate::{
@@ -41,6 +41,21 @@ async fn next(broker: &Arc<dyn Broker>) -> Box<dyn Delivery> {
     eventually("a delivery", || one(broker)).await
 }
 
+/// So many deliveries: what was published a moment ago may still be on its way here.
+async fn several(broker: &Arc<dyn Broker>, queue: &str, count: usize) -> Vec<Box<dyn Delivery>> {
+    let got = Mutex::new(Vec::new());
+    eventually("the deliveries", || async {
+        let more = ok(broker.receive(queue, 100).await);
+        let mut got = got.lock().await;
+        got.extend(more);
+        (got.len() >= count).then_some(())
+    })
+    .await;
+    let got = got.into_inner();
+    assert_eq!(got.len(), count, "{queue}");
+    got
+}
+
 pub async fn each_message_has_its_own_outcome_in_order<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, LONG).await;
     let batch: Vec<Envelope> = (0..10)
@@ -52,7 +67,7 @@ pub async fn each_message_has_its_own_outcome_in_order<G>(make: impl AsyncFn(Dur
         let expected = if n % 3 == 0 { Outcome::Unroutable } else { Outcome::Accepted };
         assert_eq!(*outcome, expected, "{n}");
     }
-    assert_eq!(ok(broker.receive("queue", 100).await).len(), 6);
+    several(&broker, "queue", 6).await;
 }
 
 pub async fn an_empty_batch_has_no_outcomes<G>(make: impl AsyncFn(Duration) -> Made<G>) {
@@ -98,9 +113,7 @@ pub async fn each_queue_gets_every_message<G>(make: impl AsyncFn(Duration) -> Ma
     ok(broker.subscribe(&Subscription::new("second").topic("other").topic("topic")).await);
     publish(&broker, &["a"]).await;
     for queue in ["queue", "second"] {
-        let mut deliveries = ok(broker.receive(queue, 10).await);
-        assert_eq!(deliveries.len(), 1, "{queue}");
-        ok(deliveries.remove(0).ack().await);
+        ok(several(&broker, queue, 1).await.remove(0).ack().await);
     }
 }
 
@@ -118,7 +131,7 @@ pub async fn a_subscription_may_be_repeated<G>(make: impl AsyncFn(Duration) -> M
     publish(&broker, &["a"]).await;
     ok(broker.subscribe(&Subscription::new("queue").topic("topic").topic("more")).await);
     publish(&broker, &["b"]).await;
-    assert_eq!(ok(broker.receive("queue", 10).await).len(), 2);
+    several(&broker, "queue", 2).await;
     assert!(ok(broker.routes("more").await));
 }
 
@@ -144,8 +157,11 @@ pub async fn a_queue_that_nobody_declared_is_an_error<G>(make: impl AsyncFn(Dura
 
 pub async fn deliveries_keep_the_order_of_the_publishes<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = queue(&make, LONG).await;
-    publish(&broker, &["0", "1", "2"]).await;
-    publish(&broker, &["3", "4"]).await;
+    for batch in [0..3, 3..5] {
+        let message = |n: i32| ok(Message::to("topic").key("key").text(n.to_string()));
+        let batch: Vec<Envelope> = batch.map(|n| ident::envelope(&message(n), 1)).collect();
+        assert_eq!(broker.publish(&batch).await, vec![Outcome::Accepted; batch.len()]);
+    }
     for n in 0..5 {
         let delivery = next(&broker).await;
         assert_eq!(text(delivery.envelope()), n.to_string());
@@ -157,19 +173,22 @@ pub async fn of_32_consumers_one_gets_each_message<G>(make: impl AsyncFn(Duratio
     let (broker, _guard) = queue(&make, LONG).await;
     let texts: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     publish(&broker, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let mut consumers = JoinSet::new();
+    let (mut consumers, handled) = (JoinSet::new(), Arc::new(Mutex::new(Vec::new())));
     for _ in 0..32 {
-        let broker = Arc::clone(&broker);
+        let (broker, handled) = (Arc::clone(&broker), Arc::clone(&handled));
         consumers.spawn(async move {
-            let mut mine = Vec::new();
-            while let Some(delivery) = one(&broker).await {
-                mine.push(text(delivery.envelope()));
-                ok(delivery.ack().await);
-            }
-            mine
+            eventually("all deliveries", || async {
+                if let Some(delivery) = one(&broker).await {
+                    handled.lock().await.push(text(delivery.envelope()));
+                    ok(delivery.ack().await);
+                }
+                (handled.lock().await.len() >= 100).then_some(())
+            })
+            .await;
         });
     }
-    let mut all: Vec<usize> = consumers.join_all().await.concat().iter().map(|text| ok(text.parse())).collect();
+    consumers.join_all().await;
+    let mut all: Vec<usize> = handled.lock().await.iter().map(|text| ok(text.parse())).collect();
     all.sort_unstable();
     assert_eq!(all, (0..100).collect::<Vec<_>>());
 }

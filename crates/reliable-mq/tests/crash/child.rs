@@ -1,7 +1,6 @@
-//! The service that is killed: producers, relay and consumer in one process, with the embedded broker in a file.
+//! The service that is killed: producers, relay and consumer in one process, with the embedded broker in a file, or a cluster.
 
 use std::{
-    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -31,9 +30,18 @@ fn hook(name: &'static str) {
     }
 }
 
-pub async fn broker(folder: &Path, instance: &str) -> SqliteBroker {
-    let pool = sqlite::open(folder.join("broker.db")).await.unwrap();
-    SqliteBroker::open(pool, SqliteBrokerOptions::default().with_instance(instance)).await.unwrap()
+/// How the place of a broker begins that is a cluster, `kafka:servers/prefix`; any other is a file.
+pub const KAFKA: &str = "kafka:";
+
+pub async fn broker(at: &str, instance: &str) -> Arc<dyn Broker> {
+    #[cfg(feature = "test-kafka")]
+    if let Some((servers, prefix)) = at.strip_prefix(KAFKA).and_then(|at| at.split_once('/')) {
+        use onceward_reliable_mq::{KafkaBroker, KafkaOptions, KafkaTopics};
+        let options = KafkaOptions::default().with_prefix(prefix).with_topics(KafkaTopics::Automatic);
+        return Arc::new(KafkaBroker::new(servers, options.with_session_timeout(Duration::from_secs(4))).unwrap());
+    }
+    let pool = sqlite::open(at).await.unwrap();
+    Arc::new(SqliteBroker::open(pool, SqliteBrokerOptions::default().with_instance(instance)).await.unwrap())
 }
 
 pub async fn prepare<D: Place>(url: &str) -> Outbox<D> {
@@ -50,11 +58,11 @@ pub async fn prepare<D: Place>(url: &str) -> Outbox<D> {
     outbox
 }
 
-pub async fn run<D: Place>(url: &str, folder: &Path, stop_at: &str, producers: usize) {
+pub async fn run<D: Place>(url: &str, at: &str, stop_at: &str, producers: usize) {
     STOP_AT.set(stop_at.to_owned()).unwrap();
     set_mark_hook(hook);
     let outbox = prepare::<D>(url).await;
-    let broker: Arc<dyn Broker> = Arc::new(broker(folder, "child").await);
+    let broker = broker(at, "child").await;
     let subscription = Subscription::new("notify").topic("orders");
     broker.subscribe(&subscription).await.unwrap();
     let options = RelayOptions::default().with_owner("child").with_lease(Duration::from_secs(3600));

@@ -17,26 +17,34 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     runtime.block_on(async {
         match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["child", database, url, folder, stop_at, producers] => {
-                let (folder, producers) = (folder.as_ref(), producers.parse().unwrap());
+            ["child", database, url, broker, stop_at, producers] => {
+                let producers = producers.parse().unwrap();
                 match database {
-                    "sqlite" => child::run::<Sqlite>(url, folder, stop_at, producers).await,
+                    "sqlite" => child::run::<Sqlite>(url, broker, stop_at, producers).await,
                     #[cfg(feature = "test-postgres")]
-                    "postgres" => child::run::<Postgres>(url, folder, stop_at, producers).await,
+                    "postgres" => child::run::<Postgres>(url, broker, stop_at, producers).await,
                     #[cfg(feature = "test-mysql")]
-                    "mysql" => child::run::<MySql>(url, folder, stop_at, producers).await,
+                    "mysql" => child::run::<MySql>(url, broker, stop_at, producers).await,
                     other => panic!("no database {other}"),
                 }
             }
             _ => {
-                let passed = [
-                    parent::run::<Sqlite>().await,
-                    #[cfg(feature = "test-postgres")]
-                    parent::run::<Postgres>().await,
-                    #[cfg(feature = "test-mysql")]
-                    parent::run::<MySql>().await,
-                ];
-                let passed: u32 = passed.iter().sum();
+                let databases = async {
+                    [
+                        parent::run::<Sqlite>().await,
+                        #[cfg(feature = "test-postgres")]
+                        parent::run::<Postgres>().await,
+                        #[cfg(feature = "test-mysql")]
+                        parent::run::<MySql>().await,
+                    ]
+                };
+                #[cfg(not(feature = "test-kafka"))]
+                let passed: u32 = databases.await.iter().sum();
+                #[cfg(feature = "test-kafka")]
+                let passed = {
+                    let (databases, kafka) = tokio::join!(databases, parent::run_on_kafka());
+                    databases.iter().sum::<u32>() + kafka
+                };
                 println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
             }
         }

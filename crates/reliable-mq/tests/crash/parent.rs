@@ -1,9 +1,9 @@
 //! What is expected of the successor.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use onceward_backend::internal::Sql;
-use onceward_reliable_mq::{Broker, Outbox};
+use onceward_reliable_mq::{Depth, Outbox};
 use tempfile::TempDir;
 use testkit::Child;
 
@@ -28,9 +28,32 @@ pub async fn run<D: Place>() -> u32 {
     5
 }
 
-/// The database of a service and the file of its broker.
+/// With a cluster between relay and consumer: what a process had goes to the next when its session is over.
+#[cfg(feature = "test-kafka")]
+pub async fn run_on_kafka() -> u32 {
+    use onceward_backend::sqlx::Sqlite;
+    let cluster = rdkafka::mocking::MockCluster::new(1).unwrap();
+    let marks = [
+        ("test.handled", "a_kill_between_effect_and_commit_handles_once"),
+        ("mq.consumer_before_ack", "a_kill_between_commit_and_ack_handles_once"),
+    ];
+    // Side by side: most of it is waiting for sessions to end.
+    let killed = marks.map(async |(mark, name)| {
+        let mut fixture = Fixture::<Sqlite>::new().await;
+        fixture.broker = format!("{}{}/{}", child::KAFKA, cluster.bootstrap_servers(), testkit::namespace());
+        let mut victim = fixture.start(mark, 1);
+        victim.wait_for_mark(mark, SOON).await;
+        victim.kill();
+        fixture.finish().await;
+        println!("test kafka::{name} ... ok");
+    });
+    u32::try_from(futures_util::future::join_all(killed).await.len()).unwrap()
+}
+
+/// The database of a service and where its broker is.
 struct Fixture<D: Place> {
-    folder: TempDir,
+    _folder: TempDir,
+    broker: String,
     url: String,
     outbox: Outbox<D>,
     _database: D::Guard,
@@ -41,18 +64,22 @@ impl<D: Place> Fixture<D> {
         let folder = tempfile::tempdir().unwrap();
         let (url, database) = D::fresh(folder.path()).await;
         let outbox = child::prepare::<D>(&url).await;
-        Self { folder, url, outbox, _database: database }
-    }
-
-    fn folder(&self) -> &Path {
-        self.folder.path()
+        let broker = folder.path().join("broker.db").to_str().unwrap().to_owned();
+        Self { _folder: folder, broker, url, outbox, _database: database }
     }
 
     fn start(&self, stop_at: &str, producers: usize) -> Child {
         let program = std::env::current_exe().unwrap();
-        let folder = self.folder().to_str().unwrap();
-        let args = ["child", D::DIALECT.name(), &self.url, folder, stop_at, &producers.to_string()];
+        let args = ["child", D::DIALECT.name(), &self.url, &self.broker, stop_at, &producers.to_string()];
         Child::of(program).args(args).start()
+    }
+
+    /// What the broker has; of a cluster only its consumers can tell.
+    async fn queued(&self) -> Option<Depth> {
+        if self.broker.starts_with(child::KAFKA) {
+            return None;
+        }
+        Some(child::broker(&self.broker, "parent").await.depth("notify").await.unwrap())
     }
 
     async fn count(&self, what: &'static str) -> i64 {
@@ -68,10 +95,13 @@ impl<D: Place> Fixture<D> {
     async fn finish(&self) {
         let mut successor = self.start("", 0);
         // Sooner than any lease: the successor has the name of the dead process. It handles a hundred messages a second at
-        // the least.
-        let queued = child::broker(self.folder(), "parent").await.depth("notify").await.unwrap().open();
-        testkit::eventually(SOON + Duration::from_millis(10 * queued), async || {
-            let open = child::broker(self.folder(), "parent").await.depth("notify").await.unwrap().open();
+        // the least, once a cluster has given it its part.
+        let queued = self.queued().await.map_or(0, |depth| depth.open());
+        testkit::eventually(SOON * 2 + Duration::from_millis(10 * queued), async || {
+            let open = match self.queued().await {
+                Some(depth) => depth.open().cast_signed(),
+                None => self.count("select (select count(*) from orders) - (select count(*) from effect)").await,
+            };
             let waiting = self.count("select (select count(*) from mq_hot) + (select count(*) from mq_delayed)").await;
             if open == 0 && waiting == 0 { Ok(()) } else { Err(format!("{open} queued, {waiting} waiting")) }
         })
@@ -92,7 +122,7 @@ async fn killed_at<D: Place>(mark: &str) {
     victim.kill();
     let waiting = fixture.count("select count(*) from mq_hot").await;
     let effects = fixture.effects().await;
-    let queued = child::broker(fixture.folder(), "parent").await.depth("notify").await.unwrap();
+    let queued = fixture.queued().await.unwrap();
     match mark {
         "test.ordered" => {
             assert_eq!(fixture.count("select count(*) from orders").await, 1, "the second was not committed");
