@@ -203,6 +203,22 @@ fn topics_that_others_make_are_named_when_they_are_missing() {
 }
 
 #[test]
+fn a_topic_that_another_process_makes_is_found() {
+    block_on(async {
+        let space = Space::fresh();
+        let publisher = space.broker();
+        let sent = [envelope("topic", "a")];
+        assert_eq!(publisher.publish(&sent).await, [Outcome::Unroutable]);
+        space.broker().subscribe(&subscription()).await.unwrap();
+        testkit::eventually(Duration::from_secs(10), async || match publisher.publish(&sent).await.as_slice() {
+            [Outcome::Accepted] => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    });
+}
+
+#[test]
 fn what_makes_no_sense_is_told_before_anything_is_sent() {
     for (servers, options) in [
         (" ", KafkaOptions::default()),

@@ -1,6 +1,6 @@
 //! Publishing with one outcome per message.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::future::join_all;
 use rdkafka::{
@@ -39,10 +39,16 @@ impl Shared {
         let sent: Vec<_> = batch.iter().map(|envelope| self.hand_over(&publisher, few, envelope)).collect();
         // The library ends each by itself in time; the limit is for the case that it does not.
         let outcomes = join_all(sent.into_iter().map(|sent| told(sent, end + GRACE))).await;
-        if outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Accepted | Outcome::Unroutable)) {
-            self.link.give_up(publisher);
-        }
+        self.look_back(publisher, &outcomes);
         outcomes
+    }
+
+    /// Gives the client up where it was refused, which sticks to it, or heard nothing.
+    fn look_back(&self, publisher: Arc<Publisher>, outcomes: &[Outcome]) {
+        let doubtful = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. }));
+        if doubtful || outcomes.iter().any(|outcome| matches!(outcome, Outcome::Rejected { permanent: false, .. })) {
+            self.link.give_up(publisher, doubtful);
+        }
     }
 
     fn hand_over(
@@ -70,7 +76,9 @@ impl Shared {
             Err(error) => return unknown(error.to_string()),
         };
         let sent = send(&publisher, parcel);
-        told(sent, Instant::now() + self.options.confirm_timeout + GRACE).await
+        let outcome = told(sent, Instant::now() + self.options.confirm_timeout + GRACE).await;
+        self.look_back(publisher, std::slice::from_ref(&outcome));
+        outcome
     }
 }
 

@@ -31,15 +31,17 @@ impl Link {
         Ok(Arc::clone(current.insert(Arc::new(made))))
     }
 
-    /// Gives a client up whose messages were not all acknowledged. What it still has is not sent any more: it would come behind
-    /// the repeats.
-    pub(super) fn give_up(&self, publisher: Arc<Publisher>) {
+    /// Gives a client up; others who have it in hand end what they began. After a doubt, what it still has is not sent any more:
+    /// it would come behind the repeats.
+    pub(super) fn give_up(&self, publisher: Arc<Publisher>, doubtful: bool) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &publisher)) {
             *current = None;
         }
         drop(current);
-        publisher.purge(PurgeConfig::default().queue().inflight());
+        if doubtful {
+            publisher.purge(PurgeConfig::default().queue().inflight());
+        }
         // Its end waits for a thread of its own.
         tokio::task::spawn_blocking(move || drop(publisher));
     }

@@ -156,7 +156,8 @@ impl Member {
 
     fn take_in(&self, names: &Names, record: &BorrowedMessage<'_>) {
         let read = wire::read(record, names.own(record.topic()));
-        let due = read.due.filter(|_| self.is_retry(record.topic())).and_then(from_now);
+        let written = record.timestamp().to_millis().unwrap_or(0).saturating_mul(1000);
+        let due = read.due.filter(|_| self.is_retry(record.topic())).and_then(|due| from_now(due, written));
         let place = Place { partition: (record.topic().into(), record.partition()), offset: record.offset() };
         self.tracker().take_in(place, read, due);
     }
@@ -183,10 +184,11 @@ impl Member {
     }
 }
 
-/// The moment of a wall clock; `None` if it is over.
-fn from_now(micros: i64) -> Option<Instant> {
-    let wait = u64::try_from(micros.saturating_sub(ident::wall_micros())).ok().filter(|wait| *wait > 0)?;
-    // A clock that was wrong by years makes nothing wait longer than a retry can.
+/// The moment that the wall clock calls `due`; `None` if it is over. Never further away than it was when that was written, or a
+/// clock that was wrong by a year would make a retry wait for one.
+fn from_now(due: i64, written: i64) -> Option<Instant> {
+    let wait = due.saturating_sub(ident::wall_micros()).min(due.saturating_sub(written));
+    let wait = u64::try_from(wait).ok().filter(|wait| *wait > 0)?;
     Some(Instant::now() + Duration::from_micros(wait).min(LONGEST_WAIT))
 }
 
@@ -195,3 +197,20 @@ const EMPTY: u32 = 2;
 /// Most retries that wait in memory for their time.
 const HELD: usize = 1000;
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_clock_makes_a_retry_wait_longer_than_its_pause() {
+        const MINUTE: i64 = 60_000_000;
+        const YEAR: i64 = 365 * 24 * 60 * MINUTE;
+        let wait = |due, written| from_now(due, written).map(|at| at - Instant::now());
+        let now = ident::wall_micros();
+        assert!(wait(now + MINUTE, now).unwrap() > Duration::from_secs(50));
+        assert!(wait(now + YEAR + MINUTE, now + YEAR).unwrap() <= Duration::from_secs(60), "written by a clock ahead");
+        assert_eq!(wait(now - YEAR, now - YEAR - MINUTE), None, "and by one behind");
+        assert!(wait(i64::MAX, 0).unwrap() <= LONGEST_WAIT);
+    }
+}
