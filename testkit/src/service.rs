@@ -9,8 +9,9 @@ use tokio::sync::{Mutex, MutexGuard};
 /// One of the services that `cargo xtask test` started; runs again, on the same port and with the same data, when this
 /// guard is dropped.
 ///
-/// Everything that uses the service feels it, so such tests belong into a test program of their own: Cargo runs
-/// programs one after the other. Inside the program they are serial by themselves, as there is one guard at a time.
+/// Everything that uses the service feels it, so such tests belong into a test program of their own, which its manifest
+/// lists as `apart`: `cargo xtask test` gives those services that no other program uses, and runs them one after the other.
+/// Inside the program they are serial by themselves, as there is one guard at a time.
 ///
 /// ```no_run
 /// # async fn example() {
@@ -25,6 +26,7 @@ use tokio::sync::{Mutex, MutexGuard};
 pub struct Service {
     name: String,
     halted: bool,
+    alarmed: bool,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -33,7 +35,7 @@ impl Service {
     /// no other test of this program has a guard.
     pub async fn named(name: &str) -> Self {
         static TURN: Mutex<()> = Mutex::const_new(());
-        Self { name: name.to_owned(), halted: false, _turn: TURN.lock().await }
+        Self { name: name.to_owned(), halted: false, alarmed: false, _turn: TURN.lock().await }
     }
 
     /// Asks it to end, and waits until it has.
@@ -58,7 +60,25 @@ impl Service {
     /// If it does not come up.
     pub async fn start(&mut self) {
         self.call(&["up"]).await;
-        self.halted = false;
+        (self.halted, self.alarmed) = (false, false);
+    }
+
+    /// Makes a RabbitMQ hold back all who publish, as when its memory is full, until [`Service::clear`] or its next start.
+    ///
+    /// # Panics
+    /// Like [`Service::stop`].
+    pub async fn alarm(&mut self) {
+        self.alarmed = true;
+        self.call(&["alarm"]).await;
+    }
+
+    /// Ends the alarm.
+    ///
+    /// # Panics
+    /// Like [`Service::stop`].
+    pub async fn clear(&mut self) {
+        self.call(&CLEAR).await;
+        self.alarmed = false;
     }
 
     async fn halt(&mut self, words: &[&'static str]) {
@@ -78,10 +98,13 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        if !self.halted {
-            return;
-        }
-        match xtask(&["up"], &self.name) {
+        // A start ends an alarm too.
+        let words: &[&str] = match (self.halted, self.alarmed) {
+            (true, _) => &["up"],
+            (false, true) => &CLEAR,
+            (false, false) => return,
+        };
+        match xtask(words, &self.name) {
             Ok(()) => {}
             Err(message) if std::thread::panicking() => eprintln!("{message}"),
             Err(message) => panic!("{message}"),
@@ -89,11 +112,14 @@ impl Drop for Service {
     }
 }
 
+const CLEAR: [&str; 2] = ["alarm", "--clear"];
+
 /// Runs a verb of the tool that runs this test.
 fn xtask(words: &[&str], name: &str) -> Result<(), String> {
     let Ok(tool) = std::env::var("ONCEWARD_XTASK") else {
         return Err(format!(
-            "this test stops and starts {name}, which only `cargo xtask test` lets it do: run it by that"
+            "this test stops and starts {name}, which only `cargo xtask test` lets it do, and only in a program that its \
+             manifest lists as `apart`"
         ));
     };
     let output = Command::new(&tool).args(words).arg(name).output().map_err(|error| format!("{tool}: {error}"))?;

@@ -1,5 +1,6 @@
 //! `down`: stops what `up` recorded, and nothing else.
 
+use crate::apart;
 use crate::record::Record;
 use crate::services::{self, Service};
 use crate::{Result, paths};
@@ -24,12 +25,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("nothing runs");
         return Ok(());
     }
+    if apart::exists()? {
+        beside(args)?;
+    }
     let _alone = paths::lock()?;
     stop(&wanted)?;
     if args.wipe {
         wanted.iter().try_for_each(|service| wipe(service))?;
     }
     Ok(())
+}
+
+/// The same for the services that an interrupted test run had beside the usual ones.
+fn beside(args: &Args) -> Result<()> {
+    let mut tool = apart::tool()?;
+    tool.arg("down").args(&args.names).args(args.wipe.then_some("--wipe"));
+    let status = tool.status().map_err(|e| format!("this program: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("the services apart: {status}")) }
 }
 
 /// Stops these services side by side. The caller holds the lock.

@@ -1,6 +1,5 @@
 //! `halt`: a service is away for a while, as in a fault.
 
-use crate::record::Record;
 use crate::services::{self, Service};
 use crate::{Result, paths};
 
@@ -23,12 +22,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn one(service: &Service, kill: bool) -> Result<()> {
-    let Service { name, variable, .. } = service;
-    if service.foreign()? {
-        return Err(format!("{variable} names a {name} that `cargo xtask up` did not start: it is not ours to halt"));
-    }
-    let record = Record::load(&service.folder()?).ok_or_else(|| format!("{name} is not running here"))?;
-    record.halt(if kill { "KILL" } else { service.signal })?;
-    println!("{name:<10} {}", if kill { "killed" } else { "halted" });
+    service.ours()?.halt(if kill { "KILL" } else { service.signal })?;
+    println!("{:<10} {}", service.name, if kill { "killed" } else { "halted" });
     Ok(())
 }

@@ -25,7 +25,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(packages: HashMap<String, String>) -> Self {
+    pub(crate) fn new(programs: &[Program]) -> Self {
+        let packages = programs.iter().map(|program| (program.file.clone(), program.package.clone())).collect();
         Self { packages, binaries: Vec::new(), since: Instant::now() }
     }
 
@@ -43,13 +44,21 @@ impl Report {
         }
     }
 
-    /// The run ended. Where it failed, a binary that never concluded is a failure.
+    /// A command ended. Where it failed, a binary that never concluded is a failure.
     pub(crate) fn finish(&mut self, good: bool, now: Instant) {
         self.close(now);
-        for binary in self.binaries.iter_mut().filter(|b| !good && !b.concluded) {
-            binary.failed += 1;
-            binary.label.push_str(" (ended without a result)");
+        for binary in self.binaries.iter_mut().filter(|binary| !binary.concluded) {
+            binary.concluded = true;
+            if !good {
+                binary.failed += 1;
+                binary.label.push_str(" (ended without a result)");
+            }
         }
+    }
+
+    /// What ran beside it.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.binaries.extend(other.binaries);
     }
 
     pub(crate) fn passed(&self) -> u64 {
@@ -104,8 +113,18 @@ fn count(text: &str, word: &str) -> u64 {
     found.and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
 }
 
-/// The file name and package of a test executable, from a line of `cargo test --no-run --message-format=json`.
-pub(crate) fn executable(line: &str) -> Option<(String, String)> {
+/// A test executable.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// Its file name.
+    pub(crate) file: String,
+    pub(crate) package: String,
+    /// Its name, if it is a file or folder of `tests/`.
+    pub(crate) test: Option<String>,
+}
+
+/// A test executable, from a line of `cargo test --no-run --message-format=json`.
+pub(crate) fn program(line: &str) -> Option<Program> {
     let file = field(line, "executable")?.rsplit('/').next()?.to_owned();
     // `path+file:///…/crates/backend#onceward-backend@0.1.0`, or `…/shop#0.1.0` where folder and package agree.
     let id = field(line, "package_id")?;
@@ -114,7 +133,8 @@ pub(crate) fn executable(line: &str) -> Option<(String, String)> {
         Some((name, _)) => name,
         None => path.rsplit('/').next()?,
     };
-    Some((file, package.to_owned()))
+    let test = line.contains(r#""kind":["test"]"#).then(|| field(line, "name")).flatten();
+    Some(Program { file, package: package.to_owned(), test: test.map(str::to_owned) })
 }
 
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
@@ -143,8 +163,8 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 ";
 
     fn report(good: bool) -> Report {
-        let packages = [("redis-77".to_owned(), "onceward-x".to_owned())].into();
-        let mut report = Report::new(packages);
+        let redis = Program { file: "redis-77".to_owned(), package: "onceward-x".to_owned(), test: None };
+        let mut report = Report::new(&[redis]);
         let begun = report.since;
         for (second, line) in (0..).zip(OUTPUT.lines()) {
             report.line(line, begun + Duration::from_secs(second));
@@ -182,10 +202,14 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 
     #[test]
     fn executables_are_found_in_the_build_s_messages() {
-        let line = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/crates/x#onceward-x@0.1.0","executable":"/w/target/debug/deps/redis-77","fresh":true}"#;
-        assert_eq!(executable(line), Some(("redis-77".to_owned(), "onceward-x".to_owned())));
-        let line = r#"{"package_id":"path+file:///w/examples/shop#0.1.0","executable":"/w/target/debug/deps/shop-1"}"#;
-        assert_eq!(executable(line), Some(("shop-1".to_owned(), "shop".to_owned())));
-        assert_eq!(executable(r#"{"package_id":"a#b@1","executable":null}"#), None);
+        let of = |file: &str, package: &str, test: Option<&str>| {
+            let (file, package) = (file.to_owned(), package.to_owned());
+            Some(Program { file, package, test: test.map(str::to_owned) })
+        };
+        let line = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/crates/x#onceward-x@0.1.0","target":{"kind":["test"],"crate_types":["bin"],"name":"redis"},"executable":"/w/target/debug/deps/redis-77","fresh":true}"#;
+        assert_eq!(program(line), of("redis-77", "onceward-x", Some("redis")));
+        let line = r#"{"package_id":"path+file:///w/examples/shop#0.1.0","target":{"kind":["lib"],"name":"shop"},"executable":"/w/target/debug/deps/shop-1"}"#;
+        assert_eq!(program(line), of("shop-1", "shop", None));
+        assert_eq!(program(r#"{"package_id":"a#b@1","executable":null}"#), None);
     }
 }

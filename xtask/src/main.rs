@@ -8,6 +8,8 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod alarm;
+mod apart;
 mod bench;
 mod cargo;
 mod check;
@@ -56,6 +58,7 @@ enum Verb {
     Up(up::Args),
     Down(down::Args),
     Halt(halt::Args),
+    Alarm(alarm::Args),
     Env(env::Args),
     Test(test::Args),
     Check(check::Args),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Up(args) => up::run(&args),
         Verb::Down(args) => down::run(&args),
         Verb::Halt(args) => halt::run(&args),
+        Verb::Alarm(args) => alarm::run(&args),
         Verb::Env(args) => env::run(&args),
         Verb::Test(args) => return test::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -25,6 +25,11 @@ impl Member {
         self.manifest.features().filter(wanted).map(str::to_owned).collect()
     }
 
+    /// The names of its test programs that stop services.
+    pub(crate) fn apart(&self) -> Vec<&str> {
+        self.manifest.value("package.metadata.onceward", "apart").map(strings).unwrap_or_default()
+    }
+
     /// The services that its tests ask for.
     pub(crate) fn services(&self) -> impl Iterator<Item = &'static Service> {
         services::ALL.into_iter().filter(|service| self.manifest.features().any(|name| name == service.feature))

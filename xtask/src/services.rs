@@ -32,6 +32,8 @@ pub(crate) struct Service {
     pub(crate) locate: fn() -> Option<PathBuf>,
     /// Prepares its data and says what to run: helpers first, the server last.
     pub(crate) prepare: fn(&Place<'_>) -> Result<Vec<Launch>>,
+    /// Makes the running server hold back those who write, or, if so told, lets them go on.
+    pub(crate) alarm: Option<fn(&Place<'_>, bool) -> Result<Launch>>,
     /// Does the server on this port answer in its own protocol, ready to serve?
     pub(crate) ready: fn(u16) -> bool,
 }
@@ -71,6 +73,8 @@ pub(crate) const ALL: [&Service; 5] =
     [&redis::SERVICE, &postgres::SERVICE, &mariadb::SERVICE, &rabbitmq::SERVICE, &nats::SERVICE];
 
 const DEFAULT_BASE: u16 = 26300;
+/// No service has a port so far from the base.
+pub(crate) const PORTS: u16 = 10;
 
 impl Service {
     pub(crate) fn folder(&self) -> Result<PathBuf> {
@@ -93,6 +97,15 @@ impl Service {
             (admin.variable, (admin.url)(port))
         });
         iter::once((self.variable, (self.url)(port))).chain(admin).collect()
+    }
+
+    /// The record of one that `up` started: nothing else is to be disturbed.
+    pub(crate) fn ours(&self) -> Result<Record> {
+        let Self { name, variable, .. } = self;
+        if self.foreign()? {
+            return Err(format!("{variable} names a {name} that `cargo xtask up` did not start: it is not ours"));
+        }
+        Record::load(&self.folder()?).ok_or_else(|| format!("{name} is not running here"))
     }
 
     /// Is it somebody else's server that the environment gives? What `env` printed for a recorded one is ours.
@@ -142,6 +155,7 @@ mod tests {
         ports.sort();
         ports.dedup();
         assert_eq!(ports.len(), ALL.iter().map(|s| s.offsets.len()).sum::<usize>());
+        assert!(ports.iter().all(|offset| **offset < PORTS));
         let mut words: Vec<_> = ALL.iter().flat_map(|s| [s.name, s.variable, s.feature]).collect();
         words.sort_unstable();
         words.dedup();

@@ -20,6 +20,7 @@ pub(crate) const SERVICE: Service = Service {
         paths::program("mariadbd")
     },
     prepare,
+    alarm: None,
     ready: |port| probe::ask(port, b"", is_greeting),
 };
 

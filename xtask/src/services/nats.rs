@@ -15,6 +15,7 @@ pub(crate) const SERVICE: Service = Service {
     url: |port| format!("nats://127.0.0.1:{port}"),
     locate: || paths::program("nats-server"),
     prepare,
+    alarm: None,
     ready: |port| {
         probe::ask(port, b"", |answer| {
             let text = String::from_utf8_lossy(answer);

@@ -21,6 +21,7 @@ pub(crate) const SERVICE: Service = Service {
     url: |port| format!("postgres://postgres:onceward@127.0.0.1:{port}/postgres"),
     locate,
     prepare,
+    alarm: None,
     ready: |port| probe::ask(port, &startup_message(), |answer| answer.first() == Some(&b'R')),
 };
 

@@ -23,8 +23,12 @@ pub(crate) const SERVICE: Service = Service {
     url: |port| format!("amqp://onceward:onceward@127.0.0.1:{port}/%2f"),
     locate,
     prepare,
+    alarm: Some(alarm),
     ready: |port| probe::ask(port, b"AMQP\0\0\x09\x01", is_connection_start),
 };
+
+/// How much memory it may have before it raises an alarm.
+const MEMORY: &str = "2GB";
 
 /// Not `/usr/sbin/rabbitmq-server`, which changes to an account and folders of its own.
 fn locate() -> Option<PathBuf> {
@@ -44,25 +48,19 @@ fn prepare(place: &Place<'_>) -> Result<Vec<Launch>> {
         &format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users = none\n\
              default_user = onceward\ndefault_pass = onceward\nlog.file.level = warning\n\
-             disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 2GB\n\
+             disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = {MEMORY}\n\
              management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {admin}\nmanagement.disable_stats = true\n"
         ),
     )?;
     let plugins = write("enabled_plugins", "[rabbitmq_management].\n")?;
-    let environment = write("env.conf", "")?;
+    write("env.conf", "")?;
     write_cookie(&place.folder.join(".erlang.cookie"))?;
     let epmd = paths::program("epmd").ok_or("epmd is missing")?;
-    let mapper = mapper.to_string();
     // In the foreground: the server would start one in the background that outlives it.
-    let epmd = Launch::new(epmd).args(["-address", "127.0.0.1", "-port", &mapper]);
-    let server = Launch::new(place.server)
-        .env("HOME", place.folder)
+    let epmd = Launch::new(epmd).args(["-address", "127.0.0.1", "-port", &mapper.to_string()]);
+    let server = node(Launch::new(place.server), place.folder, port, mapper)
         // Makes the script become the server instead of watching over it: one process, one pid.
         .env("RUNNING_UNDER_SYSTEMD", "true")
-        .env("ERL_EPMD_PORT", mapper)
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_NODENAME", format!("onceward{port}@localhost"))
-        .env("RABBITMQ_CONF_ENV_FILE", environment)
         .env("RABBITMQ_CONFIG_FILE", config)
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", plugins)
         .env("RABBITMQ_MNESIA_BASE", place.folder.join("data"))
@@ -71,6 +69,23 @@ fn prepare(place: &Place<'_>) -> Result<Vec<Launch>> {
         .env("RABBITMQ_PID_FILE", place.folder.join("beam.pid"))
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
     Ok(vec![epmd, server])
+}
+
+/// What the server's programs need to find this node.
+fn node(launch: Launch, folder: &Path, port: u16, mapper: u16) -> Launch {
+    launch
+        .env("HOME", folder)
+        .env("ERL_EPMD_PORT", mapper.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_NODENAME", format!("onceward{port}@localhost"))
+        .env("RABBITMQ_CONF_ENV_FILE", folder.join("env.conf"))
+}
+
+fn alarm(place: &Place<'_>, clear: bool) -> Result<Launch> {
+    let &[port, _, mapper, _] = place.ports else { return Err("four ports".to_owned()) };
+    let control = node(Launch::new(place.server.with_file_name("rabbitmqctl")), place.folder, port, mapper);
+    let most = if clear { MEMORY } else { "1" };
+    Ok(control.args(["set_vm_memory_high_watermark", "absolute", most]))
 }
 
 /// Erlang's secret between nodes; readable by its owner only, or the server refuses it.

@@ -15,6 +15,7 @@ pub(crate) const SERVICE: Service = Service {
     url: |port| format!("redis://127.0.0.1:{port}/"),
     locate: || paths::program("redis-server"),
     prepare,
+    alarm: None,
     ready: |port| probe::ask(port, b"PING\r\n", |answer| answer.starts_with(b"+PONG")),
 };
 

@@ -168,13 +168,14 @@ fn address(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
-/// A port below those of other people's free ports and outgoing connections, free at this moment.
+/// A port below those of other people's free ports and outgoing connections and of services, which may be away for a
+/// while; free at this moment.
 pub fn pinned_port() -> u16 {
     const FIRST: u16 = 20_000;
-    const MANY: u16 = 10_000;
+    const MANY: u16 = 6_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test programs that run side by side begin at different places.
-    let own = u16::try_from(std::process::id() % 97).unwrap() * 100;
+    let own = u16::try_from(std::process::id() % 60).unwrap() * 100;
     loop {
         let port = FIRST + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % MANY;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
