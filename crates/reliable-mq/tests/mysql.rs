@@ -4,9 +4,13 @@
 #[path = "cases/sql.rs"]
 #[macro_use]
 mod cases;
+#[path = "cases/clock.rs"]
+mod clock;
 #[path = "relay/double.rs"]
 #[allow(dead_code, reason = "it has more than is needed here")]
 mod double;
+#[path = "cases/jumps.rs"]
+mod jumps;
 #[path = "cases/late.rs"]
 mod late;
 #[path = "cases/plain.rs"]
@@ -129,4 +133,21 @@ fn a_transaction_that_rolls_back_late_holds_up_nobody() {
 #[test]
 fn a_topic_that_was_paused_for_long_keeps_its_order() {
     block_on(late::a_topic_that_was_paused_for_long_keeps_its_order(outbox));
+}
+
+#[test]
+fn a_clock_that_jumps_forward_ends_leases() {
+    block_on(async { jumps::forward_ends_leases::<MySql>(testkit::mysql::database().await).await });
+}
+
+#[test]
+fn a_clock_that_jumps_back_prolongs_the_leases_of_the_dead() {
+    block_on(async { jumps::back_prolongs_the_leases_of_the_dead::<MySql>(testkit::mysql::database().await).await });
+}
+
+#[test]
+fn what_waits_is_due_by_the_clock_of_the_database() {
+    block_on(async {
+        jumps::what_waits_is_due_by_the_clock_of_the_database::<MySql>(testkit::mysql::database().await).await
+    });
 }

@@ -4,9 +4,13 @@
 #[path = "cases/sql.rs"]
 #[macro_use]
 mod cases;
+#[path = "cases/clock.rs"]
+mod clock;
 #[path = "relay/double.rs"]
 #[allow(dead_code, reason = "it has more than is needed here")]
 mod double;
+#[path = "cases/jumps.rs"]
+mod jumps;
 #[path = "cases/late.rs"]
 mod late;
 #[path = "cases/notify.rs"]
@@ -138,4 +142,23 @@ fn a_burst_is_told_a_few_times_and_its_end_is_told() {
 #[test]
 fn a_relay_reads_no_more_than_it_publishes_whatever_the_planner_knows() {
     block_on(plans::a_relay_reads_no_more_than_it_publishes_whatever_the_planner_knows());
+}
+
+#[test]
+fn a_clock_that_jumps_forward_ends_leases() {
+    block_on(async { jumps::forward_ends_leases::<Postgres>(testkit::postgres::database().await).await });
+}
+
+#[test]
+fn a_clock_that_jumps_back_prolongs_the_leases_of_the_dead() {
+    block_on(async {
+        jumps::back_prolongs_the_leases_of_the_dead::<Postgres>(testkit::postgres::database().await).await
+    });
+}
+
+#[test]
+fn what_waits_is_due_by_the_clock_of_the_database() {
+    block_on(async {
+        jumps::what_waits_is_due_by_the_clock_of_the_database::<Postgres>(testkit::postgres::database().await).await
+    });
 }

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     audit::{Evidence, Order},
-    place::{Place, QUEUE, Route, Server, TOPIC, WITNESS, channel},
+    place::{Place, QUEUE, Route, TOPIC, WITNESS, channel},
+    server::Server,
 };
 
 /// The longest until everything has arrived and had its effect.

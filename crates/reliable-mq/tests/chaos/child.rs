@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use onceward_backend::{
     Conn, ErrorClass, RetryPolicy,
     internal::{Sql, mark, set_mark_hook},
-    sqlx::{Pool, pool::PoolOptions},
+    sqlx::Pool,
 };
 use onceward_reliable_mq::{
     Broker, Consumer, ConsumerOptions, Envelope, Error, HandlerError, Inbox, Message, Outbox, RabbitMqBroker,
@@ -18,7 +18,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::place::{KEYS, NOW_AND_THEN, NOWHERE, QUEUE, Role, Route, Server, TOPIC, key_name};
+use crate::{
+    place::{KEYS, NOW_AND_THEN, NOWHERE, QUEUE, Role, Route, TOPIC, key_name},
+    server::Server,
+};
 
 pub const LEASE: Duration = Duration::from_millis(1500);
 /// So many messages of each lane are on their way at once.
@@ -44,7 +47,7 @@ pub async fn run<D: Server>(role: Role, route: &Route, number: u64, seed: u64) {
 async fn opened<D: Server>(url: &str) -> Pool<D> {
     let began = Instant::now();
     loop {
-        let options = PoolOptions::<D>::new().max_connections(4).acquire_timeout(Duration::from_secs(3));
+        let options = D::sessions().max_connections(4).acquire_timeout(Duration::from_secs(3));
         match options.connect(url).await {
             Ok(pool) => return pool,
             Err(error) => assert!(began.elapsed() < PATIENCE, "{error:?}"),

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     child::{LEASE, order},
-    place::{KEYS, Place, Role, Server},
+    place::{KEYS, Place, Role},
+    server::Server,
     tally::{ANYWHERE, Tally},
 };
 
@@ -20,7 +21,7 @@ const ALIVE: usize = 2;
 /// How long a pause is: past the lease.
 const PAUSE: Duration = LEASE.saturating_add(Duration::from_millis(700));
 /// The longest until a process comes by a fail point.
-const SOON: Duration = Duration::from_secs(40);
+pub const SOON: Duration = Duration::from_secs(40);
 /// How long a transaction is held open.
 const HELD: Duration = Duration::from_millis(1500);
 /// For so many customers: a relay that overlooks one finds it soon after, and it is to be seen before that.

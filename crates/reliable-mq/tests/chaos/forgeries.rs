@@ -11,7 +11,8 @@ use onceward_reliable_mq::RabbitMqOptions;
 use crate::{
     audit::Rule::{self, Committed, FewRepeats, Kept, OneEffect, Ordered, Reasons, SentIsThere},
     auditor::Auditor,
-    place::{Place, Server, TOPIC, channel},
+    place::{Place, TOPIC, channel},
+    server::Server,
 };
 
 /// Id and text of each message, as they came to the broker.

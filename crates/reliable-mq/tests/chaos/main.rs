@@ -1,6 +1,6 @@
-//! Producers, relays and consumers on real servers, which are killed, paused and cut off in the middle of it: an auditor who
-//! knows nothing of how it came about finds nothing lost, repeated in its effects or out of order. Without a test harness:
-//! the program is its own child.
+//! Producers, relays and consumers on real servers, which are killed, paused and cut off in the middle of it, while the servers
+//! crash, fall short of memory and have their clocks set: an auditor who knows nothing of how it came about finds nothing lost,
+//! repeated in its effects or out of order. Without a test harness: the program is its own child.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -13,10 +13,13 @@
 mod audit;
 mod auditor;
 mod child;
+#[path = "../cases/clock.rs"]
+mod clock;
 mod crowd;
 mod forgeries;
 mod parent;
 mod place;
+mod server;
 mod tally;
 
 #[cfg(feature = "test-mysql")]

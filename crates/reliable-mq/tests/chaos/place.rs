@@ -6,15 +6,17 @@ use std::{
 };
 
 use lapin::{
-    Channel, Connection, ConnectionProperties,
-    options::{QueueBindOptions, QueueDeclareOptions},
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{BasicPublishOptions, QueueBindOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use onceward_backend::{Db, internal::Sql, sqlx::Pool};
+use onceward_backend::internal::Sql;
 use onceward_reliable_mq::{Broker, Outbox, RabbitMqBroker, RabbitMqOptions, Subscription};
 use tempfile::TempDir;
-use testkit::{Lent, Wire};
+use testkit::{Lent, Wire, eventually};
 use tokio::time::sleep;
+
+use crate::{crowd::SOON, server::Server};
 
 /// Where messages go that the consumers handle.
 pub const TOPIC: &str = "orders";
@@ -74,24 +76,6 @@ impl Route {
     }
 }
 
-/// A database at a server.
-pub trait Server: Db {
-    async fn fresh() -> Lent;
-}
-
-impl Server for onceward_backend::sqlx::Postgres {
-    async fn fresh() -> Lent {
-        testkit::postgres::database().await
-    }
-}
-
-#[cfg(feature = "test-mysql")]
-impl Server for onceward_backend::sqlx::MySql {
-    async fn fresh() -> Lent {
-        testkit::mysql::database().await
-    }
-}
-
 pub struct Place<D: Server> {
     folder: TempDir,
     database: Lent,
@@ -104,7 +88,8 @@ pub struct Place<D: Server> {
 impl<D: Server> Place<D> {
     pub async fn new() -> Self {
         let (database, host) = (D::fresh().await, testkit::rabbitmq::virtual_host().await);
-        let outbox = Outbox::<D>::new(Pool::<D>::connect(database.url()).await.unwrap());
+        D::install(database.url()).await;
+        let outbox = Outbox::<D>::new(D::sessions().connect(database.url()).await.unwrap());
         outbox.migrate().await.unwrap();
         let to_database = Wire::new(database.url(), b"COMMIT").await;
         let to_broker = Wire::new(host.url(), TOPIC.as_bytes()).await;
@@ -143,6 +128,16 @@ impl<D: Server> Place<D> {
         channel.queue_unbind(WITNESS.into(), exchange.into(), NOW_AND_THEN.into(), arguments).await.unwrap();
         sleep(length).await;
         bind(&channel, NOW_AND_THEN).await;
+    }
+
+    /// Returns once the broker holds back whoever publishes.
+    pub async fn is_held_back(&self) {
+        let (connection, channel) = channel(self.host.url()).await;
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        // It is told so when it publishes; nobody listens.
+        channel.basic_publish("".into(), "nobody".into(), options, b"", properties).await.unwrap();
+        eventually(SOON, async || if connection.status().blocked() { Ok(()) } else { Err("nobody is held back") })
+            .await;
     }
 
     pub fn folder(&self) -> &Path {

@@ -17,7 +17,14 @@ pub struct Tally {
     /// Where relays stood still past their lease, and went on.
     pub pauses: BTreeMap<&'static str, usize>,
     pub spoils: BTreeMap<(&'static str, Spoil), usize>,
+    /// How often the broker was killed and started.
     pub restarts: usize,
+    /// How often the database was.
+    pub crashes: usize,
+    /// How often the broker held publishers back.
+    pub alarms: usize,
+    /// How often the clock of the database was set, and where to.
+    pub jumps: BTreeMap<&'static str, usize>,
     pub held: usize,
     /// How often a topic was without a queue.
     pub deafened: usize,
@@ -39,7 +46,8 @@ impl Tally {
         let kills: usize = self.kills.iter().filter(|(point, _)| RELAY.contains(point)).map(|(_, times)| times).sum();
         let at_random = self.at_random.get(&Role::Relay).copied().unwrap_or_default();
         let rest: usize = self.pauses.values().chain(self.spoils.values()).sum();
-        (kills + at_random + rest + self.restarts) * BATCH * LANES
+        let of_servers = self.restarts + self.crashes + self.alarms + self.jumps.values().sum::<usize>();
+        (kills + at_random + rest + of_servers) * BATCH * LANES
     }
 
     /// One more round.
@@ -49,6 +57,9 @@ impl Tally {
         add(&mut self.pauses, other.pauses);
         add(&mut self.spoils, other.spoils);
         self.restarts += other.restarts;
+        self.crashes += other.crashes;
+        self.alarms += other.alarms;
+        add(&mut self.jumps, other.jumps);
         self.held += other.held;
         self.deafened += other.deafened;
         self.processes += other.processes;
@@ -69,8 +80,12 @@ impl Tally {
         println!("killed at random: {:?}; paused anywhere: {:?}", self.at_random, self.pauses.get(ANYWHERE));
         println!("wires spoilt: {:?}", self.spoils);
         println!(
-            "broker restarted {}, transactions held open {}, topics without a queue {}, processes {}",
-            self.restarts, self.held, self.deafened, self.processes
+            "broker restarted {}, short of memory {}, database restarted {}, its clock set: {:?}",
+            self.restarts, self.alarms, self.crashes, self.jumps
+        );
+        println!(
+            "transactions held open {}, topics without a queue {}, processes {}",
+            self.held, self.deafened, self.processes
         );
         println!(
             "orders {}, acknowledged {}, dead {}, retries that helped {}, repeats {} of at most {}",
