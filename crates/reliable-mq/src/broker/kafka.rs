@@ -27,10 +27,11 @@ use tokio::{
 };
 
 pub use self::options::{KafkaOptions, KafkaTopics};
-use self::{delivery::KafkaDelivery, link::Link, member::Member, names::Names, topology::Wanted, verdict::unknown};
+use self::{delivery::KafkaDelivery, link::Link, member::Member, names::Names, topology::Wanted};
 use super::{
-    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription, bells::Bells,
-    window::window,
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription,
+    bells::Bells,
+    window::{Windows, unknown},
 };
 use crate::{
     Error,
@@ -191,18 +192,11 @@ impl Broker for KafkaBroker {
             Ok(few) => few,
             Err(error) => return vec![unknown(error.to_string()); batch.len()],
         };
-        let mut outcomes = Vec::with_capacity(batch.len());
-        while outcomes.len() < batch.len() {
-            let rest = &batch[outcomes.len()..];
-            let told = self.shared.window(end, &few, &rest[..window(rest).min(rest.len())]).await;
-            let doubtful = told.iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. }));
-            outcomes.extend(told);
-            if doubtful {
-                break;
-            }
+        let mut windows = Windows::of(batch);
+        while let Some(window) = windows.next() {
+            windows.told(self.shared.window(end, &few, window).await);
         }
-        outcomes.resize_with(batch.len(), || unknown("not sent, others were not acknowledged"));
-        outcomes
+        windows.outcomes()
     }
 
     async fn health(&self) -> Health {

@@ -24,16 +24,12 @@ use serde_json::json;
 use tokio::{sync::Notify, time::Instant};
 
 pub use self::options::NatsOptions;
-use self::{
-    api::STREAM_NOT_FOUND,
-    confirm::{Parcel, unknown},
-    delivery::Leases,
-    link::Link,
-    names::Names,
-};
+use self::{api::STREAM_NOT_FOUND, confirm::Parcel, delivery::Leases, link::Link, names::Names};
 use super::{
-    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription, bells::Bells,
-    headers::Past, window::window,
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription,
+    bells::Bells,
+    headers::Past,
+    window::{Windows, unknown},
 };
 use crate::{
     Error,
@@ -144,7 +140,7 @@ impl Shared {
     async fn publish(&self, end: Instant, batch: &[Envelope]) -> Vec<Outcome> {
         let routes = match self.routes(batch).await {
             Ok(routes) => routes,
-            Err(error) => return vec![unknown(&error.to_string()); batch.len()],
+            Err(error) => return vec![unknown(error.to_string()); batch.len()],
         };
         let (mut parcels, mut counts) = (Vec::new(), Vec::with_capacity(batch.len()));
         for envelope in batch {
@@ -196,19 +192,12 @@ impl Broker for NatsBroker {
 
     async fn publish(&self, batch: &[Envelope]) -> Vec<Outcome> {
         let end = Instant::now() + self.shared.options.confirm_timeout;
-        let mut outcomes = Vec::with_capacity(batch.len());
-        while outcomes.len() < batch.len() {
-            let rest = &batch[outcomes.len()..];
-            let told = self.shared.publish(end, &rest[..window(rest).min(rest.len())]).await;
-            let doubtful = told.iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. }));
-            outcomes.extend(told);
-            if doubtful {
-                break;
-            }
+        let mut windows = Windows::of(batch);
+        while let Some(window) = windows.next() {
+            windows.told(self.shared.publish(end, window).await);
         }
-        outcomes.resize_with(batch.len(), || unknown("not sent, others were not acknowledged"));
         self.shared.bells.ring_all();
-        outcomes
+        windows.outcomes()
     }
 
     async fn health(&self) -> Health {

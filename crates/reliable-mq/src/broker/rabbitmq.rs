@@ -30,8 +30,10 @@ use self::{
     topology::Names,
 };
 use super::{
-    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription, bells::Bells,
-    headers::Past, window::window,
+    Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Durability, Health, Outcome, Subscription,
+    bells::Bells,
+    headers::Past,
+    window::{Windows, unknown},
 };
 use crate::{
     Error,
@@ -223,12 +225,10 @@ impl Broker for RabbitMqBroker {
     async fn publish(&self, batch: &[Envelope]) -> Vec<Outcome> {
         let Shared { options, names, publishing, .. } = &*self.shared;
         let end = Instant::now() + options.confirm_timeout;
-        let mut outcomes = Vec::with_capacity(batch.len());
-        let mut rest = batch;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(window(rest).min(rest.len()));
+        let mut windows = Windows::of(batch);
+        while let Some(window) = windows.next() {
             let fits = |envelope: &&Envelope| envelope.payload().len() <= options.max_payload;
-            let parcels: Vec<Parcel<'_>> = now
+            let parcels: Vec<Parcel<'_>> = window
                 .iter()
                 .filter(fits)
                 .map(|envelope| Parcel {
@@ -240,26 +240,20 @@ impl Broker for RabbitMqBroker {
                 .collect();
             let left = end.saturating_duration_since(Instant::now());
             let mut sent = confirm::publish(publishing, left, &parcels).await.into_iter();
-            let before = outcomes.len();
-            outcomes.extend(now.iter().map(|envelope| {
+            let outcome = |envelope: &Envelope| {
                 if fits(&envelope) {
-                    sent.next().unwrap_or_else(|| Outcome::Unknown { reason: "the broker gave no outcome".to_owned() })
+                    sent.next().unwrap_or_else(|| unknown("the broker gave no outcome"))
                 } else {
                     Outcome::Rejected {
                         reason: "the payload is larger than the broker takes".to_owned(),
                         permanent: true,
                     }
                 }
-            }));
-            rest = later;
-            if outcomes[before..].iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. })) {
-                break;
-            }
+            };
+            windows.told(window.iter().map(outcome).collect());
         }
-        outcomes
-            .resize_with(batch.len(), || Outcome::Unknown { reason: "not sent, others were not confirmed".to_owned() });
         self.shared.bells.ring_all();
-        outcomes
+        windows.outcomes()
     }
 
     async fn health(&self) -> Health {

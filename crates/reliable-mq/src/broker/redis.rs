@@ -16,7 +16,6 @@ use tokio::{sync::Notify, time::Instant};
 
 pub use self::options::RedisOptions;
 use self::{
-    confirm::unknown,
     delivery::{Place, RedisDelivery},
     link::{Link, answered, told},
     names::Names,
@@ -25,7 +24,7 @@ use self::{
 };
 use super::{
     Broker, BrokerCapabilities, DeadDelivery, Delivery, Depth, Health, Outcome, Subscription, bells::Bells,
-    window::window,
+    window::Windows,
 };
 use crate::{
     Error, ident,
@@ -119,20 +118,13 @@ impl Broker for RedisBroker {
 
     async fn publish(&self, batch: &[Envelope]) -> Vec<Outcome> {
         let end = Instant::now() + self.shared.options.confirm_timeout;
-        let mut outcomes = Vec::with_capacity(batch.len());
-        while outcomes.len() < batch.len() {
-            let rest = &batch[outcomes.len()..];
+        let mut windows = Windows::of(batch);
+        while let Some(window) = windows.next() {
             let left = end.saturating_duration_since(Instant::now());
-            let told = self.shared.window(left, &rest[..window(rest).min(rest.len())]).await;
-            let doubtful = told.iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. }));
-            outcomes.extend(told);
-            if doubtful {
-                break;
-            }
+            windows.told(self.shared.window(left, window).await);
         }
-        outcomes.resize_with(batch.len(), || unknown("not sent, others were not acknowledged"));
         self.shared.bells.ring_all();
-        outcomes
+        windows.outcomes()
     }
 
     async fn health(&self) -> Health {

@@ -1,6 +1,7 @@
 //! The embedded broker: queues in a SQLite file. Accepted means stored.
 
 mod delivery;
+mod item;
 mod options;
 
 use std::{fmt, sync::Arc};
@@ -247,8 +248,7 @@ impl Broker for SqliteBroker {
             .fetch_all(&mut self.shared.pool.acquire().await.map_err(BackendError::from)?)
             .await?;
         let dead = rows.into_iter().map(|(id, topic, key, headers, payload, stood, at, failures, reason)| {
-            let mut envelope = row::envelope("sqlite", id, topic, key, &headers, payload, at)?;
-            envelope.origin = stood.as_deref().and_then(origin::read);
+            let envelope = item::envelope((id, topic, key, headers, payload, stood, at))?;
             Ok(DeadDelivery::new(envelope, row::attempts(failures), reason))
         });
         dead.collect()

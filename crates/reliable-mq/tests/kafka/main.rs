@@ -4,6 +4,8 @@
 
 mod publish;
 mod queue;
+#[path = "../cases/replayed.rs"]
+mod replayed;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -81,4 +83,12 @@ mod contract {
     use super::make;
 
     onceward_reliable_mq::conformance!(broker: make);
+}
+
+#[test]
+fn what_the_inbox_may_have_forgotten_is_parked() {
+    onceward_reliable_mq::conformance::block_on(async {
+        let space = Space::fresh();
+        replayed::a_replay_that_the_inbox_may_have_forgotten_is_parked(Arc::new(space.broker())).await;
+    });
 }

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::join_all;
 use onceward_backend::conformance::block_on;
-use onceward_reliable_mq::{Broker, Delivery, Envelope, Error, KafkaBroker, Outcome, Subscription};
+use onceward_reliable_mq::{Broker, Delivery, Envelope, Error, KafkaBroker, Message, MessageId, Outcome, Subscription};
 use rdkafka::{
     ClientConfig,
     producer::{FutureProducer, FutureRecord},
@@ -159,6 +159,24 @@ fn what_others_publish_comes_under_an_id_that_stays() {
         assert_eq!(broker.dead("queue", 9).await.unwrap()[0].envelope.id, id);
         assert!(broker.replay("queue", &id).await.unwrap());
         assert_eq!(all(&broker, "queue", 1).await[0].envelope().id, id);
+    });
+}
+
+#[test]
+fn a_message_without_a_payload_is_parked_like_any_other() {
+    block_on(async {
+        let space = Space::fresh();
+        let broker = subscribed(&space).await;
+        publish(&broker, [1]).await;
+        let empty = Envelope::new(MessageId::parse("empty").unwrap(), Message::to("topic").text("").unwrap(), 1);
+        assert_eq!(broker.publish(&[empty]).await, [Outcome::Accepted]);
+        for delivery in all(&broker, "queue", 2).await {
+            delivery.reject("no").await.unwrap();
+        }
+        // At the cluster, that nothing is under a key any more is said with no payload.
+        let dead = broker.dead("queue", 9).await.unwrap();
+        let told: BTreeSet<_> = dead.iter().map(|dead| dead.envelope.id.as_str()).collect();
+        assert_eq!(told, BTreeSet::from(["empty", "id-1"]));
     });
 }
 

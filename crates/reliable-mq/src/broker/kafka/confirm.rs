@@ -9,14 +9,9 @@ use rdkafka::{
 };
 use tokio::time::{Duration, Instant, timeout_at};
 
-use super::{
-    Shared,
-    link::Publisher,
-    verdict::{outcome, unknown},
-    wire,
-};
+use super::{Shared, link::Publisher, verdict::outcome, wire};
 use crate::{
-    broker::{Outcome, headers::Past},
+    broker::{Outcome, headers::Past, window::unknown},
     message::{Envelope, MessageError},
 };
 

@@ -90,15 +90,17 @@ impl Member {
 
     /// Takes these topics as well.
     pub(super) fn subscribe(&self, topics: impl IntoIterator<Item = String>) -> Result<(), Error> {
-        let mut all = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.len();
+        let mut joined = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = joined.clone();
         all.extend(topics);
         // The same once more would make the whole group share out anew.
-        if before == all.len() {
+        if joined.len() == all.len() {
             return Ok(());
         }
         let names: Vec<&str> = all.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&names).map_err(|error| failed("joining the group", &error))
+        self.consumer.subscribe(&names).map_err(|error| failed("joining the group", &error))?;
+        *joined = all;
+        Ok(())
     }
 
     pub(super) fn topics(&self) -> BTreeSet<String> {

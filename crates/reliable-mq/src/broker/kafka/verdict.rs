@@ -2,7 +2,11 @@
 
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode as Code};
 
-use crate::{Error, broker::Outcome, error::broker};
+use crate::{
+    Error,
+    broker::{Outcome, window::unknown},
+    error::broker,
+};
 
 /// The error without the library's name for it.
 pub(super) fn failed(what: &str, error: &KafkaError) -> Error {
@@ -26,10 +30,6 @@ pub(super) fn outcome(error: &KafkaError) -> Outcome {
         // It is not about the message, or it may have been written.
         _ => unknown(reason()),
     }
-}
-
-pub(super) fn unknown(reason: impl Into<String>) -> Outcome {
-    Outcome::Unknown { reason: reason.into() }
 }
 
 /// Whether that says that there is no such topic.

@@ -22,8 +22,8 @@ pub(super) fn write(envelope: &Envelope, past: &Past, due: Option<i64>) -> Owned
     let mut headers = OwnedHeaders::new();
     let mut odd: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, value) in envelope.headers() {
-        // The client library takes names that end at a zero.
-        if name.contains('\0') {
+        // The client library takes names that end at a zero; and those of our beginning are read as what we say of it.
+        if name.contains('\0') || name.starts_with(RESERVED_HEADER) {
             odd.insert(name, value);
         } else {
             headers = put(headers, name, value);
@@ -138,6 +138,7 @@ const DUE: &str = "onceward-due";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::REPLAY_WINDOW;
 
     fn place() -> Place<'static> {
         Place { id: place_id("t", 1, 2), topic: "t", key: Some("k"), at: 7 }
@@ -150,7 +151,9 @@ mod tests {
 
     #[test]
     fn a_message_survives_its_headers() {
-        let message = Message::to("topic").key("k/1").header("ünï", "wört 🦀\0").header("a\0b", "c").text("x").unwrap();
+        let mut message =
+            Message::to("topic").key("k/1").header("ünï", "wört 🦀\0").header("a\0b", "c").text("x").unwrap();
+        message.headers.insert(REPLAY_WINDOW.to_owned(), "may-duplicate".to_owned());
         let origin = Origin { lane: 1, sequence: i64::MAX, epoch: 3 };
         let sent = Envelope::new(MessageId::parse("id").unwrap(), message, 9).with_origin(origin);
         let past = Past { failures: 1, deliveries: 2, reason: Some("no\ngood".to_owned()) };

@@ -12,7 +12,7 @@ use super::{
     link::{Link, Live},
     wire,
 };
-use crate::broker::Outcome;
+use crate::broker::{Outcome, window::unknown};
 
 /// A message on its way to a stream.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub(super) async fn publish(link: &Link, timeout: Duration, parcels: Vec<Parcel>
     }
     let live = match link.live().await {
         Ok(live) => live,
-        Err(error) => return vec![unknown(&error.to_string()); parcels.len()],
+        Err(error) => return vec![unknown(error.to_string()); parcels.len()],
     };
     let (outcomes, late) = window(&live, timeout, parcels).await;
     if late {
@@ -80,7 +80,7 @@ async fn window(live: &Live, timeout: Duration, parcels: Vec<Parcel>) -> (Vec<Ou
         Ok(Err(error)) => (error, false),
         Err(error) => (error.to_string(), true),
     };
-    (outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| unknown(&why))).collect(), late)
+    (outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| unknown(&*why))).collect(), late)
 }
 
 /// What the server says about one message.
@@ -109,10 +109,6 @@ fn refused(refusal: &Refusal) -> Outcome {
         (500.., _) => Outcome::Unknown { reason },
         (_, err_code) => Outcome::Rejected { reason, permanent: err_code == MESSAGE_TOO_LARGE },
     }
-}
-
-pub(super) fn unknown(reason: &str) -> Outcome {
-    Outcome::Unknown { reason: reason.to_owned() }
 }
 
 const STORE_FAILED: u32 = 10077;

@@ -16,7 +16,10 @@ use super::{
     link::{Link, Live, within},
     topology, wire,
 };
-use crate::{Error, broker::Outcome};
+use crate::{
+    Error,
+    broker::{Outcome, window::unknown},
+};
 
 /// A message on its way to an exchange.
 pub(super) struct Parcel<'a> {
@@ -33,11 +36,11 @@ pub(super) async fn publish(link: &Link, timeout: Duration, parcels: &[Parcel<'_
     }
     let (live, channel) = match open(link, timeout).await {
         Ok(open) => open,
-        Err(error) => return unknown(parcels.len(), &error.to_string()),
+        Err(error) => return vec![unknown(error.to_string()); parcels.len()],
     };
     if live.connection.status().blocked() {
         live.put_idle(channel);
-        return unknown(parcels.len(), "the broker takes no messages for the moment");
+        return vec![unknown("the broker takes no messages for the moment"); parcels.len()];
     }
     let answers = window(&channel, timeout, parcels).await;
     let (outcomes, drained) = outcomes(&answers, parcels.len());
@@ -126,7 +129,6 @@ fn outcomes(answers: &[Answer], expected: usize) -> (Vec<Outcome>, bool) {
             _ => None,
         })
         .collect();
-    let unknown = |reason: &str| Outcome::Unknown { reason: reason.to_owned() };
     // A return that does not say whose it is could be anybody's.
     let exact = drained && !returned.contains(&usize::MAX);
     let outcome = |(index, answer): (usize, &Answer)| match answer {
@@ -135,13 +137,9 @@ fn outcomes(answers: &[Answer], expected: usize) -> (Vec<Outcome>, bool) {
         Answer::Ack { .. } if exact => Outcome::Accepted,
         Answer::Ack { .. } => unknown("confirmed, but others of its batch were not"),
         Answer::Late => unknown("not confirmed in time"),
-        Answer::Lost(reason) => unknown(reason),
+        Answer::Lost(reason) => unknown(reason.as_str()),
     };
     (answers.iter().enumerate().map(outcome).collect(), drained)
-}
-
-fn unknown(count: usize, reason: &str) -> Vec<Outcome> {
-    vec![Outcome::Unknown { reason: reason.to_owned() }; count]
 }
 
 #[cfg(test)]

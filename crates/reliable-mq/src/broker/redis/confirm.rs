@@ -12,7 +12,7 @@ use super::{
     wire,
 };
 use crate::{
-    broker::Outcome,
+    broker::{Outcome, window::unknown},
     message::{Envelope, MessageError},
 };
 
@@ -59,10 +59,6 @@ fn outcome(answer: RedisResult<i64>) -> Outcome {
         // It is not about the message: the server has no memory, no disk, no master, no data yet.
         _ => unknown(reason(&error)),
     }
-}
-
-pub(super) fn unknown(reason: impl Into<String>) -> Outcome {
-    Outcome::Unknown { reason: reason.into() }
 }
 
 /// Within what the server takes for a time to live, in ms: a century.

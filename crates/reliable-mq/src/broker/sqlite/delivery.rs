@@ -8,14 +8,8 @@ use onceward_backend::{
     internal::{begin, commit},
 };
 
-use super::Shared;
-use crate::{
-    Error,
-    broker::{Delivery, origin},
-    ident,
-    message::Envelope,
-    store::row,
-};
+use super::{Shared, item};
+use crate::{Error, broker::Delivery, ident, message::Envelope, store::row};
 
 /// `id, message_id, topic, msg_key, headers, payload, origin, enqueued_at, deliveries, failures`
 pub(super) type ItemRow = (i64, String, String, Option<String>, String, Vec<u8>, Option<String>, i64, i64, i64);
@@ -33,8 +27,7 @@ impl SqliteDelivery {
     /// Reads a row as it was before this delivery.
     pub(super) fn read(shared: Arc<Shared>, queue: &str, row: ItemRow) -> Result<Self, Error> {
         let (item, id, topic, key, headers, payload, stood, at, deliveries, failures) = row;
-        let mut envelope = row::envelope("sqlite", id, topic, key, &headers, payload, at)?;
-        envelope.origin = stood.as_deref().and_then(origin::read);
+        let envelope = item::envelope((id, topic, key, headers, payload, stood, at))?;
         let (queue, failures) = (queue.to_owned(), row::attempts(failures));
         Ok(Self { shared, queue, item, envelope, deliveries: deliveries + 1, failures })
     }

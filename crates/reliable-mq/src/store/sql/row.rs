@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use onceward_backend::BackendError;
 
 use crate::{
     Error,
@@ -18,23 +17,8 @@ pub(super) fn with_origin(envelope: Envelope, lease: &Lease, sequence: i64) -> E
     envelope.with_origin(Origin { lane: lease.lane, sequence, epoch: lease.epoch })
 }
 
-pub(crate) fn envelope(
-    backend: &'static str,
-    id: String,
-    topic: String,
-    key: Option<String>,
-    headers: &str,
-    payload: Vec<u8>,
-    enqueued_at: i64,
-) -> Result<Envelope, Error> {
-    let headers = read_headers(backend, headers)?;
-    let message =
-        Message { id: None, topic, key, headers, payload: Bytes::from(payload), delay: std::time::Duration::ZERO };
-    Ok(Envelope::new(MessageId::trusted(id), message, enqueued_at))
-}
-
-/// The same of a row that others may have inserted: with what of it cannot be read, if anything. Headers that cannot are one
-/// header then, so that they can be looked at.
+/// The message of a row that others may have inserted: with what of it cannot be read, if anything. Headers that cannot are
+/// one header then, so that they can be looked at.
 pub(super) fn foreign(
     id: String,
     topic: String,
@@ -60,10 +44,6 @@ const UNREADABLE: &str = "unreadable-headers";
 
 pub(crate) fn write_headers(message: &Message) -> Result<String, Error> {
     Ok(serde_json::to_string(message.headers()).map_err(MessageError::Encode)?)
-}
-
-fn read_headers(backend: &'static str, text: &str) -> Result<BTreeMap<String, String>, BackendError> {
-    serde_json::from_str(text).map_err(|error| BackendError::corrupt(backend, error))
 }
 
 /// One header of a text that holds them; none if that is no such text, which a list must not fail of.
