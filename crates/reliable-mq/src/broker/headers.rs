@@ -11,9 +11,7 @@ pub(super) struct Past {
 pub(super) const TOPIC: &str = "onceward-topic";
 pub(super) const KEY: &str = "onceward-key";
 pub(super) const ENQUEUED: &str = "onceward-enqueued-at";
-pub(super) const LANE: &str = "onceward-lane";
-pub(super) const SEQUENCE: &str = "onceward-sequence";
-pub(super) const EPOCH: &str = "onceward-epoch";
+pub(super) const ORIGIN: &str = "onceward-origin";
 pub(super) const FAILURES: &str = "onceward-failures";
 pub(super) const DELIVERIES: &str = "onceward-deliveries";
 pub(super) const REASON: &str = "onceward-reason";

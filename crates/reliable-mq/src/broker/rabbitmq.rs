@@ -106,10 +106,10 @@ impl RabbitMqBroker {
 impl Shared {
     /// Puts one message into a queue, past the exchange.
     async fn put(&self, queue: &str, envelope: &Envelope, past: &Past) -> Outcome {
-        let properties = wire::write(envelope, past);
+        let properties = wire::write(envelope, past, 0);
         let parcel = Parcel { exchange: "", routing_key: queue, properties, payload: envelope.payload() };
-        let outcome = confirm::publish(&self.publishing, self.options.confirm_timeout, &[parcel]).await.pop();
-        outcome.unwrap_or_else(|| Outcome::Unknown { reason: "the broker gave no outcome".to_owned() })
+        let outcome = confirm::publish(&self.publishing, self.options.confirm_timeout, vec![parcel]).await.pop();
+        outcome.unwrap_or_else(|| unknown("the broker gave no outcome"))
     }
 
     /// The queue in which a message of `queue` waits for so long; the queue itself if it need not wait.
@@ -231,15 +231,16 @@ impl Broker for RabbitMqBroker {
             let parcels: Vec<Parcel<'_>> = window
                 .iter()
                 .filter(fits)
-                .map(|envelope| Parcel {
+                .enumerate()
+                .map(|(index, envelope)| Parcel {
                     exchange: &names.exchange,
                     routing_key: envelope.topic(),
-                    properties: wire::write(envelope, &Past::default()),
+                    properties: wire::write(envelope, &Past::default(), index),
                     payload: envelope.payload(),
                 })
                 .collect();
             let left = end.saturating_duration_since(Instant::now());
-            let mut sent = confirm::publish(publishing, left, &parcels).await.into_iter();
+            let mut sent = confirm::publish(publishing, left, parcels).await.into_iter();
             let outcome = |envelope: &Envelope| {
                 if fits(&envelope) {
                     sent.next().unwrap_or_else(|| unknown("the broker gave no outcome"))
@@ -297,7 +298,7 @@ impl Broker for RabbitMqBroker {
         let Shared { options, names, publishing, .. } = &*self.shared;
         let exchange = &names.exchange;
         let parcel = Parcel { exchange, routing_key: topic, properties: wire::probe(), payload: &[] };
-        match confirm::publish(publishing, options.confirm_timeout, &[parcel]).await.pop() {
+        match confirm::publish(publishing, options.confirm_timeout, vec![parcel]).await.pop() {
             Some(Outcome::Accepted) => Ok(true),
             Some(Outcome::Unroutable) => Ok(false),
             outcome => Err(Error::Broker(format!("no answer about a topic: {outcome:?}").into())),

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     broker::{
-        headers::{DELIVERIES, ENQUEUED, EPOCH, FAILURES, KEY, LANE, ODD, Past, REASON, SEQUENCE, TOPIC},
-        reason,
+        headers::{DELIVERIES, ENQUEUED, FAILURES, KEY, ODD, ORIGIN, Past, REASON, TOPIC},
+        origin, reason,
     },
-    message::{Envelope, MAX_NAME, Message, MessageId, Origin, RESERVED_HEADER, check_name},
+    message::{Envelope, MAX_NAME, Message, MessageId, RESERVED_HEADER, check_name},
 };
 
 /// The headers of a record. `due` is when it is to be delivered, in microseconds since the epoch.
@@ -38,10 +38,8 @@ pub(super) fn write(envelope: &Envelope, past: &Past, due: Option<i64>) -> Owned
     if let Some(key) = envelope.key() {
         headers = put(headers, KEY, key);
     }
-    if let Some(Origin { lane, sequence, epoch }) = envelope.origin {
-        headers = put(headers, LANE, &lane.to_string());
-        headers = put(headers, SEQUENCE, &sequence.to_string());
-        headers = put(headers, EPOCH, &epoch.to_string());
+    if let Some(stood) = envelope.origin {
+        headers = put(headers, ORIGIN, &origin::write(stood));
     }
     if *past != Past::default() {
         headers = put(headers, FAILURES, &past.failures.to_string());
@@ -114,9 +112,7 @@ fn understood(mut headers: BTreeMap<String, String>, place: Place<'_>, payload: 
     };
     let id = text(ID).and_then(|id| MessageId::parse(id).ok()).unwrap_or(place.id);
     let mut envelope = Envelope::new(id, message, number(ENQUEUED).unwrap_or(place.at));
-    if let (Some(lane), Some(sequence), Some(epoch)) = (count(LANE), number(SEQUENCE), number(EPOCH)) {
-        envelope.origin = Some(Origin { lane, sequence, epoch });
-    }
+    envelope.origin = text(ORIGIN).and_then(origin::read);
     let past = Past {
         failures: count(FAILURES).unwrap_or(0),
         deliveries: count(DELIVERIES).unwrap_or(0),
@@ -138,7 +134,7 @@ const DUE: &str = "onceward-due";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::REPLAY_WINDOW;
+    use crate::message::{Origin, REPLAY_WINDOW};
 
     fn place() -> Place<'static> {
         Place { id: place_id("t", 1, 2), topic: "t", key: Some("k"), at: 7 }

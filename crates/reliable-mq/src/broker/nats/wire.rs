@@ -6,10 +6,10 @@ use async_nats::{HeaderMap, Message as Raw};
 
 use crate::{
     broker::{
-        headers::{DELIVERIES, ENQUEUED, EPOCH, FAILURES, KEY, LANE, ODD, Past, REASON, SEQUENCE, TOPIC},
-        reason,
+        headers::{DELIVERIES, ENQUEUED, FAILURES, KEY, ODD, ORIGIN, Past, REASON, TOPIC},
+        origin, reason,
     },
-    message::{Envelope, Message, MessageId, Origin},
+    message::{Envelope, Message, MessageId},
 };
 
 /// The headers of a message on its way to a stream. A stream takes what comes under the same `once` for a repeat.
@@ -35,10 +35,8 @@ pub(super) fn write(envelope: &Envelope, past: &Past, once: Option<&str>) -> Hea
     if let Some(key) = envelope.key() {
         map.insert(KEY, key);
     }
-    if let Some(Origin { lane, sequence, epoch }) = envelope.origin {
-        insert(&mut map, LANE, lane.into());
-        insert(&mut map, SEQUENCE, sequence);
-        insert(&mut map, EPOCH, epoch);
+    if let Some(stood) = envelope.origin {
+        map.insert(ORIGIN, origin::write(stood).as_str());
     }
     if *past != Past::default() {
         insert(&mut map, FAILURES, past.failures.into());
@@ -74,10 +72,7 @@ pub(super) fn read(raw: &Raw, topic: Option<String>) -> Option<(Envelope, Past)>
         delay: std::time::Duration::ZERO,
     };
     let mut envelope = Envelope::new(id, message, number(map, ENQUEUED).unwrap_or(0));
-    let lane = number(map, LANE).and_then(|lane| u32::try_from(lane).ok());
-    if let (Some(lane), Some(sequence), Some(epoch)) = (lane, number(map, SEQUENCE), number(map, EPOCH)) {
-        envelope.origin = Some(Origin { lane, sequence, epoch });
-    }
+    envelope.origin = text(map, ORIGIN).and_then(origin::read);
     let reason = text(map, REASON).and_then(|reason| serde_json::from_str(reason).ok());
     let past = Past { failures: count(map, FAILURES), deliveries: count(map, DELIVERIES), reason };
     Some((envelope, past))
@@ -152,6 +147,7 @@ const NATS_MESSAGE_ID: &str = "Nats-Msg-Id";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Origin;
 
     fn envelope() -> Envelope {
         let draft = Message::to("topic").key("k").header("lang", "en").header("Nats-Expected-Last-Sequence", "9");

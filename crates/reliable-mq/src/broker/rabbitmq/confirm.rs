@@ -21,7 +21,7 @@ use crate::{
     broker::{Outcome, window::unknown},
 };
 
-/// A message on its way to an exchange.
+/// A message on its way to an exchange. Its properties have its number in its window.
 pub(super) struct Parcel<'a> {
     pub(super) exchange: &'a str,
     pub(super) routing_key: &'a str,
@@ -30,20 +30,21 @@ pub(super) struct Parcel<'a> {
 }
 
 /// Publishes the parcels as one window and answers one outcome for each.
-pub(super) async fn publish(link: &Link, timeout: Duration, parcels: &[Parcel<'_>]) -> Vec<Outcome> {
+pub(super) async fn publish(link: &Link, timeout: Duration, parcels: Vec<Parcel<'_>>) -> Vec<Outcome> {
+    let count = parcels.len();
     if parcels.is_empty() {
         return Vec::new();
     }
     let (live, channel) = match open(link, timeout).await {
         Ok(open) => open,
-        Err(error) => return vec![unknown(error.to_string()); parcels.len()],
+        Err(error) => return vec![unknown(error.to_string()); count],
     };
     if live.connection.status().blocked() {
         live.put_idle(channel);
-        return vec![unknown("the broker takes no messages for the moment"); parcels.len()];
+        return vec![unknown("the broker takes no messages for the moment"); count];
     }
     let answers = window(&channel, timeout, parcels).await;
-    let (outcomes, drained) = outcomes(&answers, parcels.len());
+    let (outcomes, drained) = outcomes(&answers, count);
     if drained {
         live.put_idle(channel);
     } else if !live.connection.status().blocked() && answers.iter().any(|answer| matches!(answer, Answer::Late)) {
@@ -77,19 +78,18 @@ enum Answer {
     Lost(String),
 }
 
-async fn window(channel: &Channel, timeout: Duration, parcels: &[Parcel<'_>]) -> Vec<Answer> {
+async fn window(channel: &Channel, timeout: Duration, parcels: Vec<Parcel<'_>>) -> Vec<Answer> {
     let end = Instant::now() + timeout;
     let mut sends = Vec::with_capacity(parcels.len());
-    for (index, parcel) in parcels.iter().enumerate() {
+    for Parcel { exchange, routing_key, properties, payload } in parcels {
         let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let properties = wire::number_within(parcel.properties.clone(), index);
-        let (exchange, routing_key) = (parcel.exchange.into(), parcel.routing_key.into());
-        let mut send = Box::pin(channel.basic_publish(exchange, routing_key, options, parcel.payload, properties));
+        let publish = channel.basic_publish(exchange.into(), routing_key.into(), options, payload, properties);
+        let mut send = Box::pin(publish);
         // The first poll hands the frames over, so the messages leave in their order without a wait between them.
         let sent = poll_fn(|cx| Poll::Ready(send.as_mut().poll(cx))).await;
         sends.push((send, sent));
     }
-    let mut answers = Vec::with_capacity(parcels.len());
+    let mut answers = Vec::with_capacity(sends.len());
     for (send, sent) in sends {
         answers.push(answer(end, send, sent).await);
     }

@@ -63,9 +63,9 @@ impl Shared {
     /// Somebody else's message without an id cannot be handled once; it is kept for a person to look at.
     pub(super) async fn park_raw(&self, queue: &str, got: &lapin::message::Delivery) -> Result<(), Error> {
         let dead = self.names.dead(queue);
-        let parcel =
-            Parcel { exchange: "", routing_key: &dead, properties: got.properties.clone(), payload: &got.data };
-        let outcomes = confirm::publish(&self.publishing, self.options.confirm_timeout, &[parcel]).await;
+        let properties = wire::alone(got.properties.clone());
+        let parcel = Parcel { exchange: "", routing_key: &dead, properties, payload: &got.data };
+        let outcomes = confirm::publish(&self.publishing, self.options.confirm_timeout, vec![parcel]).await;
         tracing::warn!(queue, "a message without a usable id was parked");
         if outcomes == [Outcome::Accepted] {
             within(self.options.timeout, got.acker.ack(BasicAckOptions::default())).await?;

@@ -9,12 +9,15 @@ use lapin::{
 };
 
 use crate::{
-    broker::headers::{DELIVERIES, ENQUEUED, EPOCH, FAILURES, KEY, LANE, ODD, Past, REASON, SEQUENCE, TOPIC},
-    message::{CONTENT_TYPE, Envelope, Message, MessageId, Origin},
+    broker::{
+        headers::{DELIVERIES, ENQUEUED, FAILURES, KEY, ODD, ORIGIN, Past, REASON, TOPIC},
+        origin,
+    },
+    message::{CONTENT_TYPE, Envelope, Message, MessageId},
 };
 
-/// The properties of a message on its way to a queue.
-pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
+/// The properties of a message on its way to a queue, as the one of this number in its window: returns are told apart by it.
+pub(super) fn write(envelope: &Envelope, past: &Past, index: usize) -> BasicProperties {
     let mut table = FieldTable::default();
     let mut odd: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, value) in envelope.headers() {
@@ -32,11 +35,10 @@ pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
     if let Some(key) = envelope.key() {
         table.insert(KEY.into(), text(key));
     }
-    if let Some(Origin { lane, sequence, epoch }) = envelope.origin {
-        table.insert(LANE.into(), AMQPValue::LongLongInt(i64::from(lane)));
-        table.insert(SEQUENCE.into(), AMQPValue::LongLongInt(sequence));
-        table.insert(EPOCH.into(), AMQPValue::LongLongInt(epoch));
+    if let Some(stood) = envelope.origin {
+        table.insert(ORIGIN.into(), text(&origin::write(stood)));
     }
+    table.insert(INDEX.into(), number_of(index));
     if *past != Past::default() {
         table.insert(FAILURES.into(), AMQPValue::LongLongInt(i64::from(past.failures)));
         table.insert(DELIVERIES.into(), AMQPValue::LongLongInt(i64::from(past.deliveries)));
@@ -82,10 +84,7 @@ pub(super) fn read(properties: &BasicProperties, routing_key: &str, payload: Vec
         delay: std::time::Duration::ZERO,
     };
     let mut envelope = Envelope::new(id, message, number(table, ENQUEUED).unwrap_or(0));
-    let lane = number(table, LANE).and_then(|lane| u32::try_from(lane).ok());
-    if let (Some(lane), Some(sequence), Some(epoch)) = (lane, number(table, SEQUENCE), number(table, EPOCH)) {
-        envelope.origin = Some(Origin { lane, sequence, epoch });
-    }
+    envelope.origin = string(table, ORIGIN).as_deref().and_then(origin::read);
     let past =
         Past { failures: count(table, FAILURES), deliveries: count(table, DELIVERIES), reason: string(table, REASON) };
     Some((envelope, past))
@@ -98,22 +97,26 @@ pub(super) fn earlier(properties: &BasicProperties, redelivered: bool) -> u32 {
     counted.max(u32::from(redelivered))
 }
 
-/// What only asks whether a topic is routed: it dies on arrival.
+/// What only asks whether a topic is routed, alone in its window: it dies on arrival.
 pub(super) fn probe() -> BasicProperties {
     let mut table = FieldTable::default();
     table.insert(PROBE.into(), AMQPValue::Boolean(true));
-    BasicProperties::default().with_expiration("0".into()).with_headers(table)
+    alone(BasicProperties::default().with_expiration("0".into()).with_headers(table))
 }
 
 pub(super) fn is_probe(properties: &BasicProperties) -> bool {
     properties.headers().as_ref().is_some_and(|table| table.contains_key(PROBE))
 }
 
-/// Names a message within its window: returns are told apart by it.
-pub(super) fn number_within(properties: BasicProperties, index: usize) -> BasicProperties {
+/// The properties of somebody else's message on its way, alone in its window.
+pub(super) fn alone(properties: BasicProperties) -> BasicProperties {
     let mut table = properties.headers().clone().unwrap_or_default();
-    table.insert(INDEX.into(), AMQPValue::LongLongInt(i64::try_from(index).unwrap_or(-1)));
+    table.insert(INDEX.into(), number_of(0));
     properties.with_headers(table)
+}
+
+fn number_of(index: usize) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(index).unwrap_or(-1))
 }
 
 pub(super) fn index_within(properties: &BasicProperties) -> Option<usize> {
@@ -163,6 +166,7 @@ const PROBE: &str = "onceward-probe";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Origin;
 
     fn envelope() -> Envelope {
         let long = "h".repeat(300);
@@ -175,7 +179,7 @@ mod tests {
     fn a_message_survives_its_properties() {
         let sent = envelope().with_origin(Origin { lane: 1, sequence: i64::MAX, epoch: 3 });
         let past = Past { failures: 2, deliveries: 3, reason: Some("why".to_owned()) };
-        let properties = number_within(write(&sent, &past), 4);
+        let properties = write(&sent, &past, 4);
         assert_eq!(index_within(&properties), Some(4));
         assert_eq!(read(&properties, "queue", b"body".to_vec()), Some((sent, past)));
     }
@@ -184,7 +188,7 @@ mod tests {
     fn a_content_type_stands_where_others_look_for_it_and_is_read_from_there() {
         let draft = Message::to("topic").content_type("text/plain; charset=utf-8");
         let sent = Envelope::new(MessageId::parse("id").unwrap(), draft.text("body").unwrap(), 7);
-        let mut properties = write(&sent, &Past::default());
+        let mut properties = write(&sent, &Past::default(), 0);
         assert_eq!(properties.content_type().as_ref().map(|media_type| media_type.as_str()), sent.content_type());
         properties = properties.with_headers(FieldTable::default());
         let (read, _) = read(&properties, "topic", b"body".to_vec()).unwrap();
@@ -193,7 +197,7 @@ mod tests {
 
     #[test]
     fn no_header_of_a_message_tells_the_broker_what_to_do() {
-        let properties = write(&envelope(), &Past::default());
+        let properties = write(&envelope(), &Past::default(), 0);
         let table = properties.headers().clone().unwrap();
         assert!(table.contains_key("lang"));
         assert!(!table.contains_key("CC") && !table.contains_key("x-death"));
