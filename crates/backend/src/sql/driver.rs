@@ -1,11 +1,13 @@
 //! The three drivers behind [`Db`] and [`Conn`](super::Conn).
 
+use sqlx::error::BoxDynError;
+
 #[allow(unused_imports, reason = "nothing is used where `sql` is on without a database")]
-use super::{Conn, Db, Dialect, Value, sealed::Sealed};
+use super::{Conn, Db, Dialect, Value, sealed::Sealed, value::Array};
 
 #[allow(unused_macros, reason = "nothing is used where `sql` is on without a database")]
 macro_rules! driver {
-    ($feature:literal, $db:ty, $connection:ty, $dialect:expr) => {
+    ($feature:literal, $db:ty, $connection:ty, $dialect:expr, $array:path) => {
         #[cfg(feature = $feature)]
         const _: () = {
             use sqlx::{Arguments as _, Executor, Row as _};
@@ -23,12 +25,13 @@ macro_rules! driver {
                     result.rows_affected()
                 }
 
-                fn bind(args: &mut Self::Arguments, value: Value<'_>) -> Result<(), sqlx::error::BoxDynError> {
+                fn bind(args: &mut Self::Arguments, value: Value<'_>) -> Result<(), BoxDynError> {
                     match value {
                         Value::Int(value) => args.add(value),
                         Value::Text(value) => args.add(value),
                         Value::Bytes(value) => args.add(value),
                         Value::Bool(value) => args.add(value),
+                        Value::Array(array) => $array(args, array),
                     }
                 }
 
@@ -62,6 +65,22 @@ macro_rules! driver {
     };
 }
 
-driver!("postgres", sqlx::Postgres, sqlx::PgConnection, Dialect::Postgres);
-driver!("mysql", sqlx::MySql, sqlx::MySqlConnection, Dialect::MySql);
-driver!("sqlite", sqlx::Sqlite, sqlx::SqliteConnection, Dialect::Sqlite);
+driver!("postgres", sqlx::Postgres, sqlx::PgConnection, Dialect::Postgres, array);
+driver!("mysql", sqlx::MySql, sqlx::MySqlConnection, Dialect::MySql, no_array);
+driver!("sqlite", sqlx::Sqlite, sqlx::SqliteConnection, Dialect::Sqlite, no_array);
+
+#[cfg(feature = "postgres")]
+fn array(args: &mut sqlx::postgres::PgArguments, array: Array<'_>) -> Result<(), BoxDynError> {
+    use sqlx::Arguments as _;
+
+    match array {
+        Array::Ints(values) => args.add(values),
+        Array::Texts(values) => args.add(values),
+        Array::Bytes(values) => args.add(values),
+    }
+}
+
+#[allow(dead_code, reason = "nothing is used where `sql` is on without a database")]
+fn no_array<A>(_: &mut A, _: Array<'_>) -> Result<(), BoxDynError> {
+    Err("only PostgreSQL has arrays".into())
+}

@@ -1,4 +1,4 @@
-//! What may be bound and read: four kinds of values and nothing else.
+//! What may be bound and read: four kinds of values, arrays of three of them on PostgreSQL, and nothing else.
 
 use super::Db;
 
@@ -13,6 +13,19 @@ pub enum Value<'a> {
     Bytes(Option<&'a [u8]>),
     /// `boolean`.
     Bool(Option<bool>),
+    /// Only PostgreSQL has it: elsewhere a statement that binds one is an error.
+    Array(Array<'a>),
+}
+
+/// Many values to bind as one.
+#[derive(Clone, Copy, Debug)]
+pub enum Array<'a> {
+    /// `bigint[]`.
+    Ints(&'a [i64]),
+    /// `text[]`.
+    Texts(&'a [Option<&'a str>]),
+    /// `bytea[]`.
+    Bytes(&'a [&'a [u8]]),
 }
 
 macro_rules! from {
@@ -36,6 +49,9 @@ from! {
     Option<&'a [u8]> => |value| Self::Bytes(value);
     bool => |value| Self::Bool(Some(value));
     Option<bool> => |value| Self::Bool(value);
+    &'a [i64] => |values| Self::Array(Array::Ints(values));
+    &'a [Option<&'a str>] => |values| Self::Array(Array::Texts(values));
+    &'a [&'a [u8]] => |values| Self::Array(Array::Bytes(values));
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for Value<'a> {

@@ -1,9 +1,9 @@
 //! Many messages with one statement, where a statement is a round trip.
 //!
-//! The rows travel as JSON, and their payloads one behind the other as one value, from which the server cuts each: so a
-//! statement has one text however many there are, and payloads stay bytes.
+//! However many there are, it has one text: the rows travel as arrays on PostgreSQL, one for each column. MariaDB has none; there
+//! they are one JSON text, and their payloads one behind the other a value of which the server cuts each, so that they stay bytes.
 
-use onceward_backend::{Conn, Db, Dialect, Hold};
+use onceward_backend::{Conn, Db, Dialect, Hold, internal::Statement};
 use serde_json::json;
 
 use super::{SqlStore, Uncaptured, lanes, row};
@@ -16,22 +16,26 @@ use crate::{
 const MESSAGES: usize = 1_000;
 const BYTES: usize = 4 * 1024 * 1024;
 
-/// `insert into … select` of the payload, then of these columns of the row `m`.
+/// `insert into .. select` of these columns: the first, the payload, and the last of the row `m`.
 macro_rules! insert {
-    ($dialect:expr, $into:literal, $columns:literal, $after:literal) => {
+    ($dialect:expr, $into:literal, $first:literal, $last:literal, $after:literal) => {
         match $dialect {
             Dialect::Postgres => concat!(
                 $into,
-                " select substring(?::bytea from m.start for m.size), ",
-                $columns,
-                " from jsonb_to_recordset(?::jsonb) as m(n bigint, shard bigint, id text, topic text, msg_key text, \
-                 headers text, delay bigint, start int, size int) order by m.n ",
+                " select ",
+                $first,
+                "m.payload, ",
+                $last,
+                " from unnest(?, ?, ?, ?, ?, ?, ?) with ordinality \
+                 as m(payload, shard, id, topic, msg_key, headers, delay, n) order by m.n ",
                 $after
             ),
             _ => concat!(
                 $into,
-                " select substring(?, m.start, m.size), ",
-                $columns,
+                " select ",
+                $first,
+                "substring(?, m.start, m.size), ",
+                $last,
                 " from json_table(?, '$[*]' columns (n bigint path '$.n', shard bigint path '$.shard', \
                  id varchar(255) character set ascii path '$.id', topic varchar(255) character set ascii path '$.topic', \
                  msg_key varchar(255) character set ascii path '$.msg_key', \
@@ -43,27 +47,53 @@ macro_rules! insert {
     };
 }
 
-/// Rows of one table as they travel.
+/// Rows of one table.
 #[derive(Default)]
-struct Rows {
-    rows: Vec<serde_json::Value>,
-    payloads: Vec<u8>,
+struct Rows<'m> {
+    messages: Vec<&'m Message>,
+    ids: Vec<MessageId>,
+    lanes: Vec<i64>,
+    headers: Vec<String>,
+    delays: Vec<i64>,
 }
 
-impl Rows {
-    fn add(&mut self, lane: u32, id: &MessageId, message: &Message) -> Result<(), Error> {
-        let payload = message.payload();
-        self.rows.push(json!({
-            "n": self.rows.len(), "shard": lane, "id": id.as_str(), "topic": message.topic(), "msg_key": message.key(),
-            "headers": row::write_headers(message)?, "delay": ident::micros(message.delay),
-            "start": self.payloads.len() + 1, "size": payload.len(),
-        }));
-        self.payloads.extend_from_slice(payload);
+impl<'m> Rows<'m> {
+    fn add(&mut self, lane: u32, id: MessageId, message: &'m Message) -> Result<(), Error> {
+        self.headers.push(row::write_headers(message)?);
+        self.delays.push(ident::micros(message.delay));
+        self.lanes.push(i64::from(lane));
+        self.ids.push(id);
+        self.messages.push(message);
         Ok(())
     }
 
-    fn json(&self) -> String {
-        serde_json::Value::from(self.rows.as_slice()).to_string()
+    /// Binds all of them, where the statement is of [`insert!`].
+    fn bind<D: Db>(&self, statement: Statement<D>) -> Statement<D> {
+        if D::DIALECT == Dialect::Postgres { self.bind_arrays(statement) } else { self.bind_json(statement) }
+    }
+
+    fn bind_arrays<D: Db>(&self, statement: Statement<D>) -> Statement<D> {
+        let payloads: Vec<&[u8]> = self.messages.iter().map(|message| message.payload().as_ref()).collect();
+        let ids: Vec<_> = self.ids.iter().map(|id| Some(id.as_str())).collect();
+        let topics: Vec<_> = self.messages.iter().map(|message| Some(message.topic())).collect();
+        let keys: Vec<_> = self.messages.iter().map(|message| message.key()).collect();
+        let headers: Vec<_> = self.headers.iter().map(|headers| Some(headers.as_str())).collect();
+        let statement = statement.bind(&*payloads).bind(&*self.lanes).bind(&*ids).bind(&*topics).bind(&*keys);
+        statement.bind(&*headers).bind(&*self.delays)
+    }
+
+    fn bind_json<D: Db>(&self, statement: Statement<D>) -> Statement<D> {
+        let mut payloads = Vec::new();
+        let mut rows = Vec::with_capacity(self.messages.len());
+        for (n, message) in self.messages.iter().enumerate() {
+            rows.push(json!({
+                "n": n, "shard": self.lanes[n], "id": self.ids[n].as_str(), "topic": message.topic(), "msg_key": message.key(),
+                "headers": self.headers[n], "delay": self.delays[n],
+                "start": payloads.len() + 1, "size": message.payload().len(),
+            }));
+            payloads.extend_from_slice(message.payload());
+        }
+        statement.bind(&payloads).bind(serde_json::Value::from(rows).to_string().as_str())
     }
 }
 
@@ -90,7 +120,7 @@ impl<D: Db> SqlStore<D> {
             for message in part {
                 let id = ident::message_id(message);
                 let rows = if hold.is_some() || message.delay.is_zero() { &mut now } else { &mut later };
-                rows.add(lane(message.key(), &id, lanes(D::DIALECT)), &id, message)?;
+                rows.add(lane(message.key(), &id, lanes(D::DIALECT)), id.clone(), message)?;
                 ids.push(id);
             }
             match &hold {
@@ -102,46 +132,47 @@ impl<D: Db> SqlStore<D> {
         Ok(ids)
     }
 
-    async fn insert_hot(&self, conn: &mut Uncaptured<'_, D>, rows: &Rows) -> Result<(), Error> {
-        if rows.rows.is_empty() {
+    async fn insert_hot(&self, conn: &mut Uncaptured<'_, D>, rows: &Rows<'_>) -> Result<(), Error> {
+        if rows.messages.is_empty() {
             return Ok(());
         }
         let insert = insert!(
             D::DIALECT,
             "insert into mq_hot (payload, shard, message_id, topic, msg_key, headers, enqueued_at)",
+            "",
             "m.shard, m.id, m.topic, m.msg_key, m.headers, {now}",
             ""
         );
-        let insert = self.sql.sql(insert).bind(rows.payloads.as_slice()).bind(rows.json().as_str());
-        insert.execute(conn).await?;
+        rows.bind(self.sql.sql(insert)).execute(conn).await?;
         Ok(())
     }
 
-    async fn insert_delayed(&self, conn: &mut Uncaptured<'_, D>, rows: &Rows) -> Result<(), Error> {
-        if rows.rows.is_empty() {
+    async fn insert_delayed(&self, conn: &mut Uncaptured<'_, D>, rows: &Rows<'_>) -> Result<(), Error> {
+        if rows.messages.is_empty() {
             return Ok(());
         }
         let insert = insert!(
             D::DIALECT,
             "{insert_ignore} mq_delayed (payload, shard, message_id, topic, msg_key, headers, enqueued_at, hot_id, attempts, \
              blocks, due_at)",
+            "",
             "m.shard, m.id, m.topic, m.msg_key, m.headers, {now}, 0, 0, 0, {now} + m.delay",
             "{or_ignore}"
         );
-        let insert = self.sql.sql(insert).bind(rows.payloads.as_slice()).bind(rows.json().as_str());
-        insert.execute(conn).await?;
+        rows.bind(self.sql.sql(insert)).execute(conn).await?;
         Ok(())
     }
 
-    async fn hold_all(&self, conn: &mut Uncaptured<'_, D>, hold: &Hold, rows: &Rows) -> Result<(), Error> {
+    async fn hold_all(&self, conn: &mut Uncaptured<'_, D>, hold: &Hold, rows: &Rows<'_>) -> Result<(), Error> {
         let insert = insert!(
             D::DIALECT,
-            "insert into mq_held (payload, xid, hold_id, shard, message_id, topic, msg_key, headers, enqueued_at, due_at)",
-            "?, ?, m.shard, m.id, m.topic, m.msg_key, m.headers, {now}, case when m.delay = 0 then 0 else {now} + m.delay end",
+            "insert into mq_held (xid, hold_id, payload, shard, message_id, topic, msg_key, headers, enqueued_at, due_at)",
+            "?, ?, ",
+            "m.shard, m.id, m.topic, m.msg_key, m.headers, {now}, case when m.delay = 0 then 0 else {now} + m.delay end",
             ""
         );
-        let insert = self.sql.sql(insert).bind(rows.payloads.as_slice()).bind(&hold.xid).bind(&hold.hold_id);
-        insert.bind(rows.json().as_str()).execute(conn).await?;
+        let insert = self.sql.sql(insert).bind(&hold.xid).bind(&hold.hold_id);
+        rows.bind(insert).execute(conn).await?;
         Ok(())
     }
 }
