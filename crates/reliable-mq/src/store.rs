@@ -162,7 +162,7 @@ pub struct Settled {
 
 impl Settled {
     /// The leases under which failures are to be written.
-    pub(crate) fn failing<'a>(leases: &'a [Lease], settled: &[(Queued, Verdict)]) -> impl Iterator<Item = &'a Lease> {
+    pub(crate) fn failing<'a>(leases: &'a [Lease], settled: &[(&Queued, Verdict)]) -> impl Iterator<Item = &'a Lease> {
         let failed = settled.iter().filter(|(_, verdict)| *verdict != Verdict::Sent);
         let lanes: BTreeSet<u32> = failed.map(|(queued, _)| queued.lane).collect();
         // In the order of lanes: who locks several does it as everybody does.
@@ -244,8 +244,12 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Writes down what became of messages of these lanes, all in one transaction, and logs it. `Sent` is right whoever holds
     /// the lease; `Retry` and `Dead` are written only under it. A message is matched by lane, sequence *and* id.
-    async fn settle(&self, leases: &[Lease], history: History, settled: &[(Queued, Verdict)])
-    -> Result<Settled, Error>;
+    async fn settle(
+        &self,
+        leases: &[Lease],
+        history: History,
+        settled: &[(&Queued, Verdict)],
+    ) -> Result<Settled, Error>;
 
     /// How many messages wait where.
     async fn counts(&self) -> Result<Counts, Error> {

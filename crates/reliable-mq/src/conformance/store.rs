@@ -71,10 +71,10 @@ impl Relay {
     }
 
     async fn settle(&self, queued: &Queued, verdict: Verdict) -> Settled {
-        self.settle_all(History::Rows, &[(queued.clone(), verdict)]).await
+        self.settle_all(History::Rows, &[(queued, verdict)]).await
     }
 
-    async fn settle_all(&self, history: History, settled: &[(Queued, Verdict)]) -> Settled {
+    async fn settle_all(&self, history: History, settled: &[(&Queued, Verdict)]) -> Settled {
         ok(self.store.settle(&self.leases, history, settled).await)
     }
 
@@ -192,9 +192,9 @@ pub async fn history_off_logs_failures_only<G>(make: impl AsyncFn() -> Made<G>) 
     let id = enqueue(&store, message("topic", "")).await;
     let relay = Relay::of(&store).await;
     let queued = relay.fetch().await.remove(0);
-    relay.settle_all(History::Off, &[(queued, retry(Duration::ZERO))]).await;
+    relay.settle_all(History::Off, &[(&queued, retry(Duration::ZERO))]).await;
     let queued = eventually("it is due", async || relay.due().await.pop()).await;
-    relay.settle_all(History::Off, &[(queued, Verdict::Sent)]).await;
+    relay.settle_all(History::Off, &[(&queued, Verdict::Sent)]).await;
     let attempts: Vec<Status> = ok(store.attempts(&id).await).iter().map(|attempt| attempt.status).collect();
     assert_eq!(attempts, [Status::Failed]);
     assert_eq!(status(&store, &id).await, None);
@@ -206,8 +206,8 @@ pub async fn history_in_batches_counts_what_was_sent_and_names_what_failed<G>(ma
     let relay = Relay::of(&store).await;
     let mut fetched = relay.fetch().await;
     let failing = fetched.remove(7);
-    let mut settled: Vec<(Queued, Verdict)> = fetched.iter().map(|one| (one.clone(), Verdict::Sent)).collect();
-    settled.push((failing.clone(), retry(Duration::ZERO)));
+    let mut settled: Vec<_> = fetched.iter().map(|one| (one, Verdict::Sent)).collect();
+    settled.push((&failing, retry(Duration::ZERO)));
     assert_eq!(relay.settle_all(History::Batches, &settled).await.done, 20);
     let batches = ok(store.batches(100).await);
     for batch in &batches {
@@ -219,7 +219,7 @@ pub async fn history_in_batches_counts_what_was_sent_and_names_what_failed<G>(ma
     assert_eq!(relay.settle_all(History::Batches, &settled).await.gone, 20);
     assert_eq!(ok(store.batches(100).await).len(), batches.len(), "logged once");
     let again = eventually("it is due", async || relay.due().await.pop()).await;
-    relay.settle_all(History::Batches, &[(again, Verdict::Sent)]).await;
+    relay.settle_all(History::Batches, &[(&again, Verdict::Sent)]).await;
     let attempts: Vec<Status> = ok(store.attempts(&failing.envelope.id).await).iter().map(|one| one.status).collect();
     assert_eq!(attempts, [Status::Failed, Status::Sent], "what had failed is named");
     let purged = eventually("they are old", async || {
@@ -262,11 +262,13 @@ pub async fn of_32_settles_of_one_batch_each_message_counts_once<G>(make: impl A
     let ids = ok(store.enqueue(&vec![keyed("k", ""); 50]).await);
     let relay = Relay::of(&store).await;
     let fetched = relay.fetch().await;
-    let batch: Vec<(Queued, Verdict)> = fetched.into_iter().map(|queued| (queued, Verdict::Sent)).collect();
     let mut settles = JoinSet::new();
     for _ in 0..32 {
-        let (store, batch, leases) = (Arc::clone(&store), batch.clone(), relay.leases.clone());
-        settles.spawn(async move { ok(store.settle(&leases, History::Rows, &batch).await).done });
+        let (store, batch, leases) = (Arc::clone(&store), fetched.clone(), relay.leases.clone());
+        settles.spawn(async move {
+            let sent: Vec<_> = batch.iter().map(|queued| (queued, Verdict::Sent)).collect();
+            ok(store.settle(&leases, History::Rows, &sent).await).done
+        });
     }
     assert_eq!(settles.join_all().await.into_iter().sum::<usize>(), 50);
     for id in ids {

@@ -175,8 +175,7 @@ impl Worker {
         batch: &[Queued],
         step: &mut Step,
     ) -> Result<Published, Error> {
-        let flawed = |queued: &Queued| Some((queued.clone(), Verdict::Dead { error: queued.flaw.clone()? }));
-        let mut settled: Vec<(Queued, Verdict)> = batch.iter().filter_map(flawed).collect();
+        let mut settled: Vec<(&Queued, Verdict)> = batch.iter().filter_map(flawed).collect();
         let mut failed: HashSet<&str> = HashSet::new();
         let mut progress = true;
         if !batch.is_empty() {
@@ -204,7 +203,7 @@ impl Worker {
                 if verdict != Verdict::Sent && relay.options.order.is_kept() {
                     failed.extend(queued.envelope.key());
                 }
-                settled.push((queued.clone(), verdict));
+                settled.push((queued, verdict));
             }
             if outage {
                 self.rest(relay, step);
@@ -300,31 +299,41 @@ impl Lane {
     }
 }
 
+/// A message that cannot be sent at all.
+fn flawed(queued: &Queued) -> Option<(&Queued, Verdict)> {
+    Some((queued, Verdict::Dead { error: queued.flaw.clone()? }))
+}
+
 /// The trace that all of them belong to, if it is one.
 fn one_trace<'w>(wave: &[&'w Queued]) -> Option<&'w str> {
     let trace = wave.first()?.envelope.trace_id();
     trace.filter(|_| wave.iter().all(|queued| queued.envelope.trace_id() == trace))
 }
 
-fn count(settled: &[(Queued, Verdict)], step: &mut Step) {
+fn count(settled: &[(&Queued, Verdict)], step: &mut Step) {
+    let (mut sent, mut retried, mut dead) = (0, 0, 0);
     for (queued, verdict) in settled {
-        let (word, id) = match verdict {
+        let outcome = match verdict {
             Verdict::Sent => {
-                step.sent += 1;
-                ("sent", None)
+                sent += 1;
+                continue;
             }
             Verdict::Retry { .. } => {
-                step.retried += 1;
-                ("retry", Some(&queued.envelope.id))
+                retried += 1;
+                "retry"
             }
             Verdict::Dead { .. } => {
-                step.dead += 1;
-                ("dead", Some(&queued.envelope.id))
+                dead += 1;
+                "dead"
             }
         };
-        if let Some(id) = id {
-            tracing::warn!(message_id = %id, attempt = queued.attempts + 1, outcome = word, "a message was not sent");
-        }
-        metrics::counter!("onceward_reliable_mq_messages_total", "outcome" => word).increment(1);
+        let (message_id, attempt) = (&queued.envelope.id, queued.attempts + 1);
+        tracing::warn!(%message_id, attempt, outcome, "a message was not sent");
     }
+    for (outcome, count) in [("sent", sent), ("retry", retried), ("dead", dead)] {
+        metrics::counter!("onceward_reliable_mq_messages_total", "outcome" => outcome).increment(count as u64);
+    }
+    step.sent += sent;
+    step.retried += retried;
+    step.dead += dead;
 }

@@ -193,7 +193,7 @@ impl Store for MemoryStore {
         &self,
         leases: &[Lease],
         history: History,
-        settled: &[(Queued, Verdict)],
+        settled: &[(&Queued, Verdict)],
     ) -> Result<Settled, Error> {
         let mut tables = self.tables();
         let mut report = Settled::default();

@@ -171,7 +171,7 @@ impl<D: Db> Store for SqlStore<D> {
         &self,
         leases: &[Lease],
         history: History,
-        settled: &[(Queued, Verdict)],
+        settled: &[(&Queued, Verdict)],
     ) -> Result<Settled, Error> {
         self.settle_all(leases, history, settled).await
     }

@@ -37,7 +37,7 @@ async fn gone(store: &dyn Store) -> (Lease, Vec<Queued>) {
         let from = Reach { lease: lease.clone(), after: 0 };
         let queued = store.fetch(&[from], Budget { messages: 10, bytes: 1024 }).await.unwrap().queued;
         if !queued.is_empty() {
-            let sent: Vec<_> = queued.iter().map(|queued| (queued.clone(), Verdict::Sent)).collect();
+            let sent: Vec<_> = queued.iter().map(|queued| (queued, Verdict::Sent)).collect();
             assert_eq!(store.settle(std::slice::from_ref(&lease), History::Rows, &sent).await.unwrap().done, 2);
             return (lease, queued);
         }
@@ -77,10 +77,12 @@ pub async fn a_settle_of_what_is_gone_keeps_no_producer_waiting(url: &str) {
     let lock = sqlx::query("select epoch from mq_shard where shard = ? for update").bind(i64::from(lease.lane));
     lock.fetch_one(&mut *holder).await.unwrap();
     let retry = Verdict::Retry { after: LONG, error: "on purpose".to_owned(), blocks: true };
-    let batch = [(queued[0].clone(), Verdict::Sent), (queued[1].clone(), retry)];
     let mut settle = JoinSet::new();
     let settling = outbox.store();
-    settle.spawn(async move { settling.settle(&[lease], History::Rows, &batch).await });
+    settle.spawn(async move {
+        let batch = [(&queued[0], Verdict::Sent), (&queued[1], retry)];
+        settling.settle(&[lease], History::Rows, &batch).await
+    });
     testkit::eventually(LONG, async || {
         let waits = "select count(*) from information_schema.innodb_lock_waits w join information_schema.innodb_trx t \
                      on t.trx_id = w.blocking_trx_id where t.trx_mysql_thread_id = ?";

@@ -312,7 +312,7 @@ pub async fn an_inbox_tells_what_it_may_have_forgotten<D: Db, G>(make: impl Asyn
     let replay = async |window| {
         let letter = store.fetch(&from, MANY).await.unwrap().queued.remove(0);
         let dead = Verdict::Dead { error: "on purpose".to_owned() };
-        store.settle(&leases, History::Off, &[(letter, dead)]).await.unwrap();
+        store.settle(&leases, History::Off, &[(&letter, dead)]).await.unwrap();
         assert!(store.replay(&id, window).await.unwrap());
         store.fetch(&from, MANY).await.unwrap().queued.remove(0).envelope
     };

@@ -8,7 +8,7 @@ use onceward_backend::{
 };
 use onceward_reliable_mq::{
     Broker, History, Inbox, MemoryBroker, Message, MessageId, Outbox, Relay, RelayOptions, Subscription,
-    store::{Budget, Queued, Reach, Verdict},
+    store::{Budget, Reach, Verdict},
 };
 use testkit::CountedPool;
 
@@ -76,7 +76,8 @@ pub async fn every_operation<D: Db>(url: &str) {
             store.enqueue(&vec![message.clone(); 100]).await.unwrap();
             let (queued, fetched) = counted.trips(store.fetch(&from, budget)).await;
             trips(fetched, 1, "fetch of all lanes");
-            let sent: Vec<(Queued, Verdict)> = queued.unwrap().queued.into_iter().map(|q| (q, Verdict::Sent)).collect();
+            let queued = queued.unwrap().queued;
+            let sent: Vec<_> = queued.iter().map(|queued| (queued, Verdict::Sent)).collect();
             let (settled, cost) = counted.trips(store.settle(&lanes, history, &sent)).await;
             let expected = if mariadb { of_mariadb(history) } else { 1 };
             trips(cost, expected, &format!("settle of {} messages, {history:?}", sent.len()));
@@ -88,12 +89,12 @@ pub async fn every_operation<D: Db>(url: &str) {
         for expected in [3 + 3, 3 + 2] {
             let mut queued = store.fetch(&from, budget).await.unwrap().queued;
             queued.extend(store.due(&lanes, 10).await.unwrap().ready);
-            let settle = [(queued.remove(0), refused.clone())];
+            let settle = [(&queued[0], refused.clone())];
             let settle = counted.trips(store.settle(&lanes, History::Rows, &settle)).await;
             trips(settle.1, expected, "settle of a refused message");
         }
         let due = store.due(&lanes, 10).await.unwrap().ready;
-        let sent: Vec<(Queued, Verdict)> = due.into_iter().map(|queued| (queued, Verdict::Sent)).collect();
+        let sent: Vec<_> = due.iter().map(|queued| (queued, Verdict::Sent)).collect();
         store.settle(&lanes, History::Off, &sent).await.unwrap();
         assert!(store.counts().await.unwrap().is_empty());
     }

@@ -23,7 +23,7 @@ async fn replayed(id: &str, window: Option<Duration>) -> Envelope {
     let (from, all) = ([Reach { lease: lease.clone(), after: 0 }], Budget { messages: 10, bytes: usize::MAX });
     let letter = store.fetch(&from, all).await.unwrap().queued.remove(0);
     let dead = Verdict::Dead { error: "on purpose".to_owned() };
-    store.settle(&[lease], History::Off, &[(letter, dead)]).await.unwrap();
+    store.settle(&[lease], History::Off, &[(&letter, dead)]).await.unwrap();
     assert!(store.replay(&id, window).await.unwrap());
     store.fetch(&from, all).await.unwrap().queued.remove(0).envelope
 }

@@ -81,7 +81,7 @@ impl Store for Forgetful {
         &self,
         leases: &[Lease],
         history: History,
-        settled: &[(Queued, Verdict)],
+        settled: &[(&Queued, Verdict)],
     ) -> Result<Settled, Error> {
         let done = self.store.settle(leases, history, settled).await?;
         if !settled.is_empty() && self.loses.swap(false, Ordering::SeqCst) {

@@ -72,7 +72,7 @@ pub async fn a_relay_without_its_lease_writes_no_failures<G>(make: impl AsyncFn(
     let second = seen.remove(1);
     let first = seen.remove(0);
     let owner = Relay::named(&store, "r").await;
-    let batch = [(first, dead()), (second, Verdict::Sent)];
+    let batch = [(&first, dead()), (&second, Verdict::Sent)];
     let report = paused.settle_all(History::Rows, &batch).await;
     assert_eq!(report.fenced.len(), 1);
     assert_eq!(report.done, 1, "what was sent is sent, whoever says so");

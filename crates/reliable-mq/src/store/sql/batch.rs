@@ -6,7 +6,7 @@ use super::{SqlStore, row};
 use crate::store::{History, Place, Queued, Settled, Verdict};
 
 /// Whether this message can be settled with others of its kind: sent at its first attempt.
-pub(super) fn is_plain<D: Db>((queued, verdict): &(Queued, Verdict)) -> bool {
+pub(super) fn is_plain<D: Db>((queued, verdict): &(&Queued, Verdict)) -> bool {
     // SQLite has no round trips to save.
     D::DIALECT != Dialect::Sqlite && queued.place == Place::Hot && *verdict == Verdict::Sent
 }
@@ -23,8 +23,7 @@ macro_rules! gone {
     ($columns:literal, $after:literal) => {
         concat!(
             "with gone as (delete from mq_hot using (select set_config('synchronous_commit', 'off', true)) lazily, \
-             unnest((select string_to_array(?, ' ')::bigint[]), (select string_to_array(?, ' ')::bigint[]), \
-             (select string_to_array(?, ' '))) as t(shard, id, message_id) where mq_hot.shard = t.shard and mq_hot.id = t.id \
+             unnest((select ?::bigint[]), (select ?::bigint[]), (select ?::text[])) as t(shard, id, message_id) where mq_hot.shard = t.shard and mq_hot.id = t.id \
              and mq_hot.message_id = t.message_id collate \"C\" \
              returning mq_hot.shard, mq_hot.id, mq_hot.message_id",
             $columns,
@@ -59,10 +58,9 @@ impl<D: Db> SqlStore<D> {
         if D::DIALECT == Dialect::MySql {
             return self.forget_listed(conn, history, sent).await;
         }
-        // The list travels as three texts, whose separator is in no id.
-        let lanes: Vec<String> = sent.iter().map(|queued| queued.lane.to_string()).collect();
-        let sequences: Vec<String> = sent.iter().map(|queued| queued.sequence.to_string()).collect();
-        let ids: Vec<&str> = sent.iter().map(|queued| queued.envelope.id.as_str()).collect();
+        let lanes: Vec<i64> = sent.iter().map(|queued| queued.lane.into()).collect();
+        let sequences: Vec<i64> = sent.iter().map(|queued| queued.sequence).collect();
+        let ids: Vec<_> = sent.iter().map(|queued| Some(queued.envelope.id.as_str())).collect();
         // The marks do not wait for the disk: one that a crash of the database loses makes a repeat under the same id.
         let statement = match history {
             History::Rows => gone!(
@@ -77,8 +75,7 @@ impl<D: Db> SqlStore<D> {
             ),
             History::Off => gone!("", "select count(*) from gone"),
         };
-        let statement = self.sql.sql(statement).bind(lanes.join(" ").as_str()).bind(sequences.join(" ").as_str());
-        let statement = statement.bind(ids.join(" ").as_str());
+        let statement = self.sql.sql(statement).bind(&*lanes).bind(&*sequences).bind(&*ids);
         if history == History::Rows {
             return statement.execute(conn).await;
         }

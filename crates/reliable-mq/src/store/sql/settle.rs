@@ -21,13 +21,13 @@ impl<D: Db> SqlStore<D> {
         &self,
         leases: &[Lease],
         history: History,
-        settled: &[(Queued, Verdict)],
+        settled: &[(&Queued, Verdict)],
     ) -> Result<Settled, Error> {
         let mut report = Settled::default();
         if settled.is_empty() {
             return Ok(report);
         }
-        let plain: Vec<&Queued> = settled.iter().filter(|one| is_plain::<D>(one)).map(|(queued, _)| queued).collect();
+        let plain: Vec<&Queued> = settled.iter().filter(|one| is_plain::<D>(one)).map(|(queued, _)| *queued).collect();
         if plain.len() == settled.len() && is_one_statement::<D>(history) {
             let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
             let gone = self.forget_all(&mut conn, history, &plain).await?;
