@@ -11,7 +11,7 @@ mod kept;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
-#[cfg(any(feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq", feature = "redis", feature = "sqlite"))]
 mod origin;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
