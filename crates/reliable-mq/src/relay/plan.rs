@@ -61,7 +61,7 @@ pub(crate) fn verdict(
     outage: bool,
     spent: u32,
     options: &RelayOptions,
-    random: f64,
+    random: impl FnOnce() -> f64,
 ) -> Option<Verdict> {
     let (error, permanent) = match outcome {
         Outcome::Accepted => return Some(Verdict::Sent),
@@ -74,7 +74,7 @@ pub(crate) fn verdict(
     if permanent || attempt >= options.retry.attempts {
         return Some(Verdict::Dead { error });
     }
-    Some(Verdict::Retry { after: options.retry.delay(attempt, random), error, blocks: options.order.is_kept() })
+    Some(Verdict::Retry { after: options.retry.delay(attempt, random()), error, blocks: options.order.is_kept() })
 }
 
 /// Fills up what a broker left out: an outcome that is missing is unknown.

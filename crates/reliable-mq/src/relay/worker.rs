@@ -198,7 +198,7 @@ impl Worker {
             let (outcomes, outage) = self.publish_wave(relay, &wave).await;
             mark("mq.wave");
             for (&queued, outcome) in wave.iter().zip(&outcomes) {
-                let verdict = plan::verdict(outcome, outage, queued.attempts, &relay.options, random_unit());
+                let verdict = plan::verdict(outcome, outage, queued.attempts, &relay.options, random_unit);
                 let Some(verdict) = verdict else { continue };
                 if verdict != Verdict::Sent && relay.options.order.is_kept() {
                     failed.extend(queued.envelope.key());

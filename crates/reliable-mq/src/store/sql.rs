@@ -289,7 +289,11 @@ const fn migrations(dialect: Dialect) -> Migrations {
         Dialect::Postgres => {
             const {
                 const HOT: &str = include_str!("../../sql/0002_hot_postgres.sql");
-                Migrations::new(NAME, &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED), (6, RELAY)])
+                const PLANS: &str = include_str!("../../sql/0007_plans_postgres.sql");
+                Migrations::new(
+                    NAME,
+                    &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED), (6, RELAY), (7, PLANS)],
+                )
             }
         }
         Dialect::MySql => {

@@ -43,7 +43,7 @@ fn without_strict_order_a_batch_is_one_wave() {
         assert_eq!(waves(&batch, order), [vec![0, 1, 2]]);
         assert!(waves(&[], order).is_empty());
         let options = policy(12).with_order(order);
-        let refused = verdict(&Outcome::Unroutable, false, 0, &options, 0.5);
+        let refused = verdict(&Outcome::Unroutable, false, 0, &options, || 0.5);
         assert!(matches!(refused, Some(Verdict::Retry { blocks, .. }) if blocks == (order == Order::Relaxed)));
     }
 }
@@ -60,13 +60,13 @@ fn a_read_that_used_up_its_budget_may_have_left_something() {
 fn an_unreachable_broker_spends_nothing() {
     let down = Health::Down("refused".to_owned());
     assert!(is_outage(&[unknown(), unknown()], &down, 100));
-    assert_eq!(verdict(&unknown(), true, 11, &policy(12), 0.5), None);
+    assert_eq!(verdict(&unknown(), true, 11, &policy(12), || 0.5), None);
 }
 
 #[test]
 fn a_message_without_an_answer_among_answered_ones_spends_an_attempt() {
     assert!(!is_outage(&[Outcome::Accepted, unknown()], &Health::Down(String::new()), 1));
-    assert!(matches!(verdict(&unknown(), false, 0, &policy(12), 0.5), Some(Verdict::Retry { .. })));
+    assert!(matches!(verdict(&unknown(), false, 0, &policy(12), || 0.5), Some(Verdict::Retry { .. })));
 }
 
 #[test]
@@ -79,20 +79,20 @@ fn a_message_that_is_never_answered_cannot_block_its_lane_for_ever() {
 fn the_budget_ends_in_the_dead_letters() {
     let refused = Outcome::Rejected { reason: "full".to_owned(), permanent: false };
     for spent in 0..2 {
-        let verdict = verdict(&refused, false, spent, &policy(3), 0.5);
+        let verdict = verdict(&refused, false, spent, &policy(3), || 0.5);
         assert!(matches!(verdict, Some(Verdict::Retry { .. })), "{spent}: {verdict:?}");
     }
     assert_eq!(
-        verdict(&refused, false, 2, &policy(3), 0.5),
+        verdict(&refused, false, 2, &policy(3), || 0.5),
         Some(Verdict::Dead { error: "rejected: full".to_owned() })
     );
-    assert!(matches!(verdict(&Outcome::Unroutable, false, 0, &policy(3), 0.5), Some(Verdict::Retry { .. })));
+    assert!(matches!(verdict(&Outcome::Unroutable, false, 0, &policy(3), || 0.5), Some(Verdict::Retry { .. })));
 }
 
 #[test]
 fn what_no_repeat_can_mend_is_dead_at_once() {
     let refused = Outcome::Rejected { reason: "too large".to_owned(), permanent: true };
-    assert!(matches!(verdict(&refused, false, 0, &policy(12), 0.5), Some(Verdict::Dead { .. })));
+    assert!(matches!(verdict(&refused, false, 0, &policy(12), || 0.5), Some(Verdict::Dead { .. })));
 }
 
 #[test]

@@ -17,15 +17,17 @@ pub(super) fn is_one_statement<D: Db>(history: History) -> bool {
     D::DIALECT == Dialect::Postgres || history == History::Off
 }
 
-/// Deletes the messages of a list that are still in their lanes. The planner is not shown how long the list is: it would read
-/// the whole table rather than look for each.
+/// Deletes the messages of a list that are still in their lanes. There is one plan, which looks for each of them and deletes
+/// what it has found. Where the table was empty at the planner's last look, it would rather walk over the whole table; and if it
+/// were shown how long the list is, it would read the whole table too.
 macro_rules! gone {
     ($columns:literal, $after:literal) => {
         concat!(
-            "with gone as (delete from mq_hot using (select set_config('synchronous_commit', 'off', true)) lazily, \
-             unnest((select ?::bigint[]), (select ?::bigint[]), (select ?::text[])) as t(shard, id, message_id) where mq_hot.shard = t.shard and mq_hot.id = t.id \
-             and mq_hot.message_id = t.message_id collate \"C\" \
-             returning mq_hot.shard, mq_hot.id, mq_hot.message_id",
+            "with gone as (delete from mq_hot where (select set_config('synchronous_commit', 'off', true)) = 'off' \
+             and ctid = any (array(select found.ctid from \
+             unnest((select ?::bigint[]), (select ?::bigint[]), (select ?::text[])) as t(shard, id, message_id) \
+             cross join lateral (select h.ctid from mq_hot h where h.shard = t.shard and h.id = t.id \
+             and h.message_id = t.message_id collate \"C\" offset 0) found)) returning shard, id, message_id",
             $columns,
             ") ",
             $after
@@ -64,7 +66,7 @@ impl<D: Db> SqlStore<D> {
         // The marks do not wait for the disk: one that a crash of the database loses makes a repeat under the same id.
         let statement = match history {
             History::Rows => gone!(
-                ", mq_hot.topic",
+                ", topic",
                 "insert into mq_history (message_id, topic, status, attempt, error, at) \
                  select message_id, topic, 'sent', 1, null, {now} from gone order by shard, id"
             ),

@@ -70,8 +70,9 @@ impl<D: Db> SqlStore<D> {
                 D,
                 hot!(
                     "(h.shard, h.id) > (?, ?) and (h.shard, h.id) <= (?, 9223372036854775807) \
-                     and not exists (select 1 from mq_delayed d \
-                     where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1 offset 0) \
+                     and ((select not exists (select 1 from mq_delayed d where d.shard = ? and d.blocks = 1)) \
+                     or not exists (select 1 from mq_delayed d \
+                     where d.shard = h.shard and d.msg_key = h.msg_key and d.blocks = 1 offset 0)) \
                      and case when h.topic = any (array(select p.topic from mq_paused p)) then false else true end"
                 )
             ),
@@ -87,7 +88,10 @@ impl<D: Db> SqlStore<D> {
         let most = limit(budget.messages);
         let statement = for_lanes(statement, from, |statement, reach| {
             let (lane, after) = reach.map_or((-1, 0), |reach| (i64::from(reach.lease.lane), reach.after));
-            statement.bind(lane).bind(lane).bind(after).bind(lane).bind(most)
+            let statement = statement.bind(lane).bind(lane).bind(after).bind(lane);
+            // Most of the time nothing blocks, and then that is asked once and not for each message.
+            let statement = if D::DIALECT == Dialect::Postgres { statement.bind(lane) } else { statement };
+            statement.bind(most)
         });
         let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
         let mut bytes = 0;
