@@ -106,8 +106,9 @@ impl RabbitMqBroker {
 impl Shared {
     /// Puts one message into a queue, past the exchange.
     async fn put(&self, queue: &str, envelope: &Envelope, past: &Past) -> Outcome {
-        let properties = wire::write(envelope, past, 0);
-        let parcel = Parcel { exchange: "", routing_key: queue, properties, payload: envelope.payload() };
+        let properties = wire::write(envelope, past);
+        let (id, payload) = (envelope.id.as_str(), envelope.payload());
+        let parcel = Parcel { id, exchange: "", routing_key: queue, properties, payload };
         let outcome = confirm::publish(&self.publishing, self.options.confirm_timeout, vec![parcel]).await.pop();
         outcome.unwrap_or_else(|| unknown("the broker gave no outcome"))
     }
@@ -231,11 +232,11 @@ impl Broker for RabbitMqBroker {
             let parcels: Vec<Parcel<'_>> = window
                 .iter()
                 .filter(fits)
-                .enumerate()
-                .map(|(index, envelope)| Parcel {
+                .map(|envelope| Parcel {
+                    id: envelope.id.as_str(),
                     exchange: &names.exchange,
                     routing_key: envelope.topic(),
-                    properties: wire::write(envelope, &Past::default(), index),
+                    properties: wire::write(envelope, &Past::default()),
                     payload: envelope.payload(),
                 })
                 .collect();
@@ -297,7 +298,7 @@ impl Broker for RabbitMqBroker {
     async fn routes(&self, topic: &str) -> Result<bool, Error> {
         let Shared { options, names, publishing, .. } = &*self.shared;
         let exchange = &names.exchange;
-        let parcel = Parcel { exchange, routing_key: topic, properties: wire::probe(), payload: &[] };
+        let parcel = Parcel { id: "", exchange, routing_key: topic, properties: wire::probe(), payload: &[] };
         match confirm::publish(publishing, options.confirm_timeout, vec![parcel]).await.pop() {
             Some(Outcome::Accepted) => Ok(true),
             Some(Outcome::Unroutable) => Ok(false),

@@ -8,6 +8,7 @@ use std::{collections::HashSet, future::poll_fn, pin::Pin, sync::Arc, task::Poll
 
 use lapin::{
     BasicProperties, Channel, Confirmation, PublisherConfirm,
+    message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
 use tokio::time::{Instant, timeout_at};
@@ -21,8 +22,10 @@ use crate::{
     broker::{Outcome, window::unknown},
 };
 
-/// A message on its way to an exchange. Its properties have its number in its window.
+/// A message on its way to an exchange.
 pub(super) struct Parcel<'a> {
+    /// As it stands in the properties; empty if it does not.
+    pub(super) id: &'a str,
     pub(super) exchange: &'a str,
     pub(super) routing_key: &'a str,
     pub(super) properties: BasicProperties,
@@ -32,6 +35,7 @@ pub(super) struct Parcel<'a> {
 /// Publishes the parcels as one window and answers one outcome for each.
 pub(super) async fn publish(link: &Link, timeout: Duration, parcels: Vec<Parcel<'_>>) -> Vec<Outcome> {
     let count = parcels.len();
+    let sent: Vec<_> = parcels.iter().map(|parcel| (parcel.id, parcel.routing_key)).collect();
     if parcels.is_empty() {
         return Vec::new();
     }
@@ -44,7 +48,7 @@ pub(super) async fn publish(link: &Link, timeout: Duration, parcels: Vec<Parcel<
         return vec![unknown("the broker takes no messages for the moment"); count];
     }
     let answers = window(&channel, timeout, parcels).await;
-    let (outcomes, drained) = outcomes(&answers, count);
+    let (outcomes, drained) = outcomes(&answers, &sent);
     if drained {
         live.put_idle(channel);
     } else if !live.connection.status().blocked() && answers.iter().any(|answer| matches!(answer, Answer::Late)) {
@@ -69,11 +73,14 @@ async fn open(link: &Link, timeout: Duration) -> Result<(Arc<Live>, Channel), Er
     Ok((live, channel))
 }
 
+/// A message that the broker gave back, by its id and its routing key. Two of a window that have both alike go the same way.
+type Returned = Option<(String, String)>;
+
 /// What was heard about one message of a window.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    Ack { returned: Option<usize> },
-    Nack { returned: Option<usize> },
+    Ack { returned: Returned },
+    Nack { returned: Returned },
     Late,
     Lost(String),
 }
@@ -81,7 +88,7 @@ enum Answer {
 async fn window(channel: &Channel, timeout: Duration, parcels: Vec<Parcel<'_>>) -> Vec<Answer> {
     let end = Instant::now() + timeout;
     let mut sends = Vec::with_capacity(parcels.len());
-    for Parcel { exchange, routing_key, properties, payload } in parcels {
+    for Parcel { exchange, routing_key, properties, payload, .. } in parcels {
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let publish = channel.basic_publish(exchange.into(), routing_key.into(), options, payload, properties);
         let mut send = Box::pin(publish);
@@ -106,8 +113,8 @@ async fn answer(end: Instant, send: Pin<Box<impl Future<Output = Sent>>>, sent: 
         };
         confirm.await
     };
-    let returned = |message: Option<lapin::message::BasicReturnMessage>| {
-        message.map(|message| wire::index_within(&message.properties).unwrap_or(usize::MAX))
+    let returned = |message: Option<BasicReturnMessage>| {
+        message.map(|message| (wire::id(&message.properties).to_owned(), message.routing_key.to_string()))
     };
     match timeout_at(end, confirm).await {
         Ok(Ok(Confirmation::Ack(message))) => Answer::Ack { returned: returned(message) },
@@ -119,47 +126,55 @@ async fn answer(end: Instant, send: Pin<Box<impl Future<Output = Sent>>>, sent: 
 }
 
 /// The outcomes, and whether the window is drained: only then an acknowledgement is believed.
-fn outcomes(answers: &[Answer], expected: usize) -> (Vec<Outcome>, bool) {
+fn outcomes(answers: &[Answer], sent: &[(&str, &str)]) -> (Vec<Outcome>, bool) {
     let heard = |answer: &Answer| matches!(answer, Answer::Ack { .. } | Answer::Nack { .. });
-    let drained = answers.len() == expected && answers.iter().all(heard);
-    let returned: HashSet<usize> = answers
+    let drained = answers.len() == sent.len() && answers.iter().all(heard);
+    let returned: HashSet<(&str, &str)> = answers
         .iter()
         .filter_map(|answer| match answer {
-            Answer::Ack { returned } | Answer::Nack { returned } => *returned,
+            Answer::Ack { returned } | Answer::Nack { returned } => returned.as_ref(),
             _ => None,
         })
+        .map(|(id, routing_key)| (id.as_str(), routing_key.as_str()))
         .collect();
-    // A return that does not say whose it is could be anybody's.
-    let exact = drained && !returned.contains(&usize::MAX);
-    let outcome = |(index, answer): (usize, &Answer)| match answer {
-        _ if returned.contains(&index) => Outcome::Unroutable,
+    // A return of what was not sent could be anybody's.
+    let exact = drained && returned.iter().all(|returned| sent.contains(returned));
+    let outcome = |(answer, sent): (&Answer, &(&str, &str))| match answer {
+        _ if returned.contains(sent) => Outcome::Unroutable,
         Answer::Nack { .. } => Outcome::Rejected { reason: "the broker refused it".to_owned(), permanent: false },
         Answer::Ack { .. } if exact => Outcome::Accepted,
         Answer::Ack { .. } => unknown("confirmed, but others of its batch were not"),
         Answer::Late => unknown("not confirmed in time"),
         Answer::Lost(reason) => unknown(reason.as_str()),
     };
-    (answers.iter().enumerate().map(outcome).collect(), drained)
+    (answers.iter().zip(sent).map(outcome).collect(), drained)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ack(returned: Option<usize>) -> Answer {
+    const SENT: [(&str, &str); 4] = [("a", "t"), ("b", "t"), ("c", "t"), ("a", "u")];
+
+    fn returned(n: usize) -> Returned {
+        Some((SENT[n].0.to_owned(), SENT[n].1.to_owned()))
+    }
+
+    fn ack(returned: Returned) -> Answer {
         Answer::Ack { returned }
     }
 
     #[test]
     fn a_return_counts_for_its_own_message_whichever_confirm_carries_it() {
-        let (outcomes, drained) = outcomes(&[ack(Some(2)), ack(None), ack(None), ack(Some(1))], 4);
+        let answers = [ack(returned(2)), ack(None), ack(None), ack(returned(3))];
+        let (outcomes, drained) = outcomes(&answers, &SENT);
         assert!(drained);
-        assert_eq!(outcomes, [Outcome::Accepted, Outcome::Unroutable, Outcome::Unroutable, Outcome::Accepted]);
+        assert_eq!(outcomes, [Outcome::Accepted, Outcome::Accepted, Outcome::Unroutable, Outcome::Unroutable]);
     }
 
     #[test]
     fn an_ack_is_not_believed_before_the_whole_window_is_answered() {
-        let (outcomes, drained) = outcomes(&[ack(None), Answer::Late, ack(Some(0))], 3);
+        let (outcomes, drained) = outcomes(&[ack(None), Answer::Late, ack(returned(0))], &SENT[..3]);
         assert!(!drained);
         assert_eq!(outcomes[0], Outcome::Unroutable);
         assert!(outcomes[1..].iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. })), "{outcomes:?}");
@@ -167,15 +182,17 @@ mod tests {
 
     #[test]
     fn a_nack_is_a_refusal_and_may_carry_the_return_of_another() {
-        let (outcomes, drained) = outcomes(&[Answer::Nack { returned: Some(1) }, ack(None)], 2);
+        let (outcomes, drained) = outcomes(&[Answer::Nack { returned: returned(1) }, ack(None)], &SENT[..2]);
         assert!(drained);
         assert!(matches!(outcomes[0], Outcome::Rejected { permanent: false, .. }));
         assert_eq!(outcomes[1], Outcome::Unroutable);
     }
 
     #[test]
-    fn a_return_without_its_number_makes_the_window_doubtful() {
-        let (outcomes, _) = outcomes(&[ack(Some(usize::MAX)), ack(None)], 2);
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. })), "{outcomes:?}");
+    fn a_return_of_what_was_not_sent_makes_the_window_doubtful() {
+        for n in [2, 3] {
+            let (outcomes, _) = outcomes(&[ack(returned(n)), ack(None)], &SENT[..2]);
+            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. })), "{outcomes:?}");
+        }
     }
 }

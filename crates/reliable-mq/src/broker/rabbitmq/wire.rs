@@ -16,8 +16,8 @@ use crate::{
     message::{CONTENT_TYPE, Envelope, Message, MessageId},
 };
 
-/// The properties of a message on its way to a queue, as the one of this number in its window: returns are told apart by it.
-pub(super) fn write(envelope: &Envelope, past: &Past, index: usize) -> BasicProperties {
+/// The properties of a message on its way to a queue.
+pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
     let mut table = FieldTable::default();
     let mut odd: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, value) in envelope.headers() {
@@ -38,7 +38,6 @@ pub(super) fn write(envelope: &Envelope, past: &Past, index: usize) -> BasicProp
     if let Some(stood) = envelope.origin {
         table.insert(ORIGIN.into(), text(&origin::write(stood)));
     }
-    table.insert(INDEX.into(), number_of(index));
     if *past != Past::default() {
         table.insert(FAILURES.into(), AMQPValue::LongLongInt(i64::from(past.failures)));
         table.insert(DELIVERIES.into(), AMQPValue::LongLongInt(i64::from(past.deliveries)));
@@ -97,31 +96,20 @@ pub(super) fn earlier(properties: &BasicProperties, redelivered: bool) -> u32 {
     counted.max(u32::from(redelivered))
 }
 
-/// What only asks whether a topic is routed, alone in its window: it dies on arrival.
+/// What only asks whether a topic is routed: it dies on arrival.
 pub(super) fn probe() -> BasicProperties {
     let mut table = FieldTable::default();
     table.insert(PROBE.into(), AMQPValue::Boolean(true));
-    alone(BasicProperties::default().with_expiration("0".into()).with_headers(table))
+    BasicProperties::default().with_expiration("0".into()).with_headers(table)
 }
 
 pub(super) fn is_probe(properties: &BasicProperties) -> bool {
     properties.headers().as_ref().is_some_and(|table| table.contains_key(PROBE))
 }
 
-/// The properties of somebody else's message on its way, alone in its window.
-pub(super) fn alone(properties: BasicProperties) -> BasicProperties {
-    let mut table = properties.headers().clone().unwrap_or_default();
-    table.insert(INDEX.into(), number_of(0));
-    properties.with_headers(table)
-}
-
-fn number_of(index: usize) -> AMQPValue {
-    AMQPValue::LongLongInt(i64::try_from(index).unwrap_or(-1))
-}
-
-pub(super) fn index_within(properties: &BasicProperties) -> Option<usize> {
-    let index = properties.headers().as_ref().and_then(|table| number(table, INDEX));
-    index.and_then(|index| usize::try_from(index).ok())
+/// The id that a message has there, as others see it too; empty if it has none.
+pub(super) fn id(properties: &BasicProperties) -> &str {
+    properties.message_id().as_ref().map_or("", |id| id.as_str())
 }
 
 /// Whether a header can travel under its own name: AMQP names have 255 bytes, and the broker acts on some.
@@ -160,7 +148,6 @@ fn count(table: &FieldTable, name: &str) -> u32 {
 }
 
 const PERSISTENT: u8 = 2;
-const INDEX: &str = "onceward-index";
 const PROBE: &str = "onceward-probe";
 
 #[cfg(test)]
@@ -179,8 +166,7 @@ mod tests {
     fn a_message_survives_its_properties() {
         let sent = envelope().with_origin(Origin { lane: 1, sequence: i64::MAX, epoch: 3 });
         let past = Past { failures: 2, deliveries: 3, reason: Some("why".to_owned()) };
-        let properties = write(&sent, &past, 4);
-        assert_eq!(index_within(&properties), Some(4));
+        let properties = write(&sent, &past);
         assert_eq!(read(&properties, "queue", b"body".to_vec()), Some((sent, past)));
     }
 
@@ -188,7 +174,7 @@ mod tests {
     fn a_content_type_stands_where_others_look_for_it_and_is_read_from_there() {
         let draft = Message::to("topic").content_type("text/plain; charset=utf-8");
         let sent = Envelope::new(MessageId::parse("id").unwrap(), draft.text("body").unwrap(), 7);
-        let mut properties = write(&sent, &Past::default(), 0);
+        let mut properties = write(&sent, &Past::default());
         assert_eq!(properties.content_type().as_ref().map(|media_type| media_type.as_str()), sent.content_type());
         properties = properties.with_headers(FieldTable::default());
         let (read, _) = read(&properties, "topic", b"body".to_vec()).unwrap();
@@ -197,7 +183,7 @@ mod tests {
 
     #[test]
     fn no_header_of_a_message_tells_the_broker_what_to_do() {
-        let properties = write(&envelope(), &Past::default(), 0);
+        let properties = write(&envelope(), &Past::default());
         let table = properties.headers().clone().unwrap();
         assert!(table.contains_key("lang"));
         assert!(!table.contains_key("CC") && !table.contains_key("x-death"));
