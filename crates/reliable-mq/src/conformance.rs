@@ -45,6 +45,7 @@ macro_rules! conformance {
             of_32_relays_that_come_at_once_each_is_seen
             a_message_that_was_sent_is_forgotten_and_logged
             history_off_logs_failures_only
+            what_is_due_is_read_within_its_budget
             history_in_batches_counts_what_was_sent_and_names_what_failed
             a_paused_relay_never_deletes_a_newer_message
             a_settle_twice_counts_once

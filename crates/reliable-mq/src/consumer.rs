@@ -8,14 +8,14 @@ use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use onceward_backend::{
-    BackendError, Db,
+    BackendError, Db, ErrorClass,
     internal::{Progress, begin, commit, mark, random_unit, work},
 };
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::handler::{After, BoxHandler, after_failure};
+use self::handler::{After, BoxHandler, after_failure, is_killer};
 pub use self::{handler::HandlerError, options::ConsumerOptions, router::Router};
 use crate::{
     Error,
@@ -45,6 +45,8 @@ struct Shared<D: Db> {
 struct Upkeep {
     subscribed: bool,
     purged: Option<Instant>,
+    /// Messages were given back, since the database did not answer.
+    doubtful: bool,
 }
 
 /// What one round did.
@@ -124,7 +126,7 @@ impl<D: Db> Consumer<D> {
     pub async fn run(&self, shutdown: CancellationToken) {
         let arrivals = self.shared.broker.arrivals(self.shared.subscription.queue());
         work("reliable_mq.consumer", self.shared.options.poll, &arrivals, &shutdown, || async {
-            self.purge_now_and_then().await?;
+            self.purge_now_and_then().await;
             let consumed = self.step().await?;
             Ok::<_, Error>(if consumed.total() > 0 { Progress::More } else { Progress::Idle })
         })
@@ -142,6 +144,11 @@ impl<D: Db> Consumer<D> {
             broker.subscribe(subscription).await?;
             upkeep.subscribed = true;
         }
+        if upkeep.doubtful {
+            // Before anything is received: what is given back counts as delivered.
+            begin(self.shared.inbox.pool()).await?.rollback().await.map_err(BackendError::from)?;
+            upkeep.doubtful = false;
+        }
         drop(upkeep);
         let deliveries = broker.receive(subscription.queue(), options.concurrency).await?;
         // Pushed one by one: a closure over boxed deliveries would make this future not `Send` for its callers.
@@ -157,6 +164,7 @@ impl<D: Db> Consumer<D> {
             }
         }
         if let Some(error) = failed {
+            self.shared.upkeep.lock().await.doubtful = true;
             return Err(error);
         }
         Ok(consumed)
@@ -191,6 +199,10 @@ impl<D: Db> Consumer<D> {
             message_id = %delivery.envelope().id,
             trace_id = delivery.envelope().trace_id(),
         );
+        if is_killer(delivery.failures(), delivery.deliveries(), &self.shared.options.retry) {
+            let reason = format!("delivered {} times, and no handler came to an end", delivery.deliveries());
+            return settled(delivery.reject(&reason).await, Consumed { dead: 1, ..Consumed::default() });
+        }
         let consumed = match self.handle_patiently(delivery.envelope()).instrument(span).await {
             Ok(Handled::First) => {
                 mark("mq.consumer_before_ack");
@@ -204,14 +216,7 @@ impl<D: Db> Consumer<D> {
                 return Err(error);
             }
         };
-        match consumed {
-            // Somebody else has it now, and the inbox knows what was done.
-            (Ok(()) | Err(Error::LeaseLost), consumed) => {
-                report(consumed);
-                Ok(consumed)
-            }
-            (Err(error), _) => Err(error),
-        }
+        settled(consumed.0, consumed.1)
     }
 
     /// Runs the handler until it succeeds, as often as it may and as long as there is time.
@@ -236,9 +241,18 @@ impl<D: Db> Consumer<D> {
     async fn handle(&self, envelope: &Envelope, end: Instant) -> Result<Handled, Error> {
         let Shared { subscription, inbox, handler, options, .. } = &*self.shared;
         let mut tx = begin(inbox.pool()).await?;
-        if !inbox.first_tx(&mut tx, subscription.queue(), &envelope.id).await? {
-            tx.rollback().await.map_err(BackendError::from)?;
-            return Ok(Handled::Duplicate);
+        let left = end.saturating_duration_since(Instant::now());
+        match inbox.first_within_tx(&mut tx, subscription.queue(), &envelope.id, left).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tx.rollback().await.map_err(BackendError::from)?;
+                return Ok(Handled::Duplicate);
+            }
+            // A consumer that nobody hears of any more may have it in hand: others are not to wait behind this one.
+            Err(Error::Backend(error)) if error.class() == ErrorClass::Transient => {
+                return Ok(Handled::Failed(HandlerError::from(error)));
+            }
+            Err(error) => return Err(error),
         }
         if !options.may_duplicate
             && let Some(forgotten) = inbox.forgotten_tx(&mut tx, envelope).await?
@@ -269,7 +283,7 @@ impl<D: Db> Consumer<D> {
 
     async fn put_back(&self, delivery: Box<dyn Delivery>, error: &HandlerError) -> (Result<(), Error>, Consumed) {
         let retry = &self.shared.options.retry;
-        let after = after_failure(error, delivery.failures(), delivery.deliveries(), retry, random_unit());
+        let after = after_failure(error, delivery.failures(), retry, random_unit());
         let id = &delivery.envelope().id;
         tracing::warn!(message_id = %id, failures = delivery.failures() + 1, %error, ?after, "a handler failed");
         let reason = error.chain();
@@ -281,15 +295,18 @@ impl<D: Db> Consumer<D> {
         }
     }
 
-    async fn purge_now_and_then(&self) -> Result<(), Error> {
+    async fn purge_now_and_then(&self) {
         let mut upkeep = self.shared.upkeep.lock().await;
         if upkeep.purged.is_some_and(|at| at.elapsed() < PURGE_EVERY) {
-            return Ok(());
+            return;
         }
-        let purged = self.shared.inbox.purge(PURGE_AT_ONCE).await?;
+        let purged = self.shared.inbox.purge(PURGE_AT_ONCE).await.unwrap_or_else(|error| {
+            // No reason to handle nothing.
+            tracing::warn!(%error, "the inbox was not purged; it is tried again later");
+            0
+        });
         // A full batch means there is more: come back after the next round.
         upkeep.purged = (purged < PURGE_AT_ONCE as u64).then(Instant::now);
-        Ok(())
     }
 }
 
@@ -300,6 +317,17 @@ enum Handled {
     First,
     Duplicate,
     Failed(HandlerError),
+}
+
+fn settled(answer: Result<(), Error>, consumed: Consumed) -> Result<Consumed, Error> {
+    match answer {
+        // Somebody else has it now, and the inbox knows what was done.
+        Ok(()) | Err(Error::LeaseLost) => {
+            report(consumed);
+            Ok(consumed)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn report(consumed: Consumed) {

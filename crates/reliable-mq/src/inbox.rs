@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use onceward_backend::{BackendError, Conn, Db, internal::Sql};
+use onceward_backend::{BackendError, Conn, Db, Dialect, internal::Sql};
 use sqlx::Pool;
 
 use crate::{
@@ -62,6 +62,28 @@ impl<D: Db> Inbox<D> {
         Ok(insert.bind(consumer).bind(id.as_str()).insert_once(conn).await?)
     }
 
+    /// The same; on PostgreSQL neither this nor what follows in the transaction waits for a lock for longer than `wait`.
+    /// There nothing else ends the wait for a transaction whose host is gone. MariaDB and SQLite have limits of their own.
+    pub(crate) async fn first_within_tx(
+        &self,
+        conn: &mut impl Conn<D>,
+        consumer: &str,
+        id: &MessageId,
+        wait: Duration,
+    ) -> Result<bool, Error> {
+        if D::DIALECT != Dialect::Postgres {
+            return self.first_tx(conn, consumer, id).await;
+        }
+        check_name("the consumer name", consumer, MAX_NAME)?;
+        // In the statement itself, which is one trip.
+        let insert = self.sql.sql(
+            "insert into mq_inbox (consumer, message_id, at) select ?, ?, {now} \
+             where (select set_config('lock_timeout', ?, true)) is not null on conflict do nothing",
+        );
+        let wait = format!("{}ms", wait.as_millis().clamp(1, LONGEST_WAIT));
+        Ok(insert.bind(consumer).bind(id.as_str()).bind(&wait).insert_once(conn).await?)
+    }
+
     /// Whether it may have handled this message and forgotten it, so that the first time may be none: asked after
     /// [`first_tx`](Self::first_tx) has answered `true`. Only of replayed messages it can be so, and for others nothing is
     /// asked. It compares the outbox's time of the enqueue with the time of this database.
@@ -86,7 +108,7 @@ impl<D: Db> Inbox<D> {
         let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
         let (last,): (Option<i64>,) = self
             .sql
-            .sql("select max(at) from (select at from mq_inbox where at < {now} - ? order by at limit ?) oldest")
+            .sql("select max(at) from (select at from mq_inbox where at < (select {now} - ?) order by at limit ?) oldest")
             .bind(ident::micros(self.retention))
             .bind(row::limit(limit))
             .fetch_one(&mut conn)
@@ -101,6 +123,9 @@ impl<D: Db> Inbox<D> {
         &self.pool
     }
 }
+
+/// As the server counts them, in ms: 24 days.
+const LONGEST_WAIT: u128 = i32::MAX as u128;
 
 /// Why a replayed message that an inbox does not know may have been handled all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

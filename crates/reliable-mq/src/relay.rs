@@ -101,7 +101,7 @@ impl Relay {
         let work = join_all(self.shared.workers.iter().zip(&bells).map(|(worker, bell)| {
             let poll = self.shared.options.poll;
             work("reliable_mq.relay", poll, bell, &shutdown, || async {
-                self.purge_now_and_then().await?;
+                self.purge_now_and_then().await;
                 let step = worker.lock().await.step(&self.shared).await?;
                 Ok::<_, Error>(match step {
                     Step { more: true, .. } => Progress::More,
@@ -175,19 +175,22 @@ impl Relay {
         Ok(())
     }
 
-    async fn purge_now_and_then(&self) -> Result<(), Error> {
+    async fn purge_now_and_then(&self) {
         let mut purged = self.shared.purged.lock().await;
         if purged.is_some_and(|at| at.elapsed() < PURGE_EVERY) {
-            return Ok(());
+            return;
         }
         let older = self.shared.options.history_retention;
         match self.shared.store.purge_history(older, PURGE_AT_ONCE).await {
             // A full batch means there is more: come back after the next round.
             Ok(rows) if rows >= PURGE_AT_ONCE as u64 => {}
             Ok(_) | Err(Error::Unsupported(_)) => *purged = Some(Instant::now()),
-            Err(error) => return Err(error),
+            // No reason to publish nothing.
+            Err(error) => {
+                tracing::warn!(%error, "the log was not purged; it is tried again later");
+                *purged = Some(Instant::now());
+            }
         }
-        Ok(())
     }
 
     async fn release(&self) -> Result<(), Error> {

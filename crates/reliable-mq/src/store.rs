@@ -239,8 +239,9 @@ pub trait Store: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The delayed messages of these lanes whose time has come, up to `limit` of each, without those of a paused topic.
-    async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error>;
+    /// The delayed messages of these lanes whose time has come, without those of a paused topic, within the budget: of each
+    /// lane so many messages, of all together so many bytes, and one more to reach them.
+    async fn due(&self, leases: &[Lease], budget: Budget) -> Result<Due, Error>;
 
     /// Writes down what became of messages of these lanes, all in one transaction, and logs it. `Sent` is right whoever holds
     /// the lease; `Retry` and `Dead` are written only under it. A message is matched by lane, sequence *and* id.

@@ -9,6 +9,8 @@ mod clock;
 #[path = "relay/double.rs"]
 #[allow(dead_code, reason = "it has more than is needed here")]
 mod double;
+#[path = "cases/hung.rs"]
+mod hung;
 #[path = "cases/jumps.rs"]
 mod jumps;
 #[path = "cases/late.rs"]
@@ -82,6 +84,14 @@ fn a_role_enqueues_and_can_nothing_else() {
         for statement in [format!("drop owned by {role}"), format!("drop role {user}, {role}")] {
             role::execute(outbox.pool(), &statement).await.unwrap();
         }
+    });
+}
+
+#[test]
+fn a_transaction_that_stays_open_keeps_no_other_consumer_waiting() {
+    block_on(async {
+        let database = testkit::postgres::database().await;
+        hung::a_transaction_that_stays_open_keeps_no_other_consumer_waiting(database.url()).await;
     });
 }
 

@@ -228,7 +228,8 @@ impl Broker for KafkaBroker {
             }
         };
         drop(members);
-        member.subscribe(topics)
+        member.subscribe(topics);
+        Ok(())
     }
 
     async fn routes(&self, topic: &str) -> Result<bool, Error> {

@@ -67,7 +67,7 @@ impl Relay {
     }
 
     async fn due(&self) -> Vec<Queued> {
-        ok(self.store.due(&self.leases, 1000).await).ready
+        ok(self.store.due(&self.leases, MANY).await).ready
     }
 
     async fn settle(&self, queued: &Queued, verdict: Verdict) -> Settled {
@@ -185,6 +185,21 @@ pub async fn a_message_that_was_sent_is_forgotten_and_logged<G>(make: impl Async
     assert!(relay.fetch().await.is_empty());
     assert_eq!(status(&store, &id).await, Some((Status::Sent, 1, None)));
     assert_eq!(ok(store.attempts(&id).await).len(), 1);
+}
+
+pub async fn what_is_due_is_read_within_its_budget<G>(make: impl AsyncFn() -> Made<G>) {
+    let (store, _guard) = make().await;
+    let payload = "x".repeat(100);
+    ok(store.enqueue(&(0..6).map(|n| keyed(&n.to_string(), &payload)).collect::<Vec<_>>()).await);
+    let relay = Relay::of(&store).await;
+    for queued in relay.fetch().await {
+        relay.settle(&queued, retry(Duration::ZERO)).await;
+    }
+    eventually("all are due", async || (relay.due().await.len() == 6).then_some(())).await;
+    let within = async |messages, bytes| ok(store.due(&relay.leases, Budget { messages, bytes }).await).ready.len();
+    assert_eq!(within(1000, 1).await, 1, "one is given, however large");
+    assert_eq!(within(1000, 250).await, 3, "the last one reaches the bytes");
+    assert!((1..=6).contains(&within(1, usize::MAX).await));
 }
 
 pub async fn history_off_logs_failures_only<G>(make: impl AsyncFn() -> Made<G>) {

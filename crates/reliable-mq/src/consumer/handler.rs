@@ -67,23 +67,17 @@ pub(super) enum After {
     Dead,
 }
 
-/// A message that kills its consumer never gets to fail; after so many deliveries per attempt it is given up as well.
+/// A message that kills its consumer never gets to fail; after so many deliveries per attempt it is given up.
 const DELIVERIES_PER_ATTEMPT: u32 = 8;
 
-pub(super) fn after_failure(
-    error: &HandlerError,
-    failures: u32,
-    deliveries: u32,
-    retry: &RetryPolicy,
-    random: f64,
-) -> After {
+/// Whether this message was delivered so often without a word about it that nobody else is to try it.
+pub(super) fn is_killer(failures: u32, deliveries: u32, retry: &RetryPolicy) -> bool {
+    deliveries.saturating_sub(failures) > retry.attempts.saturating_mul(DELIVERIES_PER_ATTEMPT)
+}
+
+pub(super) fn after_failure(error: &HandlerError, failures: u32, retry: &RetryPolicy, random: f64) -> After {
     let failures = failures.saturating_add(1);
-    let killed_too_often = deliveries >= retry.attempts.saturating_mul(DELIVERIES_PER_ATTEMPT);
-    if error.permanent || !retry.allows(failures) || killed_too_often {
-        After::Dead
-    } else {
-        After::Retry(retry.delay(failures, random))
-    }
+    if error.permanent || !retry.allows(failures) { After::Dead } else { After::Retry(retry.delay(failures, random)) }
 }
 
 #[cfg(test)]
@@ -97,16 +91,23 @@ mod tests {
     #[test]
     fn the_budget_counts_failures_not_deliveries() {
         let retry = RetryPolicy::exponential().with_attempts(3);
-        assert!(matches!(after_failure(&io(), 0, 9, &retry, 1.0), After::Retry(_)));
-        assert!(matches!(after_failure(&io(), 1, 9, &retry, 1.0), After::Retry(_)));
-        assert_eq!(after_failure(&io(), 2, 3, &retry, 1.0), After::Dead);
+        assert!(matches!(after_failure(&io(), 0, &retry, 1.0), After::Retry(_)));
+        assert!(matches!(after_failure(&io(), 1, &retry, 1.0), After::Retry(_)));
+        assert_eq!(after_failure(&io(), 2, &retry, 1.0), After::Dead);
+    }
+
+    #[test]
+    fn deliveries_that_nobody_speaks_of_are_counted_by_themselves() {
+        let retry = RetryPolicy::exponential().with_attempts(3);
+        assert!(!is_killer(0, 24, &retry) && is_killer(0, 25, &retry));
+        assert!(!is_killer(2, 26, &retry) && is_killer(2, 27, &retry));
     }
 
     #[test]
     fn what_cannot_be_read_or_was_rejected_is_parked_at_once() {
         let retry = RetryPolicy::exponential();
         let unreadable = MessageError::Decode(serde_json::from_str::<u8>("x").unwrap_err());
-        assert_eq!(after_failure(&unreadable.into(), 0, 1, &retry, 1.0), After::Dead);
-        assert_eq!(after_failure(&HandlerError::reject("no"), 0, 1, &retry, 1.0), After::Dead);
+        assert_eq!(after_failure(&unreadable.into(), 0, &retry, 1.0), After::Dead);
+        assert_eq!(after_failure(&HandlerError::reject("no"), 0, &retry, 1.0), After::Dead);
     }
 }

@@ -12,7 +12,8 @@ pub struct ConsumerOptions {
     pub concurrency: usize,
     /// How often the broker is asked when nothing rings.
     pub poll: Duration,
-    /// How long the handling of a delivery may take, with all that is tried at once; shorter than the broker's lease.
+    /// How long the handling of a delivery may take, with all that is tried at once; shorter than the broker's lease. On
+    /// PostgreSQL no statement of it waits for a lock for longer: else a host that is gone would hold up others for hours.
     pub timeout: Duration,
     /// How often a handler is tried before its message is put back, and the pauses between. It costs no trip to the broker, and
     /// keeps those behind waiting. Together that is one failure.

@@ -69,7 +69,8 @@ impl Worker {
             return Ok(step);
         }
         // Retries first: until they are settled they block those behind them.
-        let due = relay.store.due(&leases, relay.options.batch).await?;
+        let budget = Budget { messages: relay.options.batch, bytes: relay.options.batch_bytes };
+        let due = relay.store.due(&leases, budget).await?;
         if let Some(next) = due.next {
             step.wait(next);
         }

@@ -162,9 +162,9 @@ impl Store for MemoryStore {
         Ok(Fetched { queued, lost: lost.iter().map(|reach| reach.lease.lane).collect() })
     }
 
-    async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error> {
+    async fn due(&self, leases: &[Lease], budget: Budget) -> Result<Due, Error> {
         let (now, tables) = (Instant::now(), self.tables());
-        let mut due = Due::default();
+        let (mut due, mut bytes) = (Due::default(), 0);
         for lease in leases {
             let mut waiting: Vec<&Delayed> = tables.delayed.values().filter(|row| row.lane == lease.lane).collect();
             waiting.sort_by_key(|row| (row.due, row.sequence));
@@ -173,7 +173,12 @@ impl Store for MemoryStore {
             }
             let ready = waiting.into_iter().take_while(|row| row.due <= now);
             let ready = ready.filter(|row| !tables.paused.contains_key(row.envelope.topic()));
-            due.ready.extend(ready.take(limit).map(|row| {
+            let ready = ready.take(budget.messages).take_while(|row| {
+                let more = bytes < budget.bytes;
+                bytes += row.envelope.payload().len();
+                more
+            });
+            due.ready.extend(ready.map(|row| {
                 let origin = Origin { lane: row.lane, sequence: row.sequence, epoch: lease.epoch };
                 let envelope = row.envelope.clone();
                 Queued {

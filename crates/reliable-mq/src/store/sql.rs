@@ -163,8 +163,8 @@ impl<D: Db> Store for SqlStore<D> {
         self.find_writers().await
     }
 
-    async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error> {
-        self.find_due(leases, limit).await
+    async fn due(&self, leases: &[Lease], budget: Budget) -> Result<Due, Error> {
+        self.find_due(leases, budget).await
     }
 
     async fn settle(

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use onceward_reliable_mq::{Message, Outbox, Store, store::Lease};
+use onceward_reliable_mq::{
+    Message, Outbox, Store,
+    store::{Budget, Lease},
+};
 use testkit::Lent;
 
 use crate::clock::Clock;
@@ -63,7 +66,7 @@ pub async fn what_waits_is_due_by_the_clock_of_the_database<D: Clock>(database: 
         for lane in 0..store.capabilities().lanes {
             leases.extend(store.lease(lane, "relay", MINUTE).await.unwrap());
         }
-        let ready = store.due(&leases, 10).await.unwrap().ready;
+        let ready = store.due(&leases, Budget { messages: 10, bytes: 1024 }).await.unwrap().ready;
         ready.into_iter().map(|queued| queued.envelope.id).collect::<Vec<_>>()
     };
     assert_eq!(due().await, []);

@@ -12,10 +12,11 @@ const BATCH: usize = 50;
 const FILL: &str = "insert into mq_hot (shard, message_id, topic, msg_key, headers, payload, enqueued_at) \
                     select n % 8, gen_random_uuid()::text, 'topic', 'key-' || n, '{}', decode(repeat('6f', 256), 'hex'), 0 \
                     from generate_series(1, 40000) n";
-/// Messages of other keys that have failed, whose time is not come.
+/// Messages of other keys that have failed; of each lane the time of one has come.
 const DELAY: &str = "insert into mq_delayed (message_id, shard, hot_id, topic, msg_key, headers, payload, enqueued_at, \
                      attempts, blocks, due_at) \
-                     select gen_random_uuid()::text, n % 8, n, 'topic', 'failed-' || n, '{}', '', 0, 1, 1, 9000000000000000 \
+                     select gen_random_uuid()::text, n % 8, n, 'topic', 'failed-' || n, '{}', '', 0, 1, 1, \
+                     case when n <= 8 then 0 else 9000000000000000 end \
                      from generate_series(1, 20000) n";
 
 /// How the outbox was when the planner looked at it.
@@ -80,9 +81,9 @@ pub async fn a_relay_reads_no_more_than_it_publishes_whatever_the_planner_knows(
         for _ in 0..ROUNDS {
             sent += relay.step().await.unwrap().sent;
         }
-        assert_eq!(sent, ROUNDS * 8 * BATCH);
+        assert_eq!(sent, ROUNDS * 8 * BATCH + 8);
         let read = rows_read(&outbox).await - before;
-        // Once to fetch and once to settle, and the first of what waits in each lane.
+        // Once to fetch and once to settle, and the first two of what waits in each lane.
         let most = i64::try_from(sent * 3).unwrap();
         assert!(read < most, "{read} rows read for {sent} messages: {analyze} when {when:?}; plans: {plans}");
     }

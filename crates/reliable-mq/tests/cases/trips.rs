@@ -12,6 +12,8 @@ use onceward_reliable_mq::{
 };
 use testkit::CountedPool;
 
+const MANY: Budget = Budget { messages: 100, bytes: usize::MAX };
+
 /// Begin, commit, and what lies between.
 fn of_mariadb(history: History) -> u64 {
     match history {
@@ -69,7 +71,7 @@ pub async fn every_operation<D: Db>(url: &str) {
         trips(again.1, 1, "a relay that lives");
         trips(counted.trips(store.relays()).await.1, 1, "who lives and has what");
         trips(counted.trips(store.leave(&name)).await.1, 1, "a relay that goes");
-        trips(counted.trips(store.due(&lanes, 100)).await.1, 1, "due, nothing in any lane");
+        trips(counted.trips(store.due(&lanes, MANY)).await.1, 1, "due, nothing in any lane");
         let from: Vec<Reach> = lanes.iter().map(|lease| Reach { lease: lease.clone(), after: 0 }).collect();
         let budget = Budget { messages: 500, bytes: usize::MAX };
         for history in [History::Rows, History::Batches, History::Off] {
@@ -88,12 +90,12 @@ pub async fn every_operation<D: Db>(url: &str) {
         let refused = Verdict::Retry { after: Duration::ZERO, error: "on purpose".to_owned(), blocks: true };
         for expected in [3 + 3, 3 + 2] {
             let mut queued = store.fetch(&from, budget).await.unwrap().queued;
-            queued.extend(store.due(&lanes, 10).await.unwrap().ready);
+            queued.extend(store.due(&lanes, MANY).await.unwrap().ready);
             let settle = [(&queued[0], refused.clone())];
             let settle = counted.trips(store.settle(&lanes, History::Rows, &settle)).await;
             trips(settle.1, expected, "settle of a refused message");
         }
-        let due = store.due(&lanes, 10).await.unwrap().ready;
+        let due = store.due(&lanes, MANY).await.unwrap().ready;
         let sent: Vec<_> = due.iter().map(|queued| (queued, Verdict::Sent)).collect();
         store.settle(&lanes, History::Off, &sent).await.unwrap();
         assert!(store.counts().await.unwrap().is_empty());

@@ -3,6 +3,7 @@
 
 mod again;
 mod embedded;
+mod hopeless;
 mod replayed;
 #[path = "../cases/replayed.rs"]
 mod replayed_cases;

@@ -181,6 +181,16 @@ fn a_message_without_a_payload_is_parked_like_any_other() {
 }
 
 #[test]
+fn a_process_that_only_declares_a_queue_keeps_nothing_of_it() {
+    block_on(async {
+        let space = Space::fresh();
+        let (declares, consumes) = (subscribed(&space).await, subscribed(&space).await);
+        publish(&declares, 0..60).await;
+        assert_eq!(all(&consumes, "queue", 60).await.len(), 60);
+    });
+}
+
+#[test]
 fn two_processes_share_a_queue() {
     block_on(async {
         let space = Space::fresh();

@@ -73,8 +73,8 @@ impl Store for Forgetful {
         Ok(Some(Writers::new()))
     }
 
-    async fn due(&self, leases: &[Lease], limit: usize) -> Result<Due, Error> {
-        self.store.due(leases, limit).await
+    async fn due(&self, leases: &[Lease], budget: Budget) -> Result<Due, Error> {
+        self.store.due(leases, budget).await
     }
 
     async fn settle(

@@ -28,7 +28,10 @@ impl KafkaDelivery {
         self.member.tracker().holds(place, *token)?;
         match self.shared.put(parcel).await {
             Outcome::Accepted => {}
-            other => return Err(broker(format!("the message was not put back: {other:?}"))),
+            other => {
+                self.member.tracker().release(place, *token)?;
+                return Err(broker(format!("the message was not put back: {other:?}")));
+            }
         }
         self.member.done(place, *token)
     }

@@ -32,13 +32,17 @@ pub(super) struct Member {
     /// One polls at a time: what a second one has polled must not be done before the first is taken in.
     turn: Mutex<()>,
     topics: Mutex<BTreeSet<String>>,
-    paused: AtomicBool,
+    /// How many of the topics it has joined the group for: none until it receives, since who is in the group and does not
+    /// poll keeps its part from the others.
+    joined: Mutex<usize>,
 }
 
 /// Follows which partitions this process has.
 pub(super) struct Watch {
     tracker: Mutex<Tracker>,
     retry: Arc<str>,
+    /// Whether all retries that are assigned are held back.
+    paused: AtomicBool,
 }
 
 impl Watch {
@@ -64,7 +68,11 @@ impl ClientContext for Watch {
 impl ConsumerContext for Watch {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Assign(partitions) => Self::each(partitions).for_each(|of| self.tracker().assign(of)),
+            Rebalance::Assign(partitions) => {
+                Self::each(partitions).for_each(|of| self.tracker().assign(of));
+                // These are not.
+                self.paused.store(false, Ordering::Relaxed);
+            }
             Rebalance::Revoke(partitions) => Self::each(partitions).for_each(|of| self.tracker().revoke(&of)),
             Rebalance::Error(error) => tracing::warn!(%error, "kafka does not share out partitions"),
         }
@@ -80,26 +88,28 @@ impl ConsumerContext for Watch {
 impl Member {
     /// Rings the bell when something may have arrived.
     pub(super) fn new(config: &ClientConfig, retry: &str, bell: Arc<Notify>) -> Result<Self, Error> {
-        let watch = Watch { tracker: Mutex::default(), retry: retry.into() };
+        let watch = Watch { tracker: Mutex::default(), retry: retry.into(), paused: AtomicBool::new(false) };
         let made = config.create_with_context(watch);
         let mut consumer: BaseConsumer<Watch> = made.map_err(|error| failed("a kafka client", &error))?;
         consumer.set_nonempty_callback(move || bell.notify_one());
         let topics = Mutex::new(BTreeSet::from([retry.to_owned()]));
-        Ok(Self { consumer, turn: Mutex::default(), topics, paused: AtomicBool::new(false) })
+        Ok(Self { consumer, turn: Mutex::default(), topics, joined: Mutex::default() })
     }
 
-    /// Takes these topics as well.
-    pub(super) fn subscribe(&self, topics: impl IntoIterator<Item = String>) -> Result<(), Error> {
-        let mut joined = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = joined.clone();
-        all.extend(topics);
+    /// Takes these topics as well, from the next time that it receives.
+    pub(super) fn subscribe(&self, topics: impl IntoIterator<Item = String>) {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).extend(topics);
+    }
+
+    fn join(&self) -> Result<(), Error> {
+        let (topics, mut joined) = (self.topics(), self.joined.lock().unwrap_or_else(PoisonError::into_inner));
         // The same once more would make the whole group share out anew.
-        if joined.len() == all.len() {
+        if *joined == topics.len() {
             return Ok(());
         }
-        let names: Vec<&str> = all.iter().map(String::as_str).collect();
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         self.consumer.subscribe(&names).map_err(|error| failed("joining the group", &error))?;
-        *joined = all;
+        *joined = topics.len();
         Ok(())
     }
 
@@ -122,12 +132,17 @@ impl Member {
     /// Polls, without waiting, until so many are ready or nothing is there, and leases them.
     pub(super) fn receive(&self, names: &Names, visibility: Duration, max: usize) -> Result<Vec<Leased>, Error> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.join()?;
         self.tracker().tick(Instant::now());
         self.hold_back();
-        let (mut empty, mut failure) = (0, None);
-        while empty < EMPTY && self.tracker().ready() < max {
+        let (mut empty, mut taken, mut failure) = (0, 0, None);
+        // Retries whose time is not come are not ready: a turn that takes in many of them ends, and the next holds them back.
+        while empty < EMPTY && taken < max + HELD && self.tracker().ready() < max {
             match self.consumer.poll(Duration::ZERO) {
-                Some(Ok(record)) => self.take_in(names, &record),
+                Some(Ok(record)) => {
+                    self.take_in(names, &record);
+                    taken += 1;
+                }
                 Some(Err(error)) => {
                     failure = Some(error);
                     break;
@@ -167,20 +182,21 @@ impl Member {
     /// Fetches no more retries while many wait here for their time.
     fn hold_back(&self) {
         let waiting = self.tracker().waiting();
-        let paused = self.paused.load(Ordering::Relaxed);
+        let watch = self.consumer.context();
+        let paused = watch.paused.load(Ordering::Relaxed);
         if paused == (waiting >= if paused { HELD / 2 } else { HELD }) {
             return;
         }
         let retries = self.consumer.assignment().map(|all| {
             let mut retries = TopicPartitionList::new();
-            for of in all.elements_for_topic(&self.consumer.context().retry) {
+            for of in all.elements_for_topic(&watch.retry) {
                 retries.add_partition(of.topic(), of.partition());
             }
             retries
         });
         let done = retries.and_then(|of| if paused { self.consumer.resume(&of) } else { self.consumer.pause(&of) });
         match done {
-            Ok(()) => self.paused.store(!paused, Ordering::Relaxed),
+            Ok(()) => watch.paused.store(!paused, Ordering::Relaxed),
             Err(error) => tracing::debug!(%error, "kafka: retries are not held back"),
         }
     }

@@ -57,7 +57,7 @@ impl Default for KafkaOptions {
             partitions: None,
             replicas: None,
             timeout: Duration::from_secs(4),
-            confirm_timeout: Duration::from_secs(4),
+            confirm_timeout: Duration::from_secs(3),
             visibility: Duration::from_secs(15 * 60),
             session_timeout: Duration::from_secs(45),
             commit_interval: Duration::from_millis(500),

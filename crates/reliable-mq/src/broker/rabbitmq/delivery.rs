@@ -153,7 +153,13 @@ impl Delivery for RabbitMqDelivery {
     }
 
     async fn retry(self: Box<Self>, after: Duration, _reason: &str) -> Result<(), Error> {
-        let target = self.shared.waiting_room(&self.queue, after).await?;
+        let target = match self.shared.waiting_room(&self.queue, after).await {
+            Ok(target) => target,
+            Err(error) => {
+                self.give_back().await?;
+                return Err(error);
+            }
+        };
         self.move_to(&target, &self.past(None)).await?;
         if after.is_zero() {
             self.shared.bells.ring_all();

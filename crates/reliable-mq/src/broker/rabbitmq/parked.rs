@@ -63,7 +63,7 @@ impl Shared {
     /// Somebody else's message without an id cannot be handled once; it is kept for a person to look at.
     pub(super) async fn park_raw(&self, queue: &str, got: &lapin::message::Delivery) -> Result<(), Error> {
         let dead = self.names.dead(queue);
-        let (id, properties) = (wire::id(&got.properties), got.properties.clone());
+        let (id, properties) = (wire::id(&got.properties), wire::unguided(&got.properties));
         let parcel = Parcel { id, exchange: "", routing_key: &dead, properties, payload: &got.data };
         let outcomes = confirm::publish(&self.publishing, self.options.confirm_timeout, vec![parcel]).await;
         tracing::warn!(queue, "a message without a usable id was parked");

@@ -107,6 +107,27 @@ pub(super) fn is_probe(properties: &BasicProperties) -> bool {
     properties.headers().as_ref().is_some_and(|table| table.contains_key(PROBE))
 }
 
+/// The properties of a message of others, to be kept, without those that the broker acts on.
+pub(super) fn unguided(properties: &BasicProperties) -> BasicProperties {
+    let mut table = FieldTable::default();
+    for (name, value) in properties.headers().iter().flat_map(|table| table.inner()) {
+        if is_plain(name.as_str()) {
+            table.insert(name.clone(), value.clone());
+        }
+    }
+    let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(table);
+    if let Some(id) = properties.message_id() {
+        kept = kept.with_message_id(id.clone());
+    }
+    if let Some(media_type) = properties.content_type() {
+        kept = kept.with_content_type(media_type.clone());
+    }
+    if let Some(id) = properties.correlation_id() {
+        kept = kept.with_correlation_id(id.clone());
+    }
+    kept
+}
+
 /// The id that a message has there, as others see it too; empty if it has none.
 pub(super) fn id(properties: &BasicProperties) -> &str {
     properties.message_id().as_ref().map_or("", |id| id.as_str())

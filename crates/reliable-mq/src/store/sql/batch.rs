@@ -23,7 +23,8 @@ pub(super) fn is_one_statement<D: Db>(history: History) -> bool {
 macro_rules! gone {
     ($columns:literal, $after:literal) => {
         concat!(
-            "with gone as (delete from mq_hot where (select set_config('synchronous_commit', 'off', true)) = 'off' \
+            "with gone as (delete from mq_hot where (select set_config('synchronous_commit', \
+             coalesce(?, current_setting('synchronous_commit')), true)) is not null \
              and ctid = any (array(select found.ctid from \
              unnest((select ?::bigint[]), (select ?::bigint[]), (select ?::text[])) as t(shard, id, message_id) \
              cross join lateral (select h.ctid from mq_hot h where h.shard = t.shard and h.id = t.id \
@@ -56,6 +57,7 @@ impl<D: Db> SqlStore<D> {
         conn: &mut impl Conn<D>,
         history: History,
         sent: &[&Queued],
+        lazily: bool,
     ) -> Result<u64, BackendError> {
         if D::DIALECT == Dialect::MySql {
             return self.forget_listed(conn, history, sent).await;
@@ -63,7 +65,7 @@ impl<D: Db> SqlStore<D> {
         let lanes: Vec<i64> = sent.iter().map(|queued| queued.lane.into()).collect();
         let sequences: Vec<i64> = sent.iter().map(|queued| queued.sequence).collect();
         let ids: Vec<_> = sent.iter().map(|queued| Some(queued.envelope.id.as_str())).collect();
-        // The marks do not wait for the disk: one that a crash of the database loses makes a repeat under the same id.
+        // Lazily, the marks do not wait for the disk: one that a crash of the database loses makes a repeat under the same id.
         let statement = match history {
             History::Rows => gone!(
                 ", topic",
@@ -77,7 +79,8 @@ impl<D: Db> SqlStore<D> {
             ),
             History::Off => gone!("", "select count(*) from gone"),
         };
-        let statement = self.sql.sql(statement).bind(&*lanes).bind(&*sequences).bind(&*ids);
+        let statement =
+            self.sql.sql(statement).bind(lazily.then_some("off")).bind(&*lanes).bind(&*sequences).bind(&*ids);
         if history == History::Rows {
             return statement.execute(conn).await;
         }

@@ -131,7 +131,7 @@ impl<D: Db> SqlStore<D> {
         Ok(Some(rows.into_iter().map(|(writer,)| writer).collect()))
     }
 
-    pub(super) async fn find_due(&self, leases: &[Lease], most: usize) -> Result<Due, Error> {
+    pub(super) async fn find_due(&self, leases: &[Lease], budget: Budget) -> Result<Due, Error> {
         let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
         // One read while all lanes are idle; a lane has one owner, so nothing needs to be locked.
         let first = self
@@ -139,23 +139,29 @@ impl<D: Db> SqlStore<D> {
             .sql(each_lane!(D, "select shard, due_at - {now} from mq_delayed where shard = ? order by due_at limit 1"));
         let first =
             for_lanes(first, leases, |statement, lease| statement.bind(lease.map_or(-1, |l| i64::from(l.lane))));
-        let mut due = Due::default();
+        let (mut due, mut bytes) = (Due::default(), 0);
         for (shard, wait) in first.fetch_all::<(i64, i64)>(&mut conn).await? {
             if wait > 0 {
                 due.waits(Duration::from_micros(wait.unsigned_abs()));
                 continue;
             }
             let Some(lease) = leases.iter().find(|lease| i64::from(lease.lane) == shard) else { continue };
+            if bytes >= budget.bytes {
+                continue;
+            }
             let rows: Vec<DelayedRow> = self
                 .sql
                 .sql(
                     "select hot_id, message_id, topic, msg_key, headers, payload, enqueued_at, attempts from mq_delayed d \
-                     where shard = ? and due_at <= {now} \
+                     where shard = ? and due_at <= (select {now}) \
                      and not exists (select 1 from mq_paused p where p.topic = d.topic) order by due_at, hot_id limit ?",
                 )
                 .bind(shard)
-                .bind(limit(most))
-                .fetch_all(&mut conn)
+                .bind(limit(budget.messages))
+                .fetch_while(&mut conn, |(_, _, _, _, _, payload, ..): &DelayedRow| {
+                    bytes += payload.len();
+                    bytes < budget.bytes
+                })
                 .await?;
             for (sequence, id, topic, key, headers, payload, at, spent) in rows {
                 let (envelope, flaw) = foreign(id, topic, key, &headers, payload, at);

@@ -30,13 +30,14 @@ impl<D: Db> SqlStore<D> {
         let plain: Vec<&Queued> = settled.iter().filter(|one| is_plain::<D>(one)).map(|(queued, _)| *queued).collect();
         if plain.len() == settled.len() && is_one_statement::<D>(history) {
             let mut conn = self.pool.acquire().await.map_err(BackendError::from)?;
-            let gone = self.forget_all(&mut conn, history, &plain).await?;
+            let gone = self.forget_all(&mut conn, history, &plain, true).await?;
             report.add(gone, plain.len());
             return Ok(report);
         }
         let mut tx = begin(&self.pool).await?;
         if !plain.is_empty() {
-            let gone = self.forget_all(&mut tx, history, &plain).await?;
+            // Failures are in it, which are waited for: attempts must not come back.
+            let gone = self.forget_all(&mut tx, history, &plain, false).await?;
             report.add(gone, plain.len());
         }
         for lease in Settled::failing(leases, settled) {
@@ -143,25 +144,27 @@ impl<D: Db> SqlStore<D> {
             Place::Hot => {
                 "{insert_ignore} mq_dead (attempts, last_error, dead_at, \
                  shard, hot_id, message_id, topic, msg_key, headers, payload, enqueued_at) \
-                 select ?, ?, {now}, shard, id, message_id, topic, msg_key, headers, payload, enqueued_at from mq_hot \
+                 select ?, ?, {now}, shard, id, coalesce(?, message_id), topic, msg_key, headers, payload, enqueued_at \
+                 from mq_hot \
                  where shard = ? and id = ? and message_id = ? {or_ignore}"
             }
             Place::Delayed => {
                 "{insert_ignore} mq_dead (attempts, last_error, dead_at, \
                  shard, hot_id, message_id, topic, msg_key, headers, payload, enqueued_at) \
-                 select ?, ?, {now}, shard, hot_id, message_id, topic, msg_key, headers, payload, enqueued_at from mq_delayed \
+                 select ?, ?, {now}, shard, hot_id, coalesce(?, message_id), topic, msg_key, headers, payload, enqueued_at \
+                 from mq_delayed \
                  where shard = ? and hot_id = ? and message_id = ? {or_ignore}"
             }
         };
-        self.sql
-            .sql(bury)
-            .bind(i64::from(queued.attempts) + 1)
-            .bind(error)
-            .bind(i64::from(queued.lane))
-            .bind(queued.sequence)
-            .bind(queued.envelope.id.as_str())
-            .execute(conn)
-            .await?;
+        let place = async |conn: &mut _, id: Option<&str>| {
+            let bury = self.sql.sql(bury).bind(i64::from(queued.attempts) + 1).bind(error).bind(id);
+            let bury = bury.bind(i64::from(queued.lane)).bind(queued.sequence).bind(queued.envelope.id.as_str());
+            bury.execute(conn).await
+        };
+        // Two that others inserted under one id that is none are two messages.
+        if place(conn, None).await? == 0 && queued.flaw.is_some() {
+            place(conn, Some(ident::instance().as_str())).await?;
+        }
         self.forget(conn, queued).await
     }
 
