@@ -8,9 +8,11 @@ pub(super) struct Past {
     pub(super) reason: Option<String>,
 }
 
+#[cfg(any(feature = "kafka", feature = "nats"))]
 pub(super) const TOPIC: &str = "onceward-topic";
 pub(super) const KEY: &str = "onceward-key";
 pub(super) const ENQUEUED: &str = "onceward-enqueued-at";
+#[cfg(any(feature = "kafka", feature = "nats"))]
 pub(super) const ORIGIN: &str = "onceward-origin";
 pub(super) const FAILURES: &str = "onceward-failures";
 pub(super) const DELIVERIES: &str = "onceward-deliveries";

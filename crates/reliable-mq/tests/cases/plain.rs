@@ -85,7 +85,10 @@ pub async fn others_enqueue_into_the_order_of_a_key<D: Db>(
     while relay.step().await.unwrap().more {}
     let counts = outbox.store().counts().await.unwrap();
     assert_eq!((counts.hot, counts.delayed, counts.dead), (0, 1, 6));
+    insert(Plain { payload: b"another", ..plain("an id", Some("k")) }, None).await.unwrap();
+    while relay.step().await.unwrap().more {}
     let dead = outbox.store().dead(10).await.unwrap();
+    assert!(dead.iter().any(|letter| letter.envelope.payload() == "another"), "two under one id that is none are two");
     let reason = |id: &str| dead.iter().find(|letter| letter.envelope.id.as_str() == id).unwrap();
     assert!(reason("list").error.contains("headers") && reason("an id").error.contains("message id"));
     assert_eq!(reason("number").envelope.header("unreadable-headers").map(|raw| raw.contains('1')), Some(true));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, unreachable_pub, reason = "a test program")]
 
 mod faults;
+mod foreign;
 mod publish;
 #[path = "../cases/replayed.rs"]
 mod replayed;

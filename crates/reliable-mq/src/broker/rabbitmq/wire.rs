@@ -10,13 +10,14 @@ use lapin::{
 
 use crate::{
     broker::{
-        headers::{DELIVERIES, ENQUEUED, FAILURES, KEY, ODD, ORIGIN, Past, REASON, TOPIC},
+        headers::{DELIVERIES, ENQUEUED, FAILURES, KEY, ODD, Past, REASON},
         origin,
     },
     message::{CONTENT_TYPE, Envelope, Message, MessageId},
 };
 
-/// The properties of a message on its way to a queue.
+/// The properties of a message on its way to a queue. As few headers as can be: each costs the broker more than reading the
+/// message from an outbox does.
 pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
     let mut table = FieldTable::default();
     let mut odd: BTreeMap<&str, &str> = BTreeMap::new();
@@ -30,13 +31,9 @@ pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
     if let Some(json) = (!odd.is_empty()).then(|| serde_json::to_string(&odd).ok()).flatten() {
         table.insert(ODD.into(), text(&json));
     }
-    table.insert(TOPIC.into(), text(envelope.topic()));
-    table.insert(ENQUEUED.into(), AMQPValue::LongLongInt(envelope.enqueued_at));
+    table.insert(ENQUEUED.into(), text(&enqueued(envelope)));
     if let Some(key) = envelope.key() {
         table.insert(KEY.into(), text(key));
-    }
-    if let Some(stood) = envelope.origin {
-        table.insert(ORIGIN.into(), text(&origin::write(stood)));
     }
     if *past != Past::default() {
         table.insert(FAILURES.into(), AMQPValue::LongLongInt(i64::from(past.failures)));
@@ -47,6 +44,7 @@ pub(super) fn write(envelope: &Envelope, past: &Past) -> BasicProperties {
     }
     let properties = BasicProperties::default()
         .with_message_id(envelope.id.as_str().into())
+        .with_type(envelope.topic().into())
         .with_delivery_mode(PERSISTENT)
         .with_headers(table);
     // Also where others look for it, if it fits there.
@@ -73,20 +71,32 @@ pub(super) fn read(properties: &BasicProperties, routing_key: &str, payload: Vec
     if let Some(media_type) = properties.content_type() {
         headers.entry(CONTENT_TYPE.to_owned()).or_insert_with(|| media_type.as_str().to_owned());
     }
-    let topic = string(table, TOPIC).unwrap_or_else(|| routing_key.to_owned());
+    let enqueued = string(table, ENQUEUED);
+    // What others say there is their affair.
+    let topic = properties.kind().as_ref().filter(|_| enqueued.is_some()).map_or(routing_key, |topic| topic.as_str());
     let message = Message {
         id: None,
-        topic,
+        topic: topic.to_owned(),
         key: string(table, KEY),
         headers,
         payload: Bytes::from(payload),
         delay: std::time::Duration::ZERO,
     };
-    let mut envelope = Envelope::new(id, message, number(table, ENQUEUED).unwrap_or(0));
-    envelope.origin = string(table, ORIGIN).as_deref().and_then(origin::read);
+    let enqueued = enqueued.unwrap_or_default();
+    let (at, stood) = enqueued.split_once(' ').unwrap_or((&enqueued, ""));
+    let mut envelope = Envelope::new(id, message, at.parse().unwrap_or(0));
+    envelope.origin = origin::read(stood);
     let past =
         Past { failures: count(table, FAILURES), deliveries: count(table, DELIVERIES), reason: string(table, REASON) };
     Some((envelope, past))
+}
+
+/// When it was enqueued, and where it stood then.
+fn enqueued(envelope: &Envelope) -> String {
+    match envelope.origin {
+        Some(stood) => format!("{} {}", envelope.enqueued_at, origin::write(stood)),
+        None => envelope.enqueued_at.to_string(),
+    }
 }
 
 /// How often a queue gave the message out before: quorum queues count, others only say that they did.
@@ -209,6 +219,13 @@ mod tests {
         assert!(table.contains_key("lang"));
         assert!(!table.contains_key("CC") && !table.contains_key("x-death"));
         assert!(table.inner().keys().all(|name| name.as_str().len() <= 255));
+    }
+
+    #[test]
+    fn the_type_of_a_message_of_others_is_no_topic() {
+        let theirs = BasicProperties::default().with_message_id("id".into()).with_type("com.example.Order".into());
+        assert_eq!(read(&theirs, "orders", Vec::new()).unwrap().0.topic(), "orders");
+        assert_eq!(write(&envelope(), &Past::default()).kind().as_ref().map(|topic| topic.as_str()), Some("topic"));
     }
 
     #[test]
