@@ -86,6 +86,18 @@ pub struct Budget {
     pub bytes: usize,
 }
 
+impl Budget {
+    /// Whether a message is within the bytes, after those that were asked about before.
+    fn room(self) -> impl FnMut(&Envelope) -> bool {
+        let mut bytes = 0;
+        move |envelope| {
+            let room = bytes < self.bytes;
+            bytes += envelope.payload().len();
+            room
+        }
+    }
+}
+
 /// Which table a waiting message is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {

@@ -152,19 +152,14 @@ impl Store for MemoryStore {
             });
             queued.collect::<Vec<_>>()
         };
-        let mut bytes = 0;
-        let fits = |queued: &Queued| {
-            let room = bytes < budget.bytes;
-            bytes += queued.envelope.payload().len();
-            room
-        };
-        let queued = held.iter().flat_map(lane).take_while(fits).collect();
+        let mut room = budget.room();
+        let queued = held.iter().flat_map(lane).take_while(|queued| room(&queued.envelope)).collect();
         Ok(Fetched { queued, lost: lost.iter().map(|reach| reach.lease.lane).collect() })
     }
 
     async fn due(&self, leases: &[Lease], budget: Budget) -> Result<Due, Error> {
         let (now, tables) = (Instant::now(), self.tables());
-        let (mut due, mut bytes) = (Due::default(), 0);
+        let (mut due, mut room) = (Due::default(), budget.room());
         for lease in leases {
             let mut waiting: Vec<&Delayed> = tables.delayed.values().filter(|row| row.lane == lease.lane).collect();
             waiting.sort_by_key(|row| (row.due, row.sequence));
@@ -173,11 +168,7 @@ impl Store for MemoryStore {
             }
             let ready = waiting.into_iter().take_while(|row| row.due <= now);
             let ready = ready.filter(|row| !tables.paused.contains_key(row.envelope.topic()));
-            let ready = ready.take(budget.messages).take_while(|row| {
-                let more = bytes < budget.bytes;
-                bytes += row.envelope.payload().len();
-                more
-            });
+            let ready = ready.take(budget.messages).take_while(|row| room(&row.envelope));
             due.ready.extend(ready.map(|row| {
                 let origin = Origin { lane: row.lane, sequence: row.sequence, epoch: lease.epoch };
                 let envelope = row.envelope.clone();
