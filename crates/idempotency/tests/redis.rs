@@ -108,6 +108,7 @@ async fn the_literal_mode_understands_and_is_understood_by_another_client() {
 
 #[tokio::test]
 async fn a_lost_reply_of_the_literal_mode_is_surfaced_and_not_repeated() {
+    let _scripts = SCRIPTS.lock().await;
     let (_, prefix, bare) = bare().await;
     let proxy = Proxy::in_front_of(prefix.url()).await;
     let store = RedisStore::new(Redis::connect(proxy.url()).await.unwrap());
@@ -123,6 +124,7 @@ async fn a_lost_reply_of_the_literal_mode_is_surfaced_and_not_repeated() {
 
 #[tokio::test]
 async fn a_lost_reply_of_two_phases_is_asked_again() {
+    let _scripts = SCRIPTS.lock().await;
     let (_, prefix) = make().await;
     let proxy = Proxy::in_front_of(prefix.url()).await;
     let redis = Redis::connect(proxy.url()).await.unwrap().with_prefix(prefix.as_str());

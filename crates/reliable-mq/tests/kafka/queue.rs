@@ -184,6 +184,7 @@ fn a_message_without_a_payload_is_parked_like_any_other() {
 fn a_process_that_only_declares_a_queue_keeps_nothing_of_it() {
     block_on(async {
         let space = Space::fresh();
+        // A real cluster would leave the first its part for minutes if it joined the group; the mock shares out anew.
         let (declares, consumes) = (subscribed(&space).await, subscribed(&space).await);
         publish(&declares, 0..60).await;
         assert_eq!(all(&consumes, "queue", 60).await.len(), 60);
