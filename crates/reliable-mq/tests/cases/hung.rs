@@ -7,6 +7,8 @@ use onceward_reliable_mq::{
     Broker, Consumer, ConsumerOptions, Inbox, MemoryBroker, Message, MessageId, Outcome, Subscription,
 };
 
+const LONG: Duration = Duration::from_secs(30);
+
 pub async fn a_transaction_that_stays_open_keeps_no_other_consumer_waiting(url: &str) {
     let pool = onceward_backend::sqlx::PgPool::connect(url).await.unwrap();
     let inbox = Inbox::<Postgres>::new(pool.clone());
@@ -24,9 +26,10 @@ pub async fn a_transaction_that_stays_open_keeps_no_other_consumer_waiting(url: 
     let options = ConsumerOptions::default().with_concurrency(1).with_timeout(Duration::from_millis(300));
     let consumer = Consumer::new(broker, Subscription::new("queue").topic("topic"), inbox, async |_, _| Ok(()));
     let consumer = consumer.with_options(options);
-    let (held, free) = (consumer.step().await.unwrap(), consumer.step().await.unwrap());
+    let held = tokio::time::timeout(LONG, consumer.step()).await.expect("it waits for a host that is gone").unwrap();
+    let free = consumer.step().await.unwrap();
     assert_eq!((held.retried, free.first), (1, 1));
     // That host is alive after all, and gives up.
     gone.rollback().await.unwrap();
-    assert_eq!(consumer.drain(Duration::from_secs(30)).await.unwrap().first, 1);
+    assert_eq!(consumer.drain(LONG).await.unwrap().first, 1);
 }
