@@ -8,8 +8,8 @@ use crate::{
     store::{Budget, Queued, Verdict},
 };
 
-/// After so many silent waves in a row a broker that says it is up is believed, and silence spends attempts: one message
-/// that no broker ever answers must not block its lane for ever.
+/// After so many waves in a row that had no answer from a broker that says it is up, it is believed, and silence spends
+/// attempts: one message that no broker ever answers must not block its lane for ever.
 pub(crate) const PATIENCE: u32 = 3;
 
 /// Splits a batch into waves that are published at once. In strict order none has a key twice: a message follows another of
@@ -48,11 +48,20 @@ pub(crate) fn is_full(batch: &[Queued], budget: Budget) -> bool {
     bytes >= budget.bytes || lanes.into_values().any(|read| read >= budget.messages)
 }
 
-/// Whether the broker as a whole is silent, rather than refusing single messages. `silent` counts the waves in a row that
-/// had no answer at all, this one included.
-pub(crate) fn is_outage(outcomes: &[Outcome], health: &Health, silent: u32) -> bool {
-    let none_answered = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. }));
-    none_answered && (*health != Health::Up || silent < PATIENCE)
+/// Whether not one message of a wave was answered.
+pub(crate) fn is_silent(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. }))
+}
+
+/// How many waves in a row a broker that was up after each of them left without an answer. One that was away, however long,
+/// may have come back since the last wave, so none of those counts.
+pub(crate) fn ignored(before: u32, outcomes: &[Outcome], health: &Health) -> u32 {
+    if is_silent(outcomes) && *health == Health::Up { before.saturating_add(1) } else { 0 }
+}
+
+/// Whether the broker as a whole is silent, rather than refusing single messages.
+pub(crate) fn is_outage(outcomes: &[Outcome], health: &Health, ignored: u32) -> bool {
+    is_silent(outcomes) && (*health != Health::Up || ignored < PATIENCE)
 }
 
 /// What is to become of a message; `None`: it stays as it is, and nothing is spent.

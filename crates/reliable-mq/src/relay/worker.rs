@@ -26,6 +26,8 @@ pub(super) struct Worker {
     lanes: Vec<Lane>,
     /// Waves in a row without any answer.
     silent: u32,
+    /// Those of them after which the broker was up.
+    ignored: u32,
     rest_until: Option<Instant>,
     looked: Instant,
 }
@@ -46,7 +48,7 @@ struct Lane {
 
 impl Worker {
     pub(super) fn new(number: usize) -> Self {
-        Self { number, lanes: Vec::new(), silent: 0, rest_until: None, looked: Instant::now() }
+        Self { number, lanes: Vec::new(), silent: 0, ignored: 0, rest_until: None, looked: Instant::now() }
     }
 
     pub(super) async fn step(&mut self, relay: &Shared) -> Result<Step, Error> {
@@ -252,14 +254,14 @@ impl Worker {
         let outcomes = plan::complete(outcomes, envelopes.len());
         metrics::histogram!("onceward_reliable_mq_publish_seconds").record(started.elapsed().as_secs_f64());
         if !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. })) {
-            self.silent = 0;
+            (self.silent, self.ignored) = (0, 0);
             return (outcomes, false);
         }
-        let all_silent = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown { .. }));
-        self.silent = if all_silent { self.silent.saturating_add(1) } else { 0 };
+        self.silent = if plan::is_silent(&outcomes) { self.silent.saturating_add(1) } else { 0 };
         let probe = tokio::time::timeout(relay.options.publish_timeout, relay.broker.health()).await;
         let health = probe.unwrap_or_else(|_| Health::Down("no answer to the probe".to_owned()));
-        let outage = plan::is_outage(&outcomes, &health, self.silent);
+        self.ignored = plan::ignored(self.ignored, &outcomes, &health);
+        let outage = plan::is_outage(&outcomes, &health, self.ignored);
         (outcomes, outage)
     }
 

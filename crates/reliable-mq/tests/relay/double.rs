@@ -19,6 +19,7 @@ type Script = dyn Fn(&Envelope, usize) -> Outcome + Send + Sync;
 pub struct Double {
     script: Box<Script>,
     down: AtomicBool,
+    back: AtomicBool,
     seen: Mutex<Seen>,
 }
 
@@ -31,7 +32,12 @@ struct Seen {
 impl Double {
     /// `script` answers for a message and the number of its try, from 1.
     pub fn new(script: impl Fn(&Envelope, usize) -> Outcome + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { script: Box::new(script), down: AtomicBool::new(false), seen: Mutex::default() })
+        Arc::new(Self {
+            script: Box::new(script),
+            down: AtomicBool::default(),
+            back: AtomicBool::default(),
+            seen: Mutex::default(),
+        })
     }
 
     pub fn accepting() -> Arc<Self> {
@@ -40,6 +46,11 @@ impl Double {
 
     pub fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// It is reached again by the next probe of its health, before that is answered.
+    pub fn come_back_at_the_next_probe(&self) {
+        self.back.store(true, Ordering::SeqCst);
     }
 
     /// What was accepted, repeats included, in order.
@@ -96,6 +107,9 @@ impl Broker for Double {
     }
 
     async fn health(&self) -> Health {
+        if self.back.swap(false, Ordering::SeqCst) {
+            self.set_down(false);
+        }
         if self.down.load(Ordering::SeqCst) { Health::Down("told so".to_owned()) } else { Health::Up }
     }
 

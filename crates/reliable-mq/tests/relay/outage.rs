@@ -40,6 +40,25 @@ fn an_outage_longer_than_the_budget_loses_nothing_and_spends_nothing() {
 }
 
 #[test]
+fn an_outage_that_ends_between_a_publish_and_the_probe_spends_nothing() {
+    block_on(async {
+        for (store, _guard) in stores().await {
+            let broker = Double::accepting();
+            let relay = Relay::new(Arc::clone(&store), broker.clone(), options(3)).unwrap();
+            store.enqueue(&[message(Some("k"), "a"), message(None, "b")]).await.unwrap();
+            broker.set_down(true);
+            for _ in 0..20 {
+                relay.step().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            broker.come_back_at_the_next_probe();
+            relay.drain(Duration::from_secs(10)).await.unwrap();
+            assert_eq!(statuses(&store).await, [(Status::Sent, 1); 2]);
+        }
+    });
+}
+
+#[test]
 fn an_outage_in_the_middle_of_retries_spends_nothing_either() {
     block_on(async {
         for (store, _guard) in stores().await {

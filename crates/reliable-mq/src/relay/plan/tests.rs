@@ -76,6 +76,14 @@ fn a_message_that_is_never_answered_cannot_block_its_lane_for_ever() {
 }
 
 #[test]
+fn the_silence_of_an_outage_is_not_held_against_a_message() {
+    let (down, wave) = (Health::Down("refused".to_owned()), [unknown()]);
+    assert_eq!(ignored(2, &wave, &down), 0);
+    assert_eq!(ignored(2, &wave, &Health::Up), 3);
+    assert_eq!(ignored(2, &[Outcome::Accepted, unknown()], &Health::Up), 0);
+}
+
+#[test]
 fn the_budget_ends_in_the_dead_letters() {
     let refused = Outcome::Rejected { reason: "full".to_owned(), permanent: false };
     for spent in 0..2 {
