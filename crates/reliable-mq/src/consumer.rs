@@ -268,7 +268,7 @@ impl<D: Db> Consumer<D> {
             Ok(Err(_panic)) => Err(HandlerError::retry("the handler panicked")),
             Err(_elapsed) => Err(HandlerError::retry("the handler took too long")),
         };
-        let Some(tx) = home.take() else { return Err(Error::TransactionKept) };
+        let Some(tx) = home.take() else { return Ok(Handled::Failed(Error::TransactionKept.into())) };
         match answer {
             Ok(()) => {
                 commit(tx).await?;

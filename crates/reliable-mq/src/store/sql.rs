@@ -290,9 +290,10 @@ const fn migrations(dialect: Dialect) -> Migrations {
             const {
                 const HOT: &str = include_str!("../../sql/0002_hot_postgres.sql");
                 const PLANS: &str = include_str!("../../sql/0007_plans_postgres.sql");
+                const HEADER: &str = include_str!("../../sql/0008_header_postgres.sql");
                 Migrations::new(
                     NAME,
-                    &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED), (6, RELAY), (7, PLANS)],
+                    &[(1, INIT), (2, HOT), (3, LOG), (4, BATCHES), (5, PAUSED), (6, RELAY), (7, PLANS), (8, HEADER)],
                 )
             }
         }

@@ -2,8 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use onceward_backend::{Db, internal::begin, sqlx};
-use onceward_reliable_mq::{Broker, Envelope, MemoryBroker, Message, Outbox, Relay, RelayOptions, Subscription};
+use onceward_backend::{
+    Db,
+    internal::{Sql, begin},
+    sqlx,
+};
+use onceward_reliable_mq::{
+    Broker, Envelope, MemoryBroker, Message, MessageFilter, Outbox, Relay, RelayOptions, Subscription,
+};
 
 /// What is bound.
 pub struct Plain<'a> {
@@ -68,13 +74,20 @@ pub async fn others_enqueue_into_the_order_of_a_key<D: Db>(
         assert!(insert(Plain { headers, ..plain("broken", None) }, None).await.is_err(), "{headers:?}");
     }
 
+    // Who does not let the database read the headers may write anything.
+    insert(plain("spoilt", None), None).await.unwrap();
+    let spoil = "update mq_hot set headers = 'text' where message_id = 'spoilt'";
+    Sql::<D>::new().sql(spoil).execute(&mut outbox.pool().acquire().await.unwrap()).await.unwrap();
+    let of_tenant = outbox.store().messages(&MessageFilter::default().with_tenant("acme")).await.unwrap();
+    assert_eq!(of_tenant.iter().map(|message| message.message_id.as_str()).collect::<Vec<_>>(), ["whole"]);
+
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     broker.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
     let options = RelayOptions::default().with_allow_volatile(true);
     let relay = Relay::new(outbox.store(), Arc::clone(&broker), options).unwrap();
     while relay.step().await.unwrap().more {}
     let counts = outbox.store().counts().await.unwrap();
-    assert_eq!((counts.hot, counts.delayed, counts.dead), (0, 1, 0));
+    assert_eq!((counts.hot, counts.delayed, counts.dead), (0, 1, 1));
 
     // What others insert wrongly is parked, and holds up nobody.
     for (id, headers) in [("list", "[]"), ("number", r#"{"a": 1}"#), ("an id", "{}")] {
@@ -84,7 +97,7 @@ pub async fn others_enqueue_into_the_order_of_a_key<D: Db>(
     ours("behind", "k").await;
     while relay.step().await.unwrap().more {}
     let counts = outbox.store().counts().await.unwrap();
-    assert_eq!((counts.hot, counts.delayed, counts.dead), (0, 1, 6));
+    assert_eq!((counts.hot, counts.delayed, counts.dead), (0, 1, 7));
     insert(Plain { payload: b"another", ..plain("an id", Some("k")) }, None).await.unwrap();
     while relay.step().await.unwrap().more {}
     let dead = outbox.store().dead(10).await.unwrap();

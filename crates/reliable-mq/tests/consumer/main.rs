@@ -255,7 +255,7 @@ fn a_database_that_fails_spends_no_attempts_of_the_message() {
 }
 
 #[test]
-fn a_handler_that_keeps_its_transaction_commits_nothing() {
+fn a_handler_that_keeps_its_transaction_commits_nothing_and_spends_attempts() {
     block_on(async {
         let fixture = Fixture::new().await;
         let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -267,10 +267,13 @@ fn a_handler_that_keeps_its_transaction_commits_nothing() {
             }
         });
         fixture.publish("id", "a").await;
-        let error = consumer.step().await.unwrap_err();
-        assert!(matches!(error, onceward_reliable_mq::Error::TransactionKept), "{error:?}");
-        kept.lock().unwrap().clear();
-        assert_eq!(fixture.broker.depth("notify").await.unwrap().ready, 1);
+        for (retried, dead) in [(1, 0), (1, 0), (0, 1)] {
+            let consumed = consumer.step().await.unwrap();
+            assert_eq!((consumed.first, consumed.retried, consumed.dead), (0, retried, dead));
+            kept.lock().unwrap().clear();
+        }
+        let dead = fixture.broker.dead("notify", 10).await.unwrap();
+        assert!(dead[0].reason.contains("kept"), "{dead:?}");
         let handled: i64 = sqlx::query_scalar("select count(*) from mq_inbox").fetch_one(&fixture.pool).await.unwrap();
         assert_eq!(handled, 0);
     });

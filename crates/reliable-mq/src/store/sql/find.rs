@@ -69,9 +69,9 @@ const LISTED: [Status; 6] =
 impl<D: Db> SqlStore<D> {
     pub(super) async fn find_messages(&self, filter: &MessageFilter) -> Result<Vec<MessageInfo>, Error> {
         let mut list = self.sql.sql(match D::DIALECT {
-            Dialect::Postgres => list!("m.headers::jsonb ->> 'tenant'"),
-            Dialect::MySql => list!("json_value(m.headers, '$.tenant')"),
-            _ => list!("json_extract(m.headers, '$.tenant')"),
+            Dialect::Postgres => list!("mq_header(m.headers, 'tenant')"),
+            Dialect::MySql => list!("case when json_valid(m.headers) then json_value(m.headers, '$.tenant') end"),
+            _ => list!("case when json_valid(m.headers) then json_extract(m.headers, '$.tenant') end"),
         });
         for status in LISTED {
             list = list.bind(i64::from(filter.states.contains(&status)));
