@@ -77,6 +77,7 @@ macro_rules! conformance {
             a_message_arrives_as_it_was_published
             headers_that_have_a_meaning_arrive_unchanged
             each_queue_gets_every_message
+            one_id_in_two_topics_is_two_messages
             a_topic_is_routed_once_a_queue_takes_it
             a_subscription_may_be_repeated
             bad_names_are_refused

@@ -122,6 +122,21 @@ pub async fn each_queue_gets_every_message<G>(make: impl AsyncFn(Duration) -> Ma
     }
 }
 
+pub async fn one_id_in_two_topics_is_two_messages<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    ok(broker.subscribe(&Subscription::new("second").topic("other")).await);
+    let first = envelope("a");
+    let second = Envelope::new(first.id.clone(), ok(Message::to("other").text("b")), first.enqueued_at);
+    for sent in [first, second] {
+        assert_eq!(broker.publish(&[sent]).await, [Outcome::Accepted]);
+    }
+    for (queue, expected) in [("queue", "a"), ("second", "b")] {
+        let delivery = several(&broker, queue, 1).await.remove(0);
+        assert_eq!(text(delivery.envelope()), expected);
+        ok(delivery.ack().await);
+    }
+}
+
 pub async fn a_topic_is_routed_once_a_queue_takes_it<G>(make: impl AsyncFn(Duration) -> Made<G>) {
     let (broker, _guard) = make(LONG).await;
     assert!(!ok(broker.routes("topic").await));

@@ -38,7 +38,7 @@ impl Shared {
     fn add(&self, all: &mut Pipeline, envelope: &Envelope) -> Result<(), MessageError> {
         let names = &self.names;
         let mut call = PUBLISH.prepare_invoke();
-        call.key(names.route(envelope.topic())).key(names.seen(&envelope.id));
+        call.key(names.route(envelope.topic())).key(names.seen(&envelope.id, envelope.topic()));
         let window = self.options.duplicate_window.as_millis().clamp(1, LONGEST);
         call.arg(window.to_string()).arg(names.streams()).arg(wire::write(envelope)?.as_slice());
         all.invoke_script(&call);

@@ -33,9 +33,9 @@ impl Names {
         self.of("route", topic)
     }
 
-    /// The mark of a message that is stored.
-    pub(super) fn seen(&self, id: &MessageId) -> String {
-        self.of("seen", id.as_str())
+    /// The mark of a message that is stored: under one id others may send something to each of several topics.
+    pub(super) fn seen(&self, id: &MessageId, topic: &str) -> String {
+        self.of("seen", &format!("{} {topic}", id.as_str()))
     }
 
     /// The topics of a queue.
@@ -62,7 +62,7 @@ mod tests {
         let names = Names::new("shop:").unwrap();
         let id = MessageId::parse("q").unwrap();
         let mut keys = names.queue("q").to_vec();
-        keys.extend([names.route("q"), names.topics("q"), names.seen(&id), names.queue("q:leased")[0].clone()]);
+        keys.extend([names.route("q"), names.topics("q"), names.seen(&id, "t"), names.queue("q:leased")[0].clone()]);
         keys.extend(names.queue("leased:q"));
         assert!(keys.iter().all(|key| key.starts_with("shop:{mq}:")), "{keys:?}");
         let count = keys.len();
