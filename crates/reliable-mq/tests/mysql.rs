@@ -113,6 +113,14 @@ fn the_round_trips_of_a_relay_do_not_grow_with_its_batch() {
 }
 
 #[test]
+fn large_messages_come_over_the_wire_a_few_times_at_most() {
+    block_on(async {
+        let database = testkit::mysql::database().await;
+        trips::large_messages::<MySql>(database.url()).await;
+    });
+}
+
+#[test]
 fn relays_come_and_go_and_share_the_lanes_in_order_of_each_key() {
     block_on(async {
         let (store, _database) = make().await;

@@ -59,6 +59,20 @@ pub(crate) fn ignored(before: u32, outcomes: &[Outcome], health: &Health) -> u32
     if is_silent(outcomes) && *health == Health::Up { before.saturating_add(1) } else { 0 }
 }
 
+/// How many messages of a lane are asked for at first.
+pub(crate) const FIRST: usize = 32;
+
+/// How many messages of each lane to ask for after a read: less where they are large, since what is behind the bytes of a
+/// budget comes over the wire all the same; soon as many as there may be where they are not.
+pub(crate) fn next_limit(read: &[Queued], asked: Budget, lanes: usize, most: usize) -> usize {
+    let bytes: usize = read.iter().map(|queued| queued.envelope.payload().len()).sum();
+    if bytes >= asked.bytes {
+        return (read.len() / lanes.max(1)).max(1);
+    }
+    // One that fills half of its budget may have all it can take next.
+    if bytes < asked.bytes / 2 { asked.messages.saturating_mul(2).min(most) } else { asked.messages }
+}
+
 /// Whether the broker as a whole is silent, rather than refusing single messages.
 pub(crate) fn is_outage(outcomes: &[Outcome], health: &Health, ignored: u32) -> bool {
     is_silent(outcomes) && (*health != Health::Up || ignored < PATIENCE)

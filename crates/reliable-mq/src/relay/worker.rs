@@ -24,6 +24,8 @@ use crate::{
 pub(super) struct Worker {
     number: usize,
     lanes: Vec<Lane>,
+    /// How many messages of each lane it asks for.
+    limit: usize,
     /// Waves in a row without any answer.
     silent: u32,
     /// Those of them after which the broker was up.
@@ -48,7 +50,15 @@ struct Lane {
 
 impl Worker {
     pub(super) fn new(number: usize) -> Self {
-        Self { number, lanes: Vec::new(), silent: 0, ignored: 0, rest_until: None, looked: Instant::now() }
+        Self {
+            number,
+            lanes: Vec::new(),
+            limit: plan::FIRST,
+            silent: 0,
+            ignored: 0,
+            rest_until: None,
+            looked: Instant::now(),
+        }
     }
 
     pub(super) async fn step(&mut self, relay: &Shared) -> Result<Step, Error> {
@@ -71,8 +81,9 @@ impl Worker {
             return Ok(step);
         }
         // Retries first: until they are settled they block those behind them.
-        let budget = Budget { messages: relay.options.batch, bytes: relay.options.batch_bytes };
+        let budget = self.budget(relay);
         let due = relay.store.due(&leases, budget).await?;
+        self.learn(relay, budget, &due.ready);
         if let Some(next) = due.next {
             step.wait(next);
         }
@@ -97,10 +108,11 @@ impl Worker {
             |lease: &Lease| self.lanes.iter().find(|lane| lane.number == lease.lane).map(|lane| lane.water.after());
         let reach = |lease: &Lease| Reach { lease: lease.clone(), after: after(lease).unwrap_or(0) };
         let from: Vec<Reach> = leases.iter().map(reach).collect();
-        let budget = Budget { messages: relay.options.batch, bytes: relay.options.batch_bytes };
+        let budget = self.budget(relay);
         let asked = Instant::now();
         let new = relay.store.fetch(&from, budget).await?;
         let took = asked.elapsed();
+        self.learn(relay, budget, &new.queued);
         let published = self.publish(relay, leases, &new.queued, step).await?;
         step.more |= published.progress && plan::is_full(&new.queued, budget);
         let all = new.queued.iter().map(|queued| queued.envelope.payload().len()).sum::<usize>() < budget.bytes;
@@ -121,6 +133,17 @@ impl Worker {
             });
         }
         Ok(())
+    }
+
+    fn budget(&self, relay: &Shared) -> Budget {
+        Budget { messages: self.limit.min(relay.options.batch), bytes: relay.options.batch_bytes }
+    }
+
+    fn learn(&mut self, relay: &Shared, asked: Budget, read: &[Queued]) {
+        // Nothing is no sign of what comes next.
+        if !read.is_empty() {
+            self.limit = plan::next_limit(read, asked, self.lanes.len(), relay.options.batch);
+        }
     }
 
     /// Asks who writes, now and then, if a lane wants to know.

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use onceward_backend::{
     Db, Dialect,
     internal::{begin, commit},
+    sqlx::Pool,
 };
 use onceward_reliable_mq::{
     Broker, History, Inbox, MemoryBroker, Message, MessageId, Outbox, Relay, RelayOptions, Subscription,
     store::{Budget, Reach, Verdict},
 };
-use testkit::CountedPool;
+use testkit::{CountedPool, Proxy};
 
 const MANY: Budget = Budget { messages: 100, bytes: usize::MAX };
 
@@ -115,8 +116,8 @@ pub async fn relay<D: Db>(url: &str) {
         let relay = Relay::new(outbox.store(), broker, options).unwrap();
         let message = Message::to("topic").text("text").unwrap();
         let mut trips = Vec::new();
-        // The first two rounds take the leases and prepare the statements.
-        for messages in [200, 200, 100, 1000] {
+        // The first rounds take the leases, prepare the statements and find out how much may be read at once.
+        for messages in [100, 100, 100, 100, 100, 1000] {
             outbox.store().enqueue(&vec![message.clone(); messages]).await.unwrap();
             let (step, cost) = counted.trips(relay.step()).await;
             assert_eq!(step.unwrap().sent, messages);
@@ -127,7 +128,30 @@ pub async fn relay<D: Db>(url: &str) {
         // at most twenty times a second.
         let look = u64::from(D::DIALECT == Dialect::Postgres);
         let expected = 2 * (2 + settle)..=2 * (2 + look + settle);
-        assert!(trips[2..].iter().all(|trips| expected.contains(trips)), "{history:?}: {trips:?}, not {expected:?}");
+        assert!(trips[4..].iter().all(|trips| expected.contains(trips)), "{history:?}: {trips:?}, not {expected:?}");
         assert!(outbox.store().counts().await.unwrap().is_empty());
     }
+}
+
+/// What a read leaves for its bytes comes over the wire all the same.
+pub async fn large_messages<D: Db>(url: &str) {
+    const SIZE: usize = 128 * 1024;
+    const COUNT: usize = 256;
+    let proxy = Proxy::in_front_of(url).await;
+    let outbox = Outbox::<D>::new(Pool::connect(proxy.url()).await.unwrap());
+    outbox.migrate().await.unwrap();
+    let broker = Arc::new(MemoryBroker::new());
+    broker.subscribe(&Subscription::new("queue").topic("topic")).await.unwrap();
+    let options = RelayOptions::default().with_allow_volatile(true).with_batch_bytes(8 * SIZE);
+    let relay = Relay::new(outbox.store(), broker, options).unwrap();
+    let message = Message::to("topic").payload(vec![0; SIZE]).unwrap();
+    for _ in 0..COUNT / 32 {
+        outbox.store().enqueue(&vec![message.clone(); 32]).await.unwrap();
+    }
+    proxy.reset_counts();
+    relay.drain(Duration::from_secs(60)).await.unwrap();
+    assert!(outbox.store().counts().await.unwrap().is_empty());
+    let (_, received) = proxy.bytes();
+    let times = received as f64 / (COUNT * SIZE) as f64;
+    assert!(times < 4.0, "they came {times:.1} times over the wire");
 }

@@ -57,6 +57,24 @@ fn a_read_that_used_up_its_budget_may_have_left_something() {
 }
 
 #[test]
+fn of_large_messages_fewer_are_asked_for_next() {
+    let read = |messages, bytes: usize| {
+        let draft = Message::to("t").payload(vec![0; bytes]).unwrap();
+        let large = |n| Queued {
+            envelope: Envelope::new(MessageId::parse("id").unwrap(), draft.clone(), 0),
+            ..queued(n, None)
+        };
+        (0..messages).map(large).collect::<Vec<_>>()
+    };
+    let asked = Budget { messages: 64, bytes: 800 };
+    assert_eq!(next_limit(&read(16, 50), asked, 4, 250), 4, "of each lane, so that all together are one budget");
+    assert_eq!(next_limit(&read(2, 500), asked, 4, 250), 1, "one may be larger than the budget");
+    assert_eq!(next_limit(&read(10, 50), asked, 4, 250), 64);
+    assert_eq!(next_limit(&read(64, 1), asked, 4, 250), 128);
+    assert_eq!(next_limit(&read(64, 1), asked, 4, 100), 100);
+}
+
+#[test]
 fn an_unreachable_broker_spends_nothing() {
     let down = Health::Down("refused".to_owned());
     assert!(is_outage(&[unknown(), unknown()], &down, 100));
