@@ -251,15 +251,15 @@ impl Broker for KafkaBroker {
         self.shared.bells.of(queue)
     }
 
-    /// Of a queue that this process has declared. What other processes have with their consumers counts as ready.
+    /// Of a queue that this process has declared. What other processes have with their consumers counts as ready. Reads the
+    /// dead messages through to count them, and keeps none.
     async fn depth(&self, queue: &str) -> Result<Depth, Error> {
         let member = self.shared.member(queue)?;
         let Depth { ready, delayed, leased, .. } = self.shared.depth_of(&member).await?;
-        let dead = self.shared.parked(queue).await?.len();
-        Ok(Depth::new(ready, delayed, leased, dead as u64))
+        Ok(Depth::new(ready, delayed, leased, self.shared.count_dead(queue).await?))
     }
 
-    /// Reads all dead messages of the queue to tell which they are.
+    /// Reads all dead messages of the queue through to tell which they are, and keeps those that it tells of.
     async fn dead(&self, queue: &str, limit: usize) -> Result<Vec<DeadDelivery>, Error> {
         self.shared.dead_of(queue, limit).await
     }

@@ -34,14 +34,20 @@ impl Shared {
         let sent: Vec<_> = batch.iter().map(|envelope| self.hand_over(&publisher, few, envelope)).collect();
         // The library ends each by itself in time; the limit is for the case that it does not.
         let outcomes = join_all(sent.into_iter().map(|sent| told(sent, end + GRACE))).await;
-        self.look_back(publisher, &outcomes);
+        // What was not sent says nothing about the client.
+        let of_the_client = batch.iter().zip(&outcomes).filter(|(envelope, _)| !few.contains(envelope.topic()));
+        self.look_back(publisher, of_the_client.map(|(_, outcome)| outcome));
         outcomes
     }
 
     /// Gives the client up where it was refused, which sticks to it, or heard nothing.
-    fn look_back(&self, publisher: Arc<Publisher>, outcomes: &[Outcome]) {
-        let doubtful = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unknown { .. }));
-        if doubtful || outcomes.iter().any(|outcome| matches!(outcome, Outcome::Rejected { permanent: false, .. })) {
+    fn look_back<'o>(&self, publisher: Arc<Publisher>, outcomes: impl IntoIterator<Item = &'o Outcome>) {
+        let (mut doubtful, mut refused) = (false, false);
+        for outcome in outcomes {
+            doubtful |= matches!(outcome, Outcome::Unknown { .. });
+            refused |= matches!(outcome, Outcome::Rejected { permanent: false, .. });
+        }
+        if doubtful || refused {
             self.link.give_up(publisher, doubtful);
         }
     }
@@ -72,7 +78,7 @@ impl Shared {
         };
         let sent = send(&publisher, parcel);
         let outcome = told(sent, Instant::now() + self.options.confirm_timeout + GRACE).await;
-        self.look_back(publisher, std::slice::from_ref(&outcome));
+        self.look_back(publisher, [&outcome]);
         outcome
     }
 }

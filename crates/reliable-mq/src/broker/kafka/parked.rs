@@ -1,11 +1,15 @@
 //! Messages that were given up: a topic with the last word about each, under its id.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, KafkaResult},
+    message::BorrowedMessage,
     producer::Producer as _,
     types::RDKafkaErrorCode as Code,
 };
@@ -25,8 +29,47 @@ use crate::{
 };
 
 impl Shared {
-    /// Those of a queue, the oldest first. It reads the topic through.
-    pub(super) async fn parked(&self, queue: &str) -> Result<Vec<Read>, Error> {
+    /// How many of a queue there are.
+    pub(super) async fn count_dead(&self, queue: &str) -> Result<u64, Error> {
+        Ok(self.parked(queue, |parked| parked.last_words(|_| true)).await?.len() as u64)
+    }
+
+    pub(super) async fn dead_of(&self, queue: &str, limit: usize) -> Result<Vec<DeadDelivery>, Error> {
+        let oldest = move |parked: &Parked| {
+            let mut places = parked.last_words(|_| true)?;
+            places.truncate(limit);
+            parked.read(&places)
+        };
+        let told =
+            |Read { envelope, past, .. }| DeadDelivery::new(envelope, past.failures, past.reason.unwrap_or_default());
+        Ok(self.parked(queue, oldest).await?.into_iter().map(told).collect())
+    }
+
+    /// Puts it where retries are, due at once. Dying before it is taken off the dead leaves it there as well; two replays at
+    /// once are two deliveries. The inbox knows either.
+    pub(super) async fn replay_of(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        let key = id.as_str().to_owned();
+        let its = move |parked: &Parked| parked.read(&parked.last_words(|of| of == key.as_bytes())?);
+        let Some(Read { envelope, .. }) = self.parked(queue, its).await?.pop() else { return Ok(false) };
+        let (retry, topic) = (self.names.retry(queue), self.names.dead(queue));
+        let again = self.put(Parcel {
+            topic: &retry,
+            key: envelope.key(),
+            headers: wire::write(&envelope, &Past::default(), Some(ident::wall_micros())),
+            payload: Some(envelope.payload()),
+        });
+        accepted(again.await)?;
+        let headers = wire::write(&envelope, &Past::default(), None);
+        accepted(self.put(Parcel { topic: &topic, key: Some(id.as_str()), headers, payload: None }).await)?;
+        Ok(true)
+    }
+
+    /// Looks into the topic of what was given up.
+    async fn parked<T: Send + 'static>(
+        &self,
+        queue: &str,
+        look: impl FnOnce(&Parked) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T, Error> {
         let topic = self.names.dead(queue);
         let parts = self.parts(&topic).await?;
         if parts.is_empty() {
@@ -40,36 +83,9 @@ impl Shared {
                 let (low, high) = publisher.client().fetch_watermarks(&topic, part.number, timeout)?;
                 ends.extend((low < high).then_some((part.number, high)));
             }
-            if ends.is_empty() { Ok(Vec::new()) } else { read_through(&config, &topic, ends, timeout) }
+            look(&Parked { config, topic, ends, timeout })
         })
         .await
-    }
-
-    pub(super) async fn dead_of(&self, queue: &str, limit: usize) -> Result<Vec<DeadDelivery>, Error> {
-        let dead = self.parked(queue).await?.into_iter().take(limit);
-        let told =
-            |Read { envelope, past, .. }| DeadDelivery::new(envelope, past.failures, past.reason.unwrap_or_default());
-        Ok(dead.map(told).collect())
-    }
-
-    /// Puts it where retries are, due at once. Dying before it is taken off the dead leaves it there as well; two replays at
-    /// once are two deliveries. The inbox knows either.
-    pub(super) async fn replay_of(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
-        let parked = self.parked(queue).await?;
-        let Some(Read { envelope, .. }) = parked.into_iter().find(|read| read.envelope.id == *id) else {
-            return Ok(false);
-        };
-        let (retry, topic) = (self.names.retry(queue), self.names.dead(queue));
-        let again = self.put(Parcel {
-            topic: &retry,
-            key: envelope.key(),
-            headers: wire::write(&envelope, &Past::default(), Some(ident::wall_micros())),
-            payload: Some(envelope.payload()),
-        });
-        accepted(again.await)?;
-        let headers = wire::write(&envelope, &Past::default(), None);
-        accepted(self.put(Parcel { topic: &topic, key: Some(id.as_str()), headers, payload: None }).await)?;
-        Ok(true)
     }
 }
 
@@ -80,40 +96,78 @@ fn accepted(outcome: Outcome) -> Result<(), Error> {
     }
 }
 
-/// The last record of each key that is not one of its removal, up to where each partition ends.
-fn read_through(
-    config: &ClientConfig,
-    topic: &str,
-    mut ends: Vec<(i32, i64)>,
+/// The topic as it is now.
+struct Parked {
+    config: ClientConfig,
+    topic: String,
+    /// Where each partition ends that has something.
+    ends: Vec<(i32, i64)>,
     timeout: Duration,
-) -> KafkaResult<Vec<Read>> {
-    let consumer: BaseConsumer = config.create()?;
-    let mut from = TopicPartitionList::new();
-    for (number, _) in &ends {
-        from.add_partition_offset(topic, *number, Offset::Beginning)?;
-    }
-    consumer.assign(&from)?;
-    let mut count = 0_u64;
-    let mut last: HashMap<Vec<u8>, ((i64, u64), Read)> = HashMap::new();
-    while !ends.is_empty() {
-        match consumer.poll(timeout) {
-            Some(Ok(record)) => {
-                count += 1;
-                let key = record.key().unwrap_or_default();
-                let order = (record.timestamp().to_millis().unwrap_or(0), count);
-                match record.payload() {
-                    Some(_) => drop(last.insert(key.to_vec(), (order, wire::read(&record, topic)))),
-                    None => drop(last.remove(key)),
-                }
-                ends.retain(|(number, end)| record.partition() != *number || record.offset() + 1 < *end);
+}
+
+/// Of a record: partition and offset.
+type Place = (i32, i64);
+
+impl Parked {
+    /// Where the last word about each of these keys stands that is not one of its removal, the oldest first. The topic is read
+    /// through for it, and no message kept.
+    fn last_words(&self, wanted: impl Fn(&[u8]) -> bool) -> KafkaResult<Vec<Place>> {
+        let mut count = 0_u64;
+        let mut last: HashMap<Vec<u8>, ((i64, u64), Place)> = HashMap::new();
+        self.each(|record| {
+            count += 1;
+            let key = record.key().unwrap_or_default();
+            if !wanted(key) {
+                return;
             }
-            // What is at its end may have been cleaned up meanwhile.
-            Some(Err(KafkaError::PartitionEOF(number))) => ends.retain(|(of, _)| *of != number),
-            Some(Err(error)) => return Err(error),
-            None => return Err(KafkaError::MessageConsumption(Code::OperationTimedOut)),
-        }
+            let order = (record.timestamp().to_millis().unwrap_or(0), count);
+            match record.payload() {
+                Some(_) => drop(last.insert(key.to_vec(), (order, (record.partition(), record.offset())))),
+                None => drop(last.remove(key)),
+            }
+        })?;
+        let mut all: Vec<_> = last.into_values().collect();
+        all.sort_unstable();
+        Ok(all.into_iter().map(|(_, place)| place).collect())
     }
-    let mut all: Vec<((i64, u64), Read)> = last.into_values().collect();
-    all.sort_by_key(|(order, _)| *order);
-    Ok(all.into_iter().map(|(_, read)| read).collect())
+
+    /// What stands there, in this order.
+    fn read(&self, places: &[Place]) -> KafkaResult<Vec<Read>> {
+        let at: HashMap<&Place, usize> = places.iter().zip(0..).collect();
+        let mut found: BTreeMap<usize, Read> = BTreeMap::new();
+        if !at.is_empty() {
+            self.each(|record| {
+                if let Some(at) = at.get(&(record.partition(), record.offset())) {
+                    found.insert(*at, wire::read(record, &self.topic));
+                }
+            })?;
+        }
+        Ok(found.into_values().collect())
+    }
+
+    fn each(&self, mut look: impl FnMut(&BorrowedMessage<'_>)) -> KafkaResult<()> {
+        let mut ends = self.ends.clone();
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let consumer: BaseConsumer = self.config.create()?;
+        let mut from = TopicPartitionList::new();
+        for (number, _) in &ends {
+            from.add_partition_offset(&self.topic, *number, Offset::Beginning)?;
+        }
+        consumer.assign(&from)?;
+        while !ends.is_empty() {
+            match consumer.poll(self.timeout) {
+                Some(Ok(record)) => {
+                    look(&record);
+                    ends.retain(|(number, end)| record.partition() != *number || record.offset() + 1 < *end);
+                }
+                // What is at its end may have been cleaned up meanwhile.
+                Some(Err(KafkaError::PartitionEOF(number))) => ends.retain(|(of, _)| *of != number),
+                Some(Err(error)) => return Err(error),
+                None => return Err(KafkaError::MessageConsumption(Code::OperationTimedOut)),
+            }
+        }
+        Ok(())
+    }
 }
