@@ -2,8 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use onceward_backend::conformance::block_on;
-use onceward_reliable_mq::{MemoryStore, Message, Relay, Status, Store};
+use onceward_backend::{
+    conformance::block_on,
+    sqlite,
+    sqlx::{self, Sqlite},
+};
+use onceward_reliable_mq::{MemoryStore, Message, Outbox, Relay, Status, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -94,5 +98,32 @@ fn a_running_relay_keeps_the_log_from_growing_for_ever() {
             })
             .await;
         }
+    });
+}
+
+#[test]
+fn a_log_that_cannot_be_purged_holds_up_no_message() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = sqlite::open(folder.path().join("service.db")).await.unwrap();
+        let outbox = Outbox::<Sqlite>::new(pool.clone());
+        outbox.migrate().await.unwrap();
+        sqlx::query("alter table mq_batch rename to away").execute(&pool).await.unwrap();
+        assert!(outbox.store().purge_history(Duration::ZERO, 1).await.is_err());
+        let broker = Double::accepting();
+        let relay = Relay::new(outbox.store(), broker.clone(), options(12)).unwrap();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn({
+            let stop = stop.clone();
+            async move { relay.run(stop).await }
+        });
+        outbox.store().enqueue(&[message(None, "a")]).await.unwrap();
+        testkit::eventually(Duration::from_secs(10), async || match &*broker.texts() {
+            [text] if text == "a" => Ok(()),
+            texts => Err(format!("{texts:?}")),
+        })
+        .await;
+        stop.cancel();
+        running.await.unwrap();
     });
 }
