@@ -1,5 +1,6 @@
 //! The consumer: from the broker to a handler, each message with one effect.
 
+mod batch;
 mod handler;
 mod options;
 mod router;
@@ -11,6 +12,7 @@ use onceward_backend::{
     BackendError, Db, ErrorClass,
     internal::{Progress, begin, commit, mark, random_unit, work},
 };
+use sqlx::Transaction;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -150,11 +152,13 @@ impl<D: Db> Consumer<D> {
             upkeep.doubtful = false;
         }
         drop(upkeep);
-        let deliveries = broker.receive(subscription.queue(), options.concurrency).await?;
+        let batch = options.batch.max(1);
+        let most = options.concurrency.saturating_mul(batch);
+        let mut deliveries = broker.receive(subscription.queue(), most).await?.into_iter().peekable();
         // Pushed one by one: a closure over boxed deliveries would make this future not `Send` for its callers.
         let mut running = FuturesUnordered::new();
-        for delivery in deliveries {
-            running.push(self.consume(delivery));
+        while deliveries.peek().is_some() {
+            running.push(self.consume_together(deliveries.by_ref().take(batch).collect()));
         }
         let (mut consumed, mut failed) = (Consumed::default(), None);
         while let Some(result) = running.next().await {
@@ -193,17 +197,12 @@ impl<D: Db> Consumer<D> {
     }
 
     async fn consume(&self, delivery: Box<dyn Delivery>) -> Result<Consumed, Error> {
-        let span = tracing::info_span!(
-            "onceward.reliable_mq.handle",
-            queue = self.shared.subscription.queue(),
-            message_id = %delivery.envelope().id,
-            trace_id = delivery.envelope().trace_id(),
-        );
         if is_killer(delivery.failures(), delivery.deliveries(), &self.shared.options.retry) {
             let reason = format!("delivered {} times, and no handler came to an end", delivery.deliveries());
             return settled(delivery.reject(&reason).await, Consumed { dead: 1, ..Consumed::default() });
         }
-        let consumed = match self.handle_patiently(delivery.envelope()).instrument(span).await {
+        let consumed = match self.handle_patiently(delivery.envelope()).instrument(self.span(delivery.envelope())).await
+        {
             Ok(Handled::First) => {
                 mark("mq.consumer_before_ack");
                 (delivery.ack().await, Consumed { first: 1, ..Consumed::default() })
@@ -217,6 +216,15 @@ impl<D: Db> Consumer<D> {
             }
         };
         settled(consumed.0, consumed.1)
+    }
+
+    fn span(&self, envelope: &Envelope) -> tracing::Span {
+        tracing::info_span!(
+            "onceward.reliable_mq.handle",
+            queue = self.shared.subscription.queue(),
+            message_id = %envelope.id,
+            trace_id = envelope.trace_id(),
+        )
     }
 
     /// Runs the handler until it succeeds, as often as it may and as long as there is time.
@@ -239,10 +247,10 @@ impl<D: Db> Consumer<D> {
 
     /// Runs the handler once, in a transaction with the inbox row.
     async fn handle(&self, envelope: &Envelope, end: Instant) -> Result<Handled, Error> {
-        let Shared { subscription, inbox, handler, options, .. } = &*self.shared;
+        let Shared { subscription, inbox, options, .. } = &*self.shared;
         let mut tx = begin(inbox.pool()).await?;
         let left = end.saturating_duration_since(Instant::now());
-        match inbox.first_within_tx(&mut tx, subscription.queue(), &envelope.id, left).await {
+        match inbox.all_first_within_tx(&mut tx, subscription.queue(), &[&envelope.id], left).await {
             Ok(true) => {}
             Ok(false) => {
                 tx.rollback().await.map_err(BackendError::from)?;
@@ -260,24 +268,39 @@ impl<D: Db> Consumer<D> {
             tx.rollback().await.map_err(BackendError::from)?;
             return Ok(Handled::Failed(HandlerError::reject(forgotten)));
         }
+        match self.call(tx, envelope, end).await {
+            Ok(tx) => {
+                commit(tx).await?;
+                Ok(Handled::First)
+            }
+            Err(Broken { tx, error }) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await.map_err(BackendError::from)?;
+                }
+                Ok(Handled::Failed(error))
+            }
+        }
+    }
+
+    /// Runs the handler once, in this transaction.
+    async fn call(
+        &self,
+        tx: Transaction<'static, D>,
+        envelope: &Envelope,
+        end: Instant,
+    ) -> Result<Transaction<'static, D>, Broken<D>> {
         let (tx, home) = lend(tx);
         // A handler that panics before its first await does so in the call itself.
-        let call = async { handler(tx, envelope.clone()).await };
+        let call = async { (self.shared.handler)(tx, envelope.clone()).await };
         let answer = match tokio::time::timeout_at(end, AssertUnwindSafe(call).catch_unwind()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panic)) => Err(HandlerError::retry("the handler panicked")),
             Err(_elapsed) => Err(HandlerError::retry("the handler took too long")),
         };
-        let Some(tx) = home.take() else { return Ok(Handled::Failed(Error::TransactionKept.into())) };
-        match answer {
-            Ok(()) => {
-                commit(tx).await?;
-                Ok(Handled::First)
-            }
-            Err(error) => {
-                tx.rollback().await.map_err(BackendError::from)?;
-                Ok(Handled::Failed(error))
-            }
+        match (home.take(), answer) {
+            (Some(tx), Ok(())) => Ok(tx),
+            (Some(tx), Err(error)) => Err(Broken { tx: Some(tx), error }),
+            (None, _) => Err(Broken { tx: None, error: Error::TransactionKept.into() }),
         }
     }
 
@@ -319,6 +342,13 @@ enum Handled {
     Failed(HandlerError),
 }
 
+/// What a handler that failed leaves.
+struct Broken<D: Db> {
+    /// None, if it was kept.
+    tx: Option<Transaction<'static, D>>,
+    error: HandlerError,
+}
+
 fn settled(answer: Result<(), Error>, consumed: Consumed) -> Result<Consumed, Error> {
     match answer {
         // Somebody else has it now, and the inbox knows what was done.
@@ -331,13 +361,12 @@ fn settled(answer: Result<(), Error>, consumed: Consumed) -> Result<Consumed, Er
 }
 
 fn report(consumed: Consumed) {
-    let word = match consumed {
-        Consumed { first: 1, .. } => "first",
-        Consumed { duplicates: 1, .. } => "duplicate",
-        Consumed { retried: 1, .. } => "retry",
-        _ => "dead",
-    };
-    metrics::counter!("onceward_reliable_mq_deliveries_total", "outcome" => word).increment(1);
+    let Consumed { first, duplicates, retried, dead } = consumed;
+    for (word, count) in [("first", first), ("duplicate", duplicates), ("retry", retried), ("dead", dead)] {
+        if count > 0 {
+            metrics::counter!("onceward_reliable_mq_deliveries_total", "outcome" => word).increment(count as u64);
+        }
+    }
 }
 
 impl<D: Db> Clone for Consumer<D> {

@@ -62,26 +62,43 @@ impl<D: Db> Inbox<D> {
         Ok(insert.bind(consumer).bind(id.as_str()).insert_once(conn).await?)
     }
 
-    /// The same; on PostgreSQL neither this nor what follows in the transaction waits for a lock for longer than `wait`.
-    /// There nothing else ends the wait for a transaction whose host is gone. MariaDB and SQLite have limits of their own.
-    pub(crate) async fn first_within_tx(
+    /// Whether it is the first time for all of them; which they are that it is not for, only one by one tells. On PostgreSQL
+    /// neither this nor what follows in the transaction waits for a lock for longer than `wait`: there nothing else ends the
+    /// wait for a transaction whose host is gone. MariaDB and SQLite have limits of their own.
+    pub(crate) async fn all_first_within_tx(
         &self,
         conn: &mut impl Conn<D>,
         consumer: &str,
-        id: &MessageId,
+        ids: &[&MessageId],
         wait: Duration,
     ) -> Result<bool, Error> {
-        if D::DIALECT != Dialect::Postgres {
+        if let ([id], Dialect::MySql | Dialect::Sqlite) = (ids, D::DIALECT) {
             return self.first_tx(conn, consumer, id).await;
         }
         check_name("the consumer name", consumer, MAX_NAME)?;
-        // In the statement itself, which is one trip.
-        let insert = self.sql.sql(
-            "insert into mq_inbox (consumer, message_id, at) select ?, ?, {now} \
-             where (select set_config('lock_timeout', ?, true)) is not null on conflict do nothing",
-        );
-        let wait = format!("{}ms", wait.as_millis().clamp(1, LONGEST_WAIT));
-        Ok(insert.bind(consumer).bind(id.as_str()).bind(&wait).insert_once(conn).await?)
+        let mut ids: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();
+        // In one order, so that of two transactions that have several in common one waits for the other.
+        ids.sort_unstable();
+        let count = ids.len() as u64;
+        let inserted = if D::DIALECT == Dialect::Postgres {
+            // The limit in the statement itself, which is one trip.
+            let insert = self.sql.sql(
+                "insert into mq_inbox (consumer, message_id, at) select ?, id, {now} from unnest(?) id \
+                 where (select set_config('lock_timeout', ?, true)) is not null on conflict do nothing",
+            );
+            let wait = format!("{}ms", wait.as_millis().clamp(1, LONGEST_WAIT));
+            insert.bind(consumer).bind(&*ids).bind(&wait).execute(conn).await?
+        } else {
+            let insert = self.sql.sql(if D::DIALECT == Dialect::MySql {
+                "insert ignore into mq_inbox (consumer, message_id, at) select ?, t.id, {now} \
+                 from json_table(?, '$[*]' columns (id varchar(255) character set ascii path '$')) t"
+            } else {
+                "insert into mq_inbox (consumer, message_id, at) select ?, value, {now} from json_each(?) \
+                 where true on conflict do nothing"
+            });
+            insert.bind(consumer).bind(serde_json::Value::from(ids).to_string().as_str()).execute(conn).await?
+        };
+        Ok(inserted == count)
     }
 
     /// Whether it may have handled this message and forgotten it, so that the first time may be none: asked after

@@ -1,6 +1,8 @@
 //! The contracts on PostgreSQL.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test program")]
 
+#[path = "cases/batches.rs"]
+mod batches;
 #[path = "cases/sql.rs"]
 #[macro_use]
 mod cases;
@@ -31,7 +33,7 @@ mod trips;
 use std::{sync::Arc, time::Duration};
 
 use onceward_backend::sqlx::{self, AssertSqlSafe, Pool, Postgres, postgres::PgConnectOptions};
-use onceward_reliable_mq::{Outbox, Store, conformance::block_on};
+use onceward_reliable_mq::{Inbox, Outbox, Store, conformance::block_on};
 use testkit::Lent;
 
 use crate::plain::{Plain, delayed, sql_after};
@@ -108,6 +110,22 @@ fn the_round_trips_of_a_relay_do_not_grow_with_its_batch() {
     block_on(async {
         let database = testkit::postgres::database().await;
         trips::relay::<Postgres>(database.url()).await;
+    });
+}
+
+#[test]
+fn the_round_trips_of_a_consumer_do_not_grow_with_its_batch() {
+    block_on(async {
+        let database = testkit::postgres::database().await;
+        trips::consumer::<Postgres>(database.url()).await;
+    });
+}
+
+#[test]
+fn batches_that_overlap_have_one_effect_per_message() {
+    block_on(async {
+        let (outbox, _database) = outbox().await;
+        batches::batches_that_overlap_have_one_effect_per_message(Inbox::new(outbox.pool().clone())).await;
     });
 }
 

@@ -10,10 +10,14 @@ use onceward_backend::RetryPolicy;
 pub struct ConsumerOptions {
     /// How many messages are handled at once. Above one, messages of one key may overtake each other.
     pub concurrency: usize,
+    /// How many messages share a transaction; the handler runs for one after the other. Where one fails, or was handled before,
+    /// the transaction is rolled back, and each has one of its own.
+    pub batch: usize,
     /// How often the broker is asked when nothing rings.
     pub poll: Duration,
-    /// How long the handling of a delivery may take, with all that is tried at once; shorter than the broker's lease. On
-    /// PostgreSQL no statement of it waits for a lock for longer: else a host that is gone would hold up others for hours.
+    /// How long the handling of a delivery or of a batch may take, with all that is tried at once; shorter than the broker's
+    /// lease. On PostgreSQL no statement of it waits for a lock for longer: else a host that is gone would hold up others for
+    /// hours.
     pub timeout: Duration,
     /// How often a handler is tried before its message is put back, and the pauses between. It costs no trip to the broker, and
     /// keeps those behind waiting. Together that is one failure.
@@ -30,6 +34,7 @@ impl Default for ConsumerOptions {
         let retry = RetryPolicy::exponential().with_base(Duration::from_millis(100));
         Self {
             concurrency: 1,
+            batch: 1,
             poll: Duration::from_millis(200),
             timeout: Duration::from_secs(30),
             at_once: retry.with_base(Duration::from_millis(20)).with_max(Duration::from_millis(100)).with_attempts(3),
@@ -44,6 +49,13 @@ impl ConsumerOptions {
     #[must_use]
     pub fn with_concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency.max(1);
+        self
+    }
+
+    /// Sets how many messages share a transaction; at least one. Of each of the `concurrency` so many are received.
+    #[must_use]
+    pub fn with_batch(mut self, batch: usize) -> Self {
+        self.batch = batch.max(1);
         self
     }
 

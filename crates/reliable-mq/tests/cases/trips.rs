@@ -8,7 +8,8 @@ use onceward_backend::{
     sqlx::Pool,
 };
 use onceward_reliable_mq::{
-    Broker, History, Inbox, MemoryBroker, Message, MessageId, Outbox, Relay, RelayOptions, Subscription,
+    Broker, Consumer, ConsumerOptions, Envelope, History, Inbox, MemoryBroker, Message, MessageId, Outbox, Relay,
+    RelayOptions, Subscription,
     store::{Budget, Reach, Verdict},
 };
 use testkit::{CountedPool, Proxy};
@@ -130,6 +131,35 @@ pub async fn relay<D: Db>(url: &str) {
         let expected = 2 * (2 + settle)..=2 * (2 + look + settle);
         assert!(trips[4..].iter().all(|trips| expected.contains(trips)), "{history:?}: {trips:?}, not {expected:?}");
         assert!(outbox.store().counts().await.unwrap().is_empty());
+    }
+}
+
+/// Begin, the inbox, commit; and what the handlers do, which is nothing here.
+pub async fn consumer<D: Db>(url: &str) {
+    const MESSAGES: usize = 10;
+    let counted = CountedPool::<D>::connect(url).await;
+    let inbox = Inbox::<D>::new(counted.pool().clone());
+    inbox.migrate().await.unwrap();
+    let broker = Arc::new(MemoryBroker::new());
+    let queue = Subscription::new("queue").topic("topic");
+    broker.subscribe(&queue).await.unwrap();
+    for (batch, expected) in [(1, 3 * MESSAGES), (MESSAGES, 3)] {
+        let consumer =
+            Consumer::new(Arc::clone(&broker) as Arc<dyn Broker>, queue.clone(), inbox.clone(), async |_, _| Ok(()));
+        let consumer = consumer.with_options(ConsumerOptions::default().with_batch(batch));
+        // The first round prepares the statements.
+        for round in 0..2 {
+            for n in 0..MESSAGES {
+                let id = MessageId::parse(format!("id-{batch}-{round}-{n}")).unwrap();
+                broker.publish(&[Envelope::new(id, Message::to("topic").text("").unwrap(), 1)]).await;
+            }
+            let (consumed, trips) = counted.trips(consumer.drain(Duration::from_secs(10))).await;
+            assert_eq!(consumed.unwrap().first, MESSAGES);
+            assert!(
+                round == 0 || trips == expected as u64,
+                "in batches of {batch}: {trips} round trips, not {expected}"
+            );
+        }
     }
 }
 

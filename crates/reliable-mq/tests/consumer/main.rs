@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, unreachable_pub, reason = "a test program")]
 
 mod again;
+mod batch;
 mod embedded;
 mod hopeless;
 mod replayed;
@@ -99,24 +100,27 @@ async fn note(mut tx: Tx<Sqlite>, message: Envelope) -> Result<(), HandlerError>
 
 #[test]
 fn repeats_have_one_effect_however_many_consumers_race() {
-    block_on(async {
-        let fixture = Fixture::new().await;
-        let consumers: Vec<_> =
-            (0..4).map(|_| fixture.consumer(note).with_options(options(3).with_concurrency(8))).collect();
-        for n in 0..20 {
-            for _ in 0..4 {
-                fixture.publish(&format!("id-{n}"), &format!("{n:02}")).await;
-            }
+    for batch in [1, 4] {
+        block_on(repeats_have_one_effect(options(3).with_concurrency(8).with_batch(batch)));
+    }
+}
+
+async fn repeats_have_one_effect(options: ConsumerOptions) {
+    let fixture = Fixture::new().await;
+    let consumers: Vec<_> = (0..4).map(|_| fixture.consumer(note).with_options(options.clone())).collect();
+    for n in 0..20 {
+        for _ in 0..4 {
+            fixture.publish(&format!("id-{n}"), &format!("{n:02}")).await;
         }
-        let mut tasks = JoinSet::new();
-        for consumer in consumers {
-            tasks.spawn(async move { consumer.drain(WHILE).await.unwrap() });
-        }
-        let consumed = tasks.join_all().await;
-        assert_eq!(fixture.effects().await, (0..20).map(|n| format!("{n:02}")).collect::<Vec<_>>());
-        assert_eq!(consumed.iter().map(|each| each.first).sum::<usize>(), 20);
-        assert_eq!(consumed.iter().map(|each| each.duplicates).sum::<usize>(), 60);
-    });
+    }
+    let mut tasks = JoinSet::new();
+    for consumer in consumers {
+        tasks.spawn(async move { consumer.drain(WHILE).await.unwrap() });
+    }
+    let consumed = tasks.join_all().await;
+    assert_eq!(fixture.effects().await, (0..20).map(|n| format!("{n:02}")).collect::<Vec<_>>());
+    assert_eq!(consumed.iter().map(|each| each.first).sum::<usize>(), 20);
+    assert_eq!(consumed.iter().map(|each| each.duplicates).sum::<usize>(), 60);
 }
 
 #[test]
@@ -159,48 +163,52 @@ fn a_handler_that_fails_leaves_nothing_and_is_called_again() {
 
 #[test]
 fn poison_is_parked_does_not_block_others_and_can_be_replayed() {
-    block_on(async {
-        let fixture = Fixture::new().await;
-        let mended = Arc::new(AtomicUsize::new(0));
-        let consumer = fixture.consumer({
-            let mended = Arc::clone(&mended);
-            move |tx, message| {
-                let broken = mended.load(Ordering::SeqCst) == 0;
-                async move {
-                    match &message.payload()[..] {
-                        b"fails" if broken => return Err(HandlerError::retry("no such customer")),
-                        b"panics" => panic!("on purpose"),
-                        b"hangs" => std::future::pending().await,
-                        b"unreadable" => message.json::<u64>().map(|_| ())?,
-                        _ => {}
-                    }
-                    note(tx, message).await
+    for batch in [1, 5] {
+        block_on(poison_is_parked(options(2).with_timeout(Duration::from_millis(50)).with_batch(batch)));
+    }
+}
+
+async fn poison_is_parked(options: ConsumerOptions) {
+    let fixture = Fixture::new().await;
+    let mended = Arc::new(AtomicUsize::new(0));
+    let consumer = fixture.consumer({
+        let mended = Arc::clone(&mended);
+        move |tx, message| {
+            let broken = mended.load(Ordering::SeqCst) == 0;
+            async move {
+                match &message.payload()[..] {
+                    b"fails" if broken => return Err(HandlerError::retry("no such customer")),
+                    b"panics" => panic!("on purpose"),
+                    b"hangs" => std::future::pending().await,
+                    b"unreadable" => message.json::<u64>().map(|_| ())?,
+                    _ => {}
                 }
+                note(tx, message).await
             }
-        });
-        let consumer = consumer.with_options(options(2).with_timeout(Duration::from_millis(50)));
-        for text in ["fails", "panics", "hangs", "unreadable", "good"] {
-            fixture.publish(text, text).await;
         }
-        let consumed = consumer.drain(WHILE).await.unwrap();
-        assert_eq!((consumed.first, consumed.dead), (1, 4));
-        assert_eq!(fixture.effects().await, ["good"]);
-        let dead = fixture.broker.dead("notify", 10).await.unwrap();
-        let find = |id: &str| {
-            dead.iter()
-                .find(|dead| dead.envelope.id.as_str() == id)
-                .map(|dead| (dead.failures, dead.reason.as_str()))
-                .unwrap()
-        };
-        assert_eq!(find("fails"), (2, "no such customer"));
-        assert_eq!(find("panics"), (2, "the handler panicked"));
-        assert_eq!(find("hangs"), (2, "the handler took too long"));
-        assert_eq!(find("unreadable").0, 1, "no repeat makes it readable");
-        mended.store(1, Ordering::SeqCst);
-        assert!(fixture.broker.replay("notify", &MessageId::parse("fails").unwrap()).await.unwrap());
-        consumer.drain(WHILE).await.unwrap();
-        assert_eq!(fixture.effects().await, ["fails", "good"]);
     });
+    let consumer = consumer.with_options(options);
+    for text in ["fails", "panics", "hangs", "unreadable", "good"] {
+        fixture.publish(text, text).await;
+    }
+    let consumed = consumer.drain(WHILE).await.unwrap();
+    assert_eq!((consumed.first, consumed.dead), (1, 4));
+    assert_eq!(fixture.effects().await, ["good"]);
+    let dead = fixture.broker.dead("notify", 10).await.unwrap();
+    let find = |id: &str| {
+        dead.iter()
+            .find(|dead| dead.envelope.id.as_str() == id)
+            .map(|dead| (dead.failures, dead.reason.as_str()))
+            .unwrap()
+    };
+    assert_eq!(find("fails"), (2, "no such customer"));
+    assert_eq!(find("panics"), (2, "the handler panicked"));
+    assert_eq!(find("hangs"), (2, "the handler took too long"));
+    assert_eq!(find("unreadable").0, 1, "no repeat makes it readable");
+    mended.store(1, Ordering::SeqCst);
+    assert!(fixture.broker.replay("notify", &MessageId::parse("fails").unwrap()).await.unwrap());
+    consumer.drain(WHILE).await.unwrap();
+    assert_eq!(fixture.effects().await, ["fails", "good"]);
 }
 
 #[test]
