@@ -40,7 +40,7 @@ pub async fn run<D: Server>(role: Role, route: &Route, number: u64, seed: u64) {
     match role {
         Role::Producer => produce(Outbox::new(pool), Rng::new(seed)).await,
         Role::Relay => relay(Outbox::<D>::new(pool), broker(route)).await,
-        Role::Consumer => consume(Inbox::<D>::new(pool), broker(route)).await,
+        Role::Consumer => consume(Inbox::<D>::new(pool), broker(route), Rng::new(seed)).await,
     }
 }
 
@@ -76,8 +76,9 @@ async fn relay<D: Server>(outbox: Outbox<D>, broker: Arc<dyn Broker>) {
     Relay::new(outbox.store(), broker, options).unwrap().run(CancellationToken::new()).await;
 }
 
-async fn consume<D: Server>(inbox: Inbox<D>, broker: Arc<dyn Broker>) {
-    let options = ConsumerOptions::default().with_concurrency(4).with_poll(Duration::from_millis(20));
+async fn consume<D: Server>(inbox: Inbox<D>, broker: Arc<dyn Broker>, mut rng: Rng) {
+    let options = ConsumerOptions::default().with_concurrency(4).with_batch(*rng.pick(&[1, 4]));
+    let options = options.with_poll(Duration::from_millis(20));
     let subscription = Subscription::new(QUEUE).topic(TOPIC);
     Consumer::new(broker, subscription, inbox, note).with_options(options).run(CancellationToken::new()).await;
 }
