@@ -65,7 +65,7 @@ pub enum Durability {
 pub struct BrokerCapabilities {
     /// What acceptance means.
     pub durability: Durability,
-    /// Dead deliveries can be listed and replayed.
+    /// Dead deliveries can be listed, replayed and discarded.
     pub dead_letters: bool,
     /// Deliveries that were not settled come back without a restart of the broker.
     pub redelivers: bool,
@@ -301,5 +301,13 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// As [`depth`](Self::depth).
     async fn replay(&self, _queue: &str, _id: &MessageId) -> Result<bool, Error> {
         Err(Error::Unsupported("the replay of dead deliveries"))
+    }
+
+    /// Deletes a dead delivery for good; `false` if there is none of this id.
+    ///
+    /// # Errors
+    /// As [`depth`](Self::depth).
+    async fn discard(&self, _queue: &str, _id: &MessageId) -> Result<bool, Error> {
+        Err(Error::Unsupported("the deletion of dead deliveries"))
     }
 }

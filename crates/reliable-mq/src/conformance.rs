@@ -90,6 +90,7 @@ macro_rules! conformance {
             a_retry_waits_and_counts
             a_release_spends_nothing
             a_rejected_delivery_is_listed_and_replayed
+            a_dead_delivery_is_discarded_for_good
         );
     };
 }

@@ -269,4 +269,8 @@ impl Broker for KafkaBroker {
         self.shared.bells.ring_all();
         Ok(replayed)
     }
+
+    async fn discard(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        self.shared.discard(queue, id).await
+    }
 }

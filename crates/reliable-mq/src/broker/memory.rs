@@ -41,6 +41,13 @@ struct Queue {
     arrivals: Arc<Notify>,
 }
 
+impl Queue {
+    fn unbury(&mut self, id: &MessageId) -> Option<DeadDelivery> {
+        let at = self.dead.iter().position(|dead| dead.envelope.id == *id)?;
+        Some(self.dead.remove(at))
+    }
+}
+
 struct Item {
     envelope: Envelope,
     ready: Instant,
@@ -186,13 +193,14 @@ impl Broker for MemoryBroker {
         state.last += 1;
         let number = state.last;
         let queue = state.queue(queue)?;
-        let Some(at) = queue.dead.iter().position(|dead| dead.envelope.id == *id) else {
-            return Ok(false);
-        };
-        let dead = queue.dead.remove(at);
+        let Some(dead) = queue.unbury(id) else { return Ok(false) };
         queue.items.insert(number, Item::new(dead.envelope));
         queue.arrivals.notify_one();
         Ok(true)
+    }
+
+    async fn discard(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        Ok(self.state().queue(queue)?.unbury(id).is_some())
     }
 }
 

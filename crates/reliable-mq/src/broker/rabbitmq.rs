@@ -351,4 +351,8 @@ impl Broker for RabbitMqBroker {
         self.shared.bells.ring_all();
         Ok(replayed)
     }
+
+    async fn discard(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        self.shared.discard(queue, id).await
+    }
 }

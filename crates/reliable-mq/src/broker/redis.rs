@@ -19,7 +19,7 @@ use self::{
     delivery::{Place, RedisDelivery},
     link::{Link, answered, told},
     names::Names,
-    scripts::{DEAD, DEPTH, PROBE, RECEIVE, REMOVE, REPLAY, SUBSCRIBE},
+    scripts::{DEAD, DEPTH, PROBE, RECEIVE, REMOVE, SUBSCRIBE, UNBURY},
     wire::Fields,
 };
 use super::{
@@ -194,9 +194,14 @@ impl Broker for RedisBroker {
     }
 
     async fn replay(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
-        let replayed: i64 = self.shared.ask(&REPLAY, queue, &[id.as_str().as_bytes()]).await?;
+        let replayed: i64 = self.shared.ask(&UNBURY, queue, &[id.as_str().as_bytes(), b"1"]).await?;
         self.shared.bells.ring_all();
         Ok(replayed == 1)
+    }
+
+    async fn discard(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        let discarded: i64 = self.shared.ask(&UNBURY, queue, &[id.as_str().as_bytes(), b"0"]).await?;
+        Ok(discarded == 1)
     }
 }
 

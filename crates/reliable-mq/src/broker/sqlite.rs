@@ -282,4 +282,13 @@ impl Broker for SqliteBroker {
         self.shared.bells.ring_all();
         Ok(true)
     }
+
+    async fn discard(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        self.check_queue(queue).await?;
+        let delete = self.shared.sql.sql(
+            "delete from mq_queue_dead where id = (select min(id) from mq_queue_dead where queue_name = ? and message_id = ?)",
+        );
+        let mut conn = self.shared.pool.acquire().await.map_err(BackendError::from)?;
+        Ok(delete.bind(queue).bind(id.as_str()).execute(&mut conn).await? == 1)
+    }
 }

@@ -301,3 +301,22 @@ pub async fn a_rejected_delivery_is_listed_and_replayed<G>(make: impl AsyncFn(Du
     assert_eq!((again.envelope().id.clone(), again.failures()), (ids[0].clone(), 0), "with a fresh budget");
     assert_eq!(ok(broker.depth("queue").await).dead, 0);
 }
+
+pub async fn a_dead_delivery_is_discarded_for_good<G>(make: impl AsyncFn(Duration) -> Made<G>) {
+    let (broker, _guard) = queue(&make, LONG).await;
+    if !broker.capabilities().dead_letters {
+        skipped("this broker keeps no dead letters");
+        return;
+    }
+    let ids = publish(&broker, &["a", "b", "c"]).await;
+    for _ in 0..2 {
+        ok(next(&broker).await.reject("no good").await);
+    }
+    assert!(!ok(broker.discard("queue", &ids[2]).await), "it is alive");
+    assert!(ok(broker.discard("queue", &ids[0]).await));
+    assert!(!ok(broker.discard("queue", &ids[0]).await), "once");
+    assert!(!ok(broker.replay("queue", &ids[0]).await), "for good");
+    let dead = ok(broker.dead("queue", 10).await);
+    assert_eq!(dead.iter().map(|dead| &dead.envelope.id).collect::<Vec<_>>(), [&ids[1]], "nobody else");
+    assert_eq!(next(&broker).await.envelope().id, ids[2]);
+}

@@ -25,7 +25,7 @@ use crate::{
     broker::{DeadDelivery, Outcome, headers::Past},
     error::broker,
     ident,
-    message::MessageId,
+    message::{Envelope, MessageId},
 };
 
 impl Shared {
@@ -48,10 +48,8 @@ impl Shared {
     /// Puts it where retries are, due at once. Dying before it is taken off the dead leaves it there as well; two replays at
     /// once are two deliveries. The inbox knows either.
     pub(super) async fn replay_of(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
-        let key = id.as_str().to_owned();
-        let its = move |parked: &Parked| parked.read(&parked.last_words(|of| of == key.as_bytes())?);
-        let Some(Read { envelope, .. }) = self.parked(queue, its).await?.pop() else { return Ok(false) };
-        let (retry, topic) = (self.names.retry(queue), self.names.dead(queue));
+        let Some(envelope) = self.buried(queue, id).await? else { return Ok(false) };
+        let retry = self.names.retry(queue);
         let again = self.put(Parcel {
             topic: &retry,
             key: envelope.key(),
@@ -59,8 +57,27 @@ impl Shared {
             payload: Some(envelope.payload()),
         });
         accepted(again.await)?;
-        let headers = wire::write(&envelope, &Past::default(), None);
-        accepted(self.put(Parcel { topic: &topic, key: Some(id.as_str()), headers, payload: None }).await)?;
+        self.unbury(queue, &envelope).await
+    }
+
+    pub(super) async fn discard(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        match self.buried(queue, id).await? {
+            Some(envelope) => self.unbury(queue, &envelope).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn buried(&self, queue: &str, id: &MessageId) -> Result<Option<Envelope>, Error> {
+        let key = id.as_str().to_owned();
+        let its = move |parked: &Parked| parked.read(&parked.last_words(|of| of == key.as_bytes())?);
+        Ok(self.parked(queue, its).await?.pop().map(|read| read.envelope))
+    }
+
+    /// The last word about a message: that it is no more.
+    async fn unbury(&self, queue: &str, envelope: &Envelope) -> Result<bool, Error> {
+        let (topic, headers) = (self.names.dead(queue), wire::write(envelope, &Past::default(), None));
+        let removal = Parcel { topic: &topic, key: Some(envelope.id.as_str()), headers, payload: None };
+        accepted(self.put(removal).await)?;
         Ok(true)
     }
 
@@ -92,7 +109,7 @@ impl Shared {
 fn accepted(outcome: Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Accepted => Ok(()),
-        other => Err(broker(format!("the message was not replayed: {other:?}"))),
+        other => Err(broker(format!("the cluster did not take it: {other:?}"))),
     }
 }
 

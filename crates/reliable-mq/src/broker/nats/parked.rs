@@ -8,7 +8,7 @@ use super::{
     Shared,
     api::{self, NO_MESSAGE_AT_PLACE},
     confirm::Parcel,
-    link::broker,
+    link::{Live, broker},
     pull::Place,
     wire,
 };
@@ -37,10 +37,7 @@ impl Shared {
 
     pub(super) async fn replay(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
         let live = self.link.live().await?;
-        self.known(&live, queue).await?;
-        let stream = self.names.dead(queue);
-        let oldest = json!({ "seq": 1, "next_by_subj": self.names.dead_by_id(queue, id) });
-        let Some((sequence, message)) = api::get(&live, &stream, &oldest).await? else { return Ok(false) };
+        let Some((sequence, message)) = self.buried(&live, queue, id).await? else { return Ok(false) };
         let Some((envelope, _)) = wire::read(&message, None) else { return Ok(false) };
         // Not under its id alone, which the queue may still know; but two replays at once are one message.
         let once = format!("{id} again {sequence}");
@@ -54,9 +51,27 @@ impl Shared {
         if outcome != Outcome::Accepted {
             return Err(broker(format!("the message was not replayed: {outcome:?}")));
         }
-        match api::call(&live, &format!("STREAM.MSG.DELETE.{stream}"), &json!({ "seq": sequence })).await? {
+        self.unbury(&live, queue, sequence).await
+    }
+
+    pub(super) async fn discard(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        let live = self.link.live().await?;
+        let Some((sequence, _)) = self.buried(&live, queue, id).await? else { return Ok(false) };
+        self.unbury(&live, queue, sequence).await
+    }
+
+    /// The oldest dead message of this id, and where it stands.
+    async fn buried(&self, live: &Live, queue: &str, id: &MessageId) -> Result<Option<(u64, Message)>, Error> {
+        self.known(live, queue).await?;
+        let oldest = json!({ "seq": 1, "next_by_subj": self.names.dead_by_id(queue, id) });
+        api::get(live, &self.names.dead(queue), &oldest).await
+    }
+
+    /// Takes it off the dead; `false` if somebody else did so meanwhile.
+    async fn unbury(&self, live: &Live, queue: &str, sequence: u64) -> Result<bool, Error> {
+        let delete = format!("STREAM.MSG.DELETE.{}", self.names.dead(queue));
+        match api::call(live, &delete, &json!({ "seq": sequence })).await? {
             Ok(_) => Ok(true),
-            // Somebody else has replayed it meanwhile.
             Err(refusal) if refusal.err_code == NO_MESSAGE_AT_PLACE => Ok(false),
             Err(refusal) => Err(refusal.into()),
         }

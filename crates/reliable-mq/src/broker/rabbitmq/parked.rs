@@ -37,27 +37,38 @@ impl Shared {
     }
 
     pub(super) async fn replay(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        self.unbury(queue, id, true).await
+    }
+
+    pub(super) async fn discard(&self, queue: &str, id: &MessageId) -> Result<bool, Error> {
+        self.unbury(queue, id, false).await
+    }
+
+    /// Takes a message off the dead, after it was put into its queue again or not.
+    async fn unbury(&self, queue: &str, id: &MessageId, again: bool) -> Result<bool, Error> {
         self.known(queue).await?;
         let name = self.names.dead(queue);
         let (_live, channel) = self.consuming.channel().await?;
-        let mut replayed = false;
+        let mut found = false;
         loop {
             let get = channel.basic_get(name.as_str().into(), BasicGetOptions::default());
             let Some(got) = within(self.options.timeout, get).await? else { break };
             let got = got.delivery;
             let read = wire::read(&got.properties, got.routing_key.as_str(), got.data);
             let Some((envelope, _)) = read.filter(|(envelope, _)| envelope.id == *id) else { continue };
-            let outcome = self.put(&self.names.queue(queue), &envelope, &Past::default()).await;
-            if outcome != Outcome::Accepted {
-                self.put_back(&channel, &name).await?;
-                return Err(Error::Broker(format!("the message was not replayed: {outcome:?}").into()));
+            if again {
+                let outcome = self.put(&self.names.queue(queue), &envelope, &Past::default()).await;
+                if outcome != Outcome::Accepted {
+                    self.put_back(&channel, &name).await?;
+                    return Err(broker(format!("the message was not replayed: {outcome:?}")));
+                }
             }
             within(self.options.timeout, got.acker.ack(BasicAckOptions::default())).await?;
-            replayed = true;
+            found = true;
             break;
         }
         self.put_back(&channel, &name).await?;
-        Ok(replayed)
+        Ok(found)
     }
 
     /// Somebody else's message without an id cannot be handled once; it is kept for a person to look at.

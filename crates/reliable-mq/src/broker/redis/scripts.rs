@@ -18,7 +18,7 @@ script!(RECEIVE, "#!lua flags=allow-oom", "receive.lua");
 script!(ACK, "#!lua flags=allow-oom", "ack.lua");
 script!(BACK, "#!lua flags=allow-oom", "back.lua");
 script!(REJECT, "#!lua flags=allow-oom", "reject.lua");
-script!(REPLAY, "#!lua", "replay.lua");
+script!(UNBURY, "#!lua", "unbury.lua");
 script!(DEAD, "#!lua flags=no-writes", "dead.lua");
 script!(DEPTH, "#!lua flags=no-writes", "depth.lua");
 script!(SUBSCRIBE, "#!lua", "subscribe.lua");
