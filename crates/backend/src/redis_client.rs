@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Cmd, FromRedisValue, Script};
+use redis::io::tcp::TcpSettings;
+use redis::{Cmd, FromRedisValue, IntoConnectionInfo as _, Script};
 
 use crate::error::{BackendError, ErrorClass};
 use crate::retry::RetryPolicy;
@@ -12,6 +13,9 @@ use crate::retry::RetryPolicy;
 /// The driver's own default is 500 ms, which a slow fsync on the server exceeds.
 const RESPONSE: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(2);
+/// A server whose host is gone says nothing at all, and Linux would go on asking for a quarter of an hour.
+#[cfg(target_os = "linux")]
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// A Redis server, cheap to clone: all clones share one multiplexed connection, which reconnects by itself.
 ///
@@ -42,8 +46,11 @@ impl Redis {
             .set_response_timeout(Some(RESPONSE))
             .set_number_of_retries(3)
             .set_max_delay(Duration::from_millis(500));
-        let connection = ConnectionManager::new_with_config(redis::Client::open(url)?, config).await?;
-        Ok(Self::new(connection))
+        let tcp = TcpSettings::default().set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(SILENCE);
+        let client = redis::Client::open(url.into_connection_info()?.set_tcp_settings(tcp))?;
+        Ok(Self::new(ConnectionManager::new_with_config(client, config).await?))
     }
 
     /// Uses a connection that was made elsewhere, with its own time-outs.
