@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use onceward_backend::Migrations;
+use onceward_backend::{Dialect, Migrations};
 use sqlx::{Pool, Transaction};
 
 use crate::DtxError;
@@ -44,15 +44,18 @@ pub use watch::{BypassInfo, Watch};
 use log::Log;
 use plans::Plans;
 
-const MIGRATIONS: Migrations = Migrations::new(
-    "dtx-at",
-    &[
-        (1, include_str!("../sql/at/0001_init.sql")),
-        (2, include_str!("../sql/at/0002_repair.sql")),
-        (3, include_str!("../sql/at/0003_undo_part.sql")),
-        (4, include_str!("../sql/at/0004_bypass.sql")),
-    ],
-);
+const INIT: (i64, &str) = (1, include_str!("../sql/at/0001_init.sql"));
+const REPAIR: (i64, &str) = (2, include_str!("../sql/at/0002_repair.sql"));
+const UNDO_PART: (i64, &str) = (3, include_str!("../sql/at/0003_undo_part.sql"));
+const BYPASS: (i64, &str) = (4, include_str!("../sql/at/0004_bypass.sql"));
+const ROOM: (i64, &str) = (5, include_str!("../sql/at/0005_room_postgres.sql"));
+
+const fn migrations(dialect: Dialect) -> Migrations {
+    match dialect {
+        Dialect::Postgres => Migrations::new("dtx-at", &[INIT, REPAIR, UNDO_PART, BYPASS, ROOM]),
+        _ => Migrations::new("dtx-at", &[INIT, REPAIR, UNDO_PART, BYPASS]),
+    }
+}
 
 /// A database as a resource of global transactions. Cheap to clone; all clones are one.
 pub struct At<D: AtDb>(Arc<Inner<D>>);
@@ -98,7 +101,7 @@ impl<D: AtDb> At<D> {
         let undo_pool = D::undo_pool(&pool);
         let at = Self::over(resource_id.into(), [pool, undo_pool], dtx, options).await?;
         let problem = |problem: &str| Err(misfit(at.resource_id(), problem));
-        MIGRATIONS.run(at.pool()).await?;
+        migrations(D::DIALECT).run(at.pool()).await?;
         let mut trial = onceward_backend::internal::begin(at.pool()).await?;
         let keyed = at.0.log.is_keyed(&mut trial).await;
         trial.rollback().await?;

@@ -4,7 +4,7 @@ mod meaning;
 mod replay;
 mod trace;
 
-use std::{collections::BTreeMap, fmt, ops::Deref, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -274,8 +274,8 @@ pub struct Origin {
 pub struct Envelope {
     /// The id, the same for every repeat.
     pub id: MessageId,
-    /// The message.
-    pub message: Message,
+    /// The message; on its way nobody changes it, so a copy of an envelope costs little.
+    pub message: Arc<Message>,
     /// Where it stood in the outbox; absent if it was delayed from the start, or never in an outbox.
     pub origin: Option<Origin>,
     /// When it was enqueued, in microseconds since the epoch, by the clock of the outbox.
@@ -288,7 +288,7 @@ impl Envelope {
     pub fn new(id: MessageId, mut message: Message, enqueued_at: i64) -> Self {
         message.id = None;
         message.delay = Duration::ZERO;
-        Self { id, message, origin: None, enqueued_at }
+        Self { id, message: Arc::new(message), origin: None, enqueued_at }
     }
 
     /// Says where in the outbox it stood.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::Pool;
 
-use super::{At, AtDb, AtOptions, MIGRATIONS, misfit};
+use super::{At, AtDb, AtOptions, migrations, misfit};
 use crate::DtxError;
 use crate::coordinator::repair::{ParkedBranch, Repair, Repaired};
 use crate::coordinator::rm::{ParkedInfo, Resource, UndoInfo, Undone};
@@ -36,7 +36,7 @@ impl<D: AtDb> At<D> {
     /// # Errors
     /// As [`At::new`], and a [`DtxError::Backend`] of class `Refused` if its tables are not there or of another version.
     pub async fn for_repair(resource_id: impl Into<String>, pool: Pool<D>, dtx: &Dtx) -> Result<(), DtxError> {
-        MIGRATIONS.verify(&pool).await?;
+        migrations(D::DIALECT).verify(&pool).await?;
         // There is no first phase that could use it up.
         let pools = [pool.clone(), pool];
         let at = Self::over(resource_id.into(), pools, dtx, AtOptions::default()).await?;

@@ -111,7 +111,7 @@ pub async fn a_message_is_fetched_as_it_was_enqueued<G>(make: impl AsyncFn() -> 
     let mut fetched = Relay::of(&store).await.fetch().await;
     fetched.sort_by_key(|queued| queued.sequence);
     let (first, second) = (&fetched[0], &fetched[1]);
-    assert_eq!(first.envelope.message, full);
+    assert_eq!(*first.envelope.message, full);
     assert_eq!((&first.envelope.id, first.place, first.attempts), (&ids[0], Place::Hot, 0));
     assert_eq!(first.envelope.origin.map(|origin| origin.sequence), Some(first.sequence));
     assert!(first.envelope.enqueued_at > 1_700_000_000_000_000, "microseconds since the epoch");

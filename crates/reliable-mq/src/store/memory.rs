@@ -284,7 +284,9 @@ impl Store for MemoryStore {
             return Err(Error::MayDuplicate);
         }
         if let Some(mut letter) = tables.dead.remove(id) {
-            letter.envelope.message.headers.insert(REPLAY_WINDOW.to_owned(), Replay::new(window).header());
+            Arc::make_mut(&mut letter.envelope.message)
+                .headers
+                .insert(REPLAY_WINDOW.to_owned(), Replay::new(window).header());
             let lane = lane(letter.envelope.key(), id, self.lanes);
             tables.push(lane, letter.envelope);
         }

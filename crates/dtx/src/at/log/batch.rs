@@ -19,10 +19,12 @@ impl<D: Db> Log<D> {
         let names: Vec<_> = names.iter().filter(|(xid, _)| is_listable(xid)).map(listed).collect();
         let statement = match D::DIALECT {
             Dialect::Postgres => {
-                "delete from undo_log u using (select split_part(name, '/', 2) as xid, \
-                 split_part(name, '/', 1)::bigint as branch_id from unnest(string_to_array(?, ' ')) as name) b \
-                 where u.xid = b.xid and u.branch_id = b.branch_id and u.context = ? and u.log_status = ? \
-                 returning u.xid, u.branch_id"
+                // By a list of keys and not as a join, for which the server uses the index whatever it believes of the table.
+                "with b as materialized (select split_part(name, '/', 2) as xid, split_part(name, '/', 1)::bigint as branch_id \
+                 from unnest(string_to_array(?, ' ')) as name) \
+                 delete from undo_log where xid = any (array(select xid from b)) \
+                 and (xid, branch_id) in (select xid, branch_id from b) and context = ? and log_status = ? \
+                 returning xid, branch_id"
             }
             _ => {
                 "delete from undo_log where (xid, branch_id) in (select substr(value, instr(value, '/') + 1), \

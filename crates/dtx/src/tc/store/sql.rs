@@ -29,10 +29,11 @@ use rows::{dues, micros};
 const INIT: (i64, &str) = (1, include_str!("../../../sql/0001_init.sql"));
 const QUEUE: (i64, &str) = (2, include_str!("../../../sql/0002_queue.sql"));
 const INDEXES: (i64, &str) = (3, include_str!("../../../sql/0003_postgres.sql"));
+const ROOM: (i64, &str) = (4, include_str!("../../../sql/0004_room_postgres.sql"));
 
 const fn migrations(dialect: Dialect) -> Migrations {
     match dialect {
-        Dialect::Postgres => Migrations::new("dtx", &[INIT, QUEUE, INDEXES]),
+        Dialect::Postgres => Migrations::new("dtx", &[INIT, QUEUE, INDEXES, ROOM]),
         _ => Migrations::new("dtx", &[INIT, QUEUE]),
     }
 }
@@ -294,7 +295,7 @@ impl<D: Db> TcStore for SqlStore<D> {
 
     async fn holds(&self, xid: &str, locks: &[LockKey]) -> Result<bool, BackendError> {
         let own = self.sql.sql(
-            "select l.lock_id from dtx_global g join dtx_lock l on l.xid = g.xid where g.xid = ? and g.status = 1",
+            "select l.lock_id from dtx_global g join dtx_lock l on l.xid = g.xid where g.xid = ? and g.status + 0 = 1",
         );
         let own: Vec<(String,)> = own.bind(xid).fetch_all(&mut self.pool.acquire().await?).await?;
         let own: HashSet<_> = own.into_iter().map(|(id,)| id).collect();

@@ -118,7 +118,7 @@ pub async fn a_replayed_message_says_on_what_assumption<G>(make: impl AsyncFn() 
     let relay = Relay::of(&store).await;
     let first = relay.fetch().await.remove(0);
     assert_eq!(
-        (first.envelope.replay(), &first.envelope.message),
+        (first.envelope.replay(), &*first.envelope.message),
         (None, &whole),
         "a first delivery has no such header"
     );

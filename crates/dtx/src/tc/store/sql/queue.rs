@@ -199,8 +199,9 @@ impl<D: Db> SqlStore<D> {
         let mut ended = HashSet::new();
         for xid in xids {
             // Locks its row: a decision follows, and then sees these locks, or it has been and there are none to take.
-            let open =
-                self.sql.sql("update dtx_global set tries = tries where xid = ? and status = 1 and deadline > {now}");
+            let open = self
+                .sql
+                .sql("update dtx_global set tries = tries where xid = ? and status + 0 = 1 and deadline > {now}");
             if open.bind(xid).execute(conn).await? == 0 {
                 ended.insert(xid);
             }

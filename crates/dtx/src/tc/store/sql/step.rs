@@ -24,7 +24,7 @@ impl<D: Db> SqlStore<D> {
     ) -> Result<Registration, BackendError> {
         let (sql, xid) = (&self.sql, branch.xid.as_str());
         let open = sql
-            .sql("update dtx_global set branches = branches + 1 where xid = ? and status = 1 and deadline > {now}")
+            .sql("update dtx_global set branches = branches + 1 where xid = ? and status + 0 = 1 and deadline > {now}")
             .bind(xid)
             .execute(conn)
             .await?;
@@ -58,7 +58,7 @@ impl<D: Db> SqlStore<D> {
     ) -> Result<Registration, BackendError> {
         let open = self
             .sql
-            .sql("update dtx_global set tries = tries where xid = ? and status = 1 and deadline > {now}")
+            .sql("update dtx_global set tries = tries where xid = ? and status + 0 = 1 and deadline > {now}")
             .bind(xid)
             .execute(conn)
             .await?;
@@ -113,7 +113,7 @@ impl<D: Db> SqlStore<D> {
             .sql
             .sql(
                 "update dtx_global set status = case when branches > 0 then ? else ? end, reason = ?, due = {now} + ?, \
-                 ended = case when branches > 0 then null else {now} end where xid = ? and status = 1",
+                 ended = case when branches > 0 then null else {now} end where xid = ? and status + 0 = 1",
             )
             .bind(with)
             .bind(without)

@@ -41,9 +41,9 @@ impl<D: Db> SqlStore<D> {
             let end = self.sql.sql(
                 "with names as materialized (select unnest(string_to_array(?, ' ')) as xid \
                    from (select set_config('synchronous_commit', 'off', true)) lazily), \
-                 ended as (update dtx_global g set status = 9, ended = {now} from names where g.xid = names.xid \
-                   and g.status = 8 returning g.xid) \
-                 delete from dtx_branch b using ended where b.xid = ended.xid",
+                 ended as (update dtx_global set status = 9, ended = {now} \
+                   where xid = any (array(select xid from names)) and status + 0 = 8 returning xid) \
+                 delete from dtx_branch where xid = any (array(select xid from ended))",
             );
             end.bind(list.as_str()).execute(&mut self.pool.acquire().await?).await?;
         } else {
