@@ -50,6 +50,10 @@ pub fn cases() -> Vec<Case> {
             "relay; PostgreSQL to RabbitMQ",
             vec![
                 Side::new("publish and confirm the same windows, plain lapin, no database", relay::rabbitmq_bare),
+                Side::new(
+                    "the same with topic, key, time and place, as a relay sends them",
+                    relay::rabbitmq_bare_whole,
+                ),
                 Side::new("Relay, history in batches", relay::rabbitmq_batches),
                 Side::new("Relay, a history row each", relay::rabbitmq_rows),
             ],

@@ -9,7 +9,7 @@ use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 use onceward_reliable_mq::{
     Broker, History, MemoryBroker, Outbox, RabbitMqBroker, RabbitMqOptions, Relay, RelayOptions, Subscription,
@@ -139,18 +139,35 @@ pub(super) async fn memory_bare(setting: Setting) -> World {
 }
 
 /// Publishes one window after another on each channel: persistent, mandatory, confirmed.
-struct Publishing(Vec<Channel>, String);
+struct Publishing {
+    channels: Vec<Channel>,
+    exchange: String,
+    /// Whether messages have what those of a relay have, and not only an id.
+    whole: bool,
+}
 
 impl Publishing {
+    fn properties(&self) -> BasicProperties {
+        let id = uuid::Uuid::now_v7().to_string();
+        let properties = BasicProperties::default().with_message_id(id.into()).with_delivery_mode(2);
+        if !self.whole {
+            return properties;
+        }
+        let mut headers = FieldTable::default();
+        for (name, value) in [("onceward-enqueued-at", "1764400000000000 3:1234567:1"), ("onceward-key", "key-1234567")]
+        {
+            headers.insert(name.into(), AMQPValue::LongString(value.into()));
+        }
+        properties.with_type("bench".into()).with_headers(headers)
+    }
+
     async fn window(&self, channel: &Channel) {
         let payload = [b'o'; 256];
         let mut confirms = Vec::with_capacity(WINDOW);
         for _ in 0..WINDOW {
             let options = BasicPublishOptions { mandatory: true, immediate: false };
-            let id = uuid::Uuid::now_v7().to_string();
-            let properties = BasicProperties::default().with_message_id(id.into()).with_delivery_mode(2);
-            let exchange = self.1.as_str().into();
-            let publish = channel.basic_publish(exchange, "bench".into(), options, &payload, properties);
+            let exchange = self.exchange.as_str().into();
+            let publish = channel.basic_publish(exchange, "bench".into(), options, &payload, self.properties());
             confirms.push(publish.await.unwrap());
         }
         for confirm in confirms {
@@ -162,12 +179,20 @@ impl Publishing {
 #[async_trait]
 impl Client for Publishing {
     async fn turn(&self, _: u64) -> u64 {
-        join_all(self.0.iter().map(|channel| self.window(channel))).await;
-        (WINDOW * self.0.len()) as u64
+        join_all(self.channels.iter().map(|channel| self.window(channel))).await;
+        (WINDOW * self.channels.len()) as u64
     }
 }
 
 pub(super) async fn rabbitmq_bare(_: Setting) -> World {
+    publishing(false).await
+}
+
+pub(super) async fn rabbitmq_bare_whole(_: Setting) -> World {
+    publishing(true).await
+}
+
+async fn publishing(whole: bool) -> World {
     let name = testkit::namespace();
     let connection = Connection::connect(&testkit::url("AMQP_URL"), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
@@ -185,7 +210,7 @@ pub(super) async fn rabbitmq_bare(_: Setting) -> World {
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
         channels.push(channel);
     }
-    World::new([Publishing(channels, name.clone())]).keep(connection).closing(async move {
+    World::new([Publishing { channels, exchange: name.clone(), whole }]).keep(connection).closing(async move {
         channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     })
 }
