@@ -33,11 +33,11 @@ impl<D: Db> Consumer<D> {
     /// Whether the effects of all of them are there.
     async fn handle_together(&self, deliveries: &Deliveries) -> Result<bool, Error> {
         let options = &self.shared.options;
-        let alone = |delivery: &Box<dyn Delivery>| {
+        let alone = |delivery: &dyn Delivery| {
             let is_doubtful = !options.may_duplicate && delivery.envelope().replay().is_some();
             is_doubtful || is_killer(delivery.failures(), delivery.deliveries(), &options.retry)
         };
-        if deliveries.len() < 2 || deliveries.iter().any(alone) {
+        if deliveries.len() < 2 || deliveries.iter().any(|delivery| alone(delivery.as_ref())) {
             return Ok(false);
         }
         let end = Instant::now() + options.timeout;
