@@ -1,13 +1,12 @@
 -- What keeps the server from plans that read a whole table. It takes a table for as large as it was at its last look, which may
 -- be when no transaction was open, and holds on to a plan that was good then. So these have room that vacuum does not give back:
--- of this size none is read whole where an index can be used.
+-- of this size none is read whole where an index can be used. (Of those that wait there are few.)
 --
 -- The same holds among indexes: one that has nothing in it looks as good as the key, although all of it would be read. So none has
 -- the key of its table as a later column, and conditions on one transaction say `status + 0`, which no index of open ones can serve.
 alter table dtx_global set (vacuum_truncate = off);
 alter table dtx_branch set (vacuum_truncate = off);
 alter table dtx_lock set (vacuum_truncate = off);
-alter table dtx_waiter set (vacuum_truncate = off);
 alter table dtx_wait set (vacuum_truncate = off);
 alter table dtx_lock drop constraint if exists dtx_lock_xid_lock_id_key;
 create index if not exists dtx_lock_xid on dtx_lock (xid);
@@ -26,9 +25,6 @@ delete from dtx_branch where status = 0;
 insert into dtx_lock (lock_id, xid, resource_id, table_name, row_key, since)
   select 'room-' || n, 'room', 'room', 'room', repeat('x', 1800), -1 from generate_series(1, 512) n;
 delete from dtx_lock where since = -1;
-insert into dtx_waiter (waiter, xid, owner, state, until)
-  select repeat('x', 100) || n, 'room', 'room', -1, 0 from generate_series(1, 5000) n;
-delete from dtx_waiter where state = -1;
 insert into dtx_wait (lock_id, waiter, resource_id, table_name, row_key)
   select 'room-' || n, 'room', 'room', 'room', repeat('x', 1800) from generate_series(1, 512) n;
 delete from dtx_wait where waiter = 'room';
