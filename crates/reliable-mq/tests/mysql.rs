@@ -24,12 +24,13 @@ mod role;
 #[path = "cases/sharing.rs"]
 mod sharing;
 #[path = "cases/trips.rs"]
+#[macro_use]
 mod trips;
 
 use std::{sync::Arc, time::Duration};
 
 use onceward_backend::sqlx::{self, AssertSqlSafe, MySql, Pool, mysql::MySqlConnectOptions};
-use onceward_reliable_mq::{Inbox, Outbox, Store, conformance::block_on};
+use onceward_reliable_mq::{Outbox, Store, conformance::block_on};
 use testkit::Lent;
 
 use crate::plain::{Plain, delayed, sql_after};
@@ -49,6 +50,7 @@ async fn make() -> (Arc<dyn Store>, Lent) {
 
 onceward_reliable_mq::conformance!(store: make);
 sql_cases!(outbox);
+trips_cases!(mysql, MySql);
 
 #[test]
 fn others_enqueue_into_the_order_of_a_key() {
@@ -99,43 +101,8 @@ fn a_settle_of_what_is_gone_keeps_no_producer_waiting() {
 }
 
 #[test]
-fn every_operation_costs_the_round_trips_of_the_readme() {
-    block_on(async {
-        let database = testkit::mysql::database().await;
-        trips::every_operation::<MySql>(database.url()).await;
-    });
-}
-
-#[test]
-fn the_round_trips_of_a_relay_do_not_grow_with_its_batch() {
-    block_on(async {
-        let database = testkit::mysql::database().await;
-        trips::relay::<MySql>(database.url()).await;
-    });
-}
-
-#[test]
-fn the_round_trips_of_a_consumer_do_not_grow_with_its_batch() {
-    block_on(async {
-        let database = testkit::mysql::database().await;
-        trips::consumer::<MySql>(database.url()).await;
-    });
-}
-
-#[test]
 fn batches_that_overlap_have_one_effect_per_message() {
-    block_on(async {
-        let (outbox, _database) = outbox().await;
-        batches::batches_that_overlap_have_one_effect_per_message(Inbox::new(outbox.pool().clone())).await;
-    });
-}
-
-#[test]
-fn large_messages_come_over_the_wire_a_few_times_at_most() {
-    block_on(async {
-        let database = testkit::mysql::database().await;
-        trips::large_messages::<MySql>(database.url()).await;
-    });
+    block_on(batches::batches_that_overlap_have_one_effect_per_message(outbox));
 }
 
 #[test]

@@ -28,12 +28,13 @@ mod role;
 #[path = "cases/sharing.rs"]
 mod sharing;
 #[path = "cases/trips.rs"]
+#[macro_use]
 mod trips;
 
 use std::{sync::Arc, time::Duration};
 
 use onceward_backend::sqlx::{self, AssertSqlSafe, Pool, Postgres, postgres::PgConnectOptions};
-use onceward_reliable_mq::{Inbox, Outbox, Store, conformance::block_on};
+use onceward_reliable_mq::{Outbox, Store, conformance::block_on};
 use testkit::Lent;
 
 use crate::plain::{Plain, delayed, sql_after};
@@ -53,6 +54,7 @@ async fn make() -> (Arc<dyn Store>, Lent) {
 
 onceward_reliable_mq::conformance!(store: make);
 sql_cases!(outbox);
+trips_cases!(postgres, Postgres);
 
 #[test]
 fn others_enqueue_into_the_order_of_a_key() {
@@ -98,43 +100,8 @@ fn a_transaction_that_stays_open_keeps_no_other_consumer_waiting() {
 }
 
 #[test]
-fn every_operation_costs_the_round_trips_of_the_readme() {
-    block_on(async {
-        let database = testkit::postgres::database().await;
-        trips::every_operation::<Postgres>(database.url()).await;
-    });
-}
-
-#[test]
-fn the_round_trips_of_a_relay_do_not_grow_with_its_batch() {
-    block_on(async {
-        let database = testkit::postgres::database().await;
-        trips::relay::<Postgres>(database.url()).await;
-    });
-}
-
-#[test]
-fn the_round_trips_of_a_consumer_do_not_grow_with_its_batch() {
-    block_on(async {
-        let database = testkit::postgres::database().await;
-        trips::consumer::<Postgres>(database.url()).await;
-    });
-}
-
-#[test]
 fn batches_that_overlap_have_one_effect_per_message() {
-    block_on(async {
-        let (outbox, _database) = outbox().await;
-        batches::batches_that_overlap_have_one_effect_per_message(Inbox::new(outbox.pool().clone())).await;
-    });
-}
-
-#[test]
-fn large_messages_come_over_the_wire_a_few_times_at_most() {
-    block_on(async {
-        let database = testkit::postgres::database().await;
-        trips::large_messages::<Postgres>(database.url()).await;
-    });
+    block_on(batches::batches_that_overlap_have_one_effect_per_message(outbox));
 }
 
 #[test]

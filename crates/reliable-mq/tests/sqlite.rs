@@ -1,6 +1,8 @@
 //! The contracts, on SQLite files.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test program")]
 
+#[path = "cases/batches.rs"]
+mod batches;
 #[path = "cases/sql.rs"]
 #[macro_use]
 mod cases;
@@ -71,6 +73,12 @@ mod outbox {
         (outbox, folder)
     }
     sql_cases!(make);
+
+    #[test]
+    fn batches_that_overlap_have_one_effect_per_message() {
+        let case = crate::batches::batches_that_overlap_have_one_effect_per_message(make);
+        onceward_reliable_mq::conformance::block_on(case);
+    }
 
     #[test]
     fn others_enqueue_into_the_order_of_a_key() {

@@ -7,7 +7,7 @@ use onceward_backend::{
     internal::{Sql, Statement},
 };
 use onceward_reliable_mq::{
-    Broker, Consumed, Consumer, ConsumerOptions, Envelope, Inbox, MemoryBroker, Message, MessageId, Outcome,
+    Broker, Consumed, Consumer, ConsumerOptions, Envelope, Inbox, MemoryBroker, Message, MessageId, Outbox, Outcome,
     Subscription, Tx,
 };
 use tokio::task::JoinSet;
@@ -37,7 +37,9 @@ async fn broker(turn: usize) -> Arc<MemoryBroker> {
     broker
 }
 
-pub async fn batches_that_overlap_have_one_effect_per_message<D: Db>(inbox: Inbox<D>) {
+pub async fn batches_that_overlap_have_one_effect_per_message<D: Db, G>(make: impl AsyncFn() -> (Outbox<D>, G)) {
+    let (outbox, _guard) = make().await;
+    let inbox = Inbox::<D>::new(outbox.pool().clone());
     let mut connection = inbox.pool().acquire().await.unwrap();
     let table = "create table effect (what varchar(64) not null)";
     statement::<D>(table).execute(&mut connection).await.unwrap();

@@ -25,6 +25,29 @@ fn of_mariadb(history: History) -> u64 {
     }
 }
 
+/// Expands to one `#[test]` per case, each on a fresh database of that server.
+macro_rules! trips_cases {
+    ($server:ident, $database:ty; $($name:ident: $case:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                onceward_reliable_mq::conformance::block_on(async {
+                    let database = testkit::$server::database().await;
+                    $crate::trips::$case::<$database>(database.url()).await;
+                });
+            }
+        )*
+    };
+    ($server:ident, $database:ty) => {
+        trips_cases!($server, $database;
+            every_operation_costs_the_round_trips_of_the_readme: every_operation
+            the_round_trips_of_a_relay_do_not_grow_with_its_batch: relay
+            the_round_trips_of_a_consumer_do_not_grow_with_its_batch: consumer
+            large_messages_come_over_the_wire_a_few_times_at_most: large_messages
+        );
+    };
+}
+
 pub async fn every_operation<D: Db>(url: &str) {
     let counted = CountedPool::<D>::connect(url).await;
     let (outbox, inbox) = (Outbox::<D>::new(counted.pool().clone()), Inbox::<D>::new(counted.pool().clone()));
