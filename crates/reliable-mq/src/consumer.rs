@@ -49,6 +49,9 @@ struct Upkeep {
     purged: Option<Instant>,
     /// Messages were given back, since the database did not answer.
     doubtful: bool,
+    /// How many messages a transaction may have by now. A new process begins with one: if it came after one that a message
+    /// killed, that message is the first to come again, and takes no others with it.
+    batch: usize,
 }
 
 /// What one round did.
@@ -151,8 +154,8 @@ impl<D: Db> Consumer<D> {
             begin(self.shared.inbox.pool()).await?.rollback().await.map_err(BackendError::from)?;
             upkeep.doubtful = false;
         }
+        let batch = upkeep.batch.clamp(1, options.batch.max(1));
         drop(upkeep);
-        let batch = options.batch.max(1);
         let most = options.concurrency.saturating_mul(batch);
         let mut deliveries = broker.receive(subscription.queue(), most).await?.into_iter().peekable();
         // Pushed one by one: a closure over boxed deliveries would make this future not `Send` for its callers.
@@ -170,6 +173,9 @@ impl<D: Db> Consumer<D> {
         if let Some(error) = failed {
             self.shared.upkeep.lock().await.doubtful = true;
             return Err(error);
+        }
+        if consumed.total() > 0 {
+            self.shared.upkeep.lock().await.batch = batch.saturating_mul(2);
         }
         Ok(consumed)
     }

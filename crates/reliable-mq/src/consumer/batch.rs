@@ -8,7 +8,7 @@ use onceward_backend::{
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Broken, Consumed, Consumer, handler::is_killer, settled};
+use super::{Broken, Consumed, Consumer, settled};
 use crate::{Error, broker::Delivery, message::MessageId};
 
 type Deliveries = Vec<Box<dyn Delivery>>;
@@ -35,7 +35,8 @@ impl<D: Db> Consumer<D> {
         let options = &self.shared.options;
         let alone = |delivery: &dyn Delivery| {
             let is_doubtful = !options.may_duplicate && delivery.envelope().replay().is_some();
-            is_doubtful || is_killer(delivery.failures(), delivery.deliveries(), &options.retry)
+            // One that came again without a word may be what killed a consumer.
+            is_doubtful || delivery.deliveries() > delivery.failures().saturating_add(1)
         };
         if deliveries.len() < 2 || deliveries.iter().any(|delivery| alone(delivery.as_ref())) {
             return Ok(false);

@@ -11,7 +11,8 @@ pub struct ConsumerOptions {
     /// How many messages are handled at once. Above one, messages of one key may overtake each other.
     pub concurrency: usize,
     /// How many messages share a transaction; the handler runs for one after the other. Where one fails, or was handled before,
-    /// the transaction is rolled back, and each has one of its own.
+    /// the transaction is rolled back, and each has one of its own. A consumer begins with one message and doubles from round to
+    /// round; what came again from a consumer that died shares with nobody.
     pub batch: usize,
     /// How often the broker is asked when nothing rings.
     pub poll: Duration,

@@ -25,6 +25,18 @@ fn counting(fixture: &Fixture, batch: usize) -> (Consumer<Sqlite>, Calls) {
     (consumer.with_options(options(3).with_batch(batch)), calls)
 }
 
+/// The same, by a consumer that has done some already.
+async fn experienced(fixture: &Fixture, batch: usize) -> (Consumer<Sqlite>, Calls) {
+    let (consumer, calls) = counting(fixture, batch);
+    for n in 0..7 {
+        fixture.publish(&format!("before-{n}"), "before").await;
+    }
+    assert_eq!(consumer.drain(WHILE).await.unwrap().first, 7);
+    sqlx::query("delete from effect").execute(&fixture.pool).await.unwrap();
+    called(&calls);
+    (consumer, calls)
+}
+
 fn called(calls: &Calls) -> Vec<(String, i64)> {
     std::mem::take(&mut calls.lock().unwrap())
 }
@@ -33,7 +45,7 @@ fn called(calls: &Calls) -> Vec<(String, i64)> {
 fn the_handlers_of_a_batch_run_in_order_in_one_transaction() {
     block_on(async {
         let fixture = Fixture::new().await;
-        let (consumer, calls) = counting(&fixture, 3);
+        let (consumer, calls) = experienced(&fixture, 3).await;
         for text in ["a", "b", "c", "d"] {
             fixture.publish(text, text).await;
         }
@@ -49,7 +61,7 @@ fn the_handlers_of_a_batch_run_in_order_in_one_transaction() {
 fn one_that_fails_takes_its_batch_apart_and_costs_the_others_nothing() {
     block_on(async {
         let fixture = Fixture::new().await;
-        let (consumer, calls) = counting(&fixture, 3);
+        let (consumer, calls) = experienced(&fixture, 3).await;
         for text in ["a", "bad", "c"] {
             fixture.publish(text, text).await;
         }
@@ -66,7 +78,7 @@ fn one_that_fails_takes_its_batch_apart_and_costs_the_others_nothing() {
 fn what_was_handled_before_and_what_comes_twice_has_no_second_effect() {
     block_on(async {
         let fixture = Fixture::new().await;
-        let (consumer, _) = counting(&fixture, 4);
+        let (consumer, _) = experienced(&fixture, 4).await;
         fixture.publish("a", "a").await;
         assert_eq!(consumer.step().await.unwrap().first, 1);
         for text in ["a", "b", "b", "c"] {
@@ -82,7 +94,7 @@ fn what_was_handled_before_and_what_comes_twice_has_no_second_effect() {
 fn a_batch_whose_database_fails_spends_nothing() {
     block_on(async {
         let fixture = Fixture::new().await;
-        let (consumer, _) = counting(&fixture, 3);
+        let (consumer, _) = experienced(&fixture, 3).await;
         for text in ["a", "b", "c"] {
             fixture.publish(text, text).await;
         }
@@ -92,5 +104,38 @@ fn a_batch_whose_database_fails_spends_nothing() {
         sqlx::query("alter table away rename to mq_inbox").execute(&fixture.pool).await.unwrap();
         let consumed = consumer.drain(WHILE).await.unwrap();
         assert_eq!((consumed.first, consumed.retried), (3, 0));
+    });
+}
+
+#[test]
+fn a_new_consumer_begins_with_one_message_and_doubles() {
+    block_on(async {
+        let fixture = Fixture::new().await;
+        let (consumer, _) = counting(&fixture, 5);
+        for n in 0..17 {
+            fixture.publish(&format!("id-{n}"), "a").await;
+        }
+        for expected in [1, 2, 4, 5, 5, 0] {
+            assert_eq!(consumer.step().await.unwrap().first, expected);
+        }
+    });
+}
+
+#[test]
+fn what_came_again_unsettled_shares_its_transaction_with_nobody() {
+    block_on(async {
+        let fixture = Fixture::new().await;
+        let (consumer, calls) = experienced(&fixture, 3).await;
+        for text in ["a", "again", "bad"] {
+            fixture.publish(text, text).await;
+        }
+        let mut deliveries = fixture.broker.receive("notify", 2).await.unwrap();
+        deliveries.remove(0).ack().await.unwrap();
+        deliveries.remove(0).release().await.unwrap();
+        fixture.publish("b", "b").await;
+        let consumed = consumer.step().await.unwrap();
+        assert_eq!((consumed.first, consumed.retried), (2, 1));
+        let texts: Vec<_> = called(&calls).into_iter().map(|(text, _)| text).collect();
+        assert_eq!(texts, ["again", "bad", "b"], "and no batch was tried");
     });
 }
