@@ -75,6 +75,7 @@ mod clock;
 mod deferred;
 mod disk;
 mod hazards;
+mod plans;
 mod random;
 mod refused;
 mod shapes;

@@ -9,7 +9,6 @@ use onceward_dtx::tc::state::Decision;
 use onceward_dtx::tc::store::{NewWaiter, Registration, TcStore};
 use onceward_dtx::tc::turn::Answer;
 use onceward_dtx::{Coordinator, GlobalStatus, NewBranch, SqlStore, Tc, TcOptions};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres};
 use testkit::{CountedPool, Lent};
 
@@ -105,52 +104,4 @@ async fn a_waiter_that_is_decided_while_the_queue_is_served_is_given_nothing() {
     decision.commit().await.unwrap();
     assert_eq!(serving.await.unwrap().unwrap(), [("w".to_owned(), Answer::Ended)]);
     assert!(store.locks().await.unwrap().is_empty(), "nobody is left to give it up");
-}
-
-/// Rows of the coordinator's tables that were read, by whatever plan.
-async fn rows_read(pool: &PgPool) -> i64 {
-    for flush in ["select pg_stat_force_next_flush()", "select pg_stat_clear_snapshot()"] {
-        sqlx::query(flush).execute(pool).await.unwrap();
-    }
-    let read = "select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint from pg_stat_user_tables";
-    sqlx::query_scalar(read).fetch_one(pool).await.unwrap()
-}
-
-/// The server takes a table for as large as it was when it last looked, which may have been when no transaction was open.
-#[tokio::test]
-async fn a_transaction_reads_few_rows_however_many_are_open_and_whatever_the_planner_knows() {
-    const OPEN: usize = 1000;
-    const MEASURED: usize = 50;
-    let analyses = ["select 1", "analyze", "vacuum analyze"].into_iter();
-    let cases = analyses.flat_map(|analyze| ["auto", "force_generic_plan"].map(|plans| (analyze, plans)));
-    for (analyze, plans) in cases {
-        let database = testkit::postgres::database().await;
-        let options = database.url().parse::<PgConnectOptions>().unwrap().options([("plan_cache_mode", plans)]);
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let store = SqlStore::new(pool.clone()).await.unwrap();
-        let coordinator = Tc::new(Arc::new(store), TcOptions::default());
-        sqlx::query(analyze).execute(&pool).await.unwrap();
-        let begin = async |n: usize| {
-            let xid = coordinator.begin("open", Duration::from_secs(600)).await.unwrap();
-            let (resource_id, table, key) = ("r".to_owned(), "t".to_owned(), n.to_string());
-            let locks = vec![LockKey { resource_id: resource_id.clone(), table, key }];
-            coordinator.register(&NewBranch { xid: xid.clone(), branch_id: 1, resource_id, locks }).await.unwrap();
-            xid
-        };
-        // The server settles for a plan after a few runs of a statement, when next to nothing is open.
-        for n in 0..12 {
-            coordinator.commit(&begin(n).await).await.unwrap();
-        }
-        let mut open = Vec::new();
-        for n in 0..OPEN {
-            open.push(begin(OPEN + n).await);
-        }
-        let before = rows_read(&pool).await;
-        for (n, xid) in open.iter().take(MEASURED).enumerate() {
-            begin(3 * OPEN + n).await;
-            coordinator.commit(xid).await.unwrap();
-        }
-        let read = usize::try_from(rows_read(&pool).await - before).unwrap() / MEASURED;
-        assert!(read <= 20, "{read} rows read for a transaction, {OPEN} open; plans: {plans}, at first: {analyze}");
-    }
 }

@@ -13,7 +13,7 @@ use onceward_dtx::{
     Reason, Recovered, SqlStore, Tc, TcOptions, TransactionFilter, TransactionInfo, WaiterInfo, Watch, rm::Rm,
 };
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection as _, PgPool, Postgres};
+use sqlx::{PgPool, Postgres};
 use testkit::{CountedPool, Mode, Proxy};
 use tokio_util::sync::CancellationToken;
 
@@ -387,51 +387,4 @@ async fn a_lost_connection_is_told_apart_also_by_the_methods_of_other_crates() {
     };
     let answer = at.local(update).await;
     assert!(matches!(&answer, Err(DtxError::Backend(error)) if error.class() == ErrorClass::Unknown), "{answer:?}");
-}
-
-/// The server takes the table for as large as it was when it last looked, which may have been when no branch was open.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_undo_of_a_branch_is_found_without_reading_the_others() {
-    const OPEN: i64 = 1000;
-    const MEASURED: i64 = 50;
-    const ROUNDS: i64 = 10;
-    let disk = Disk::new().await;
-    let url = disk.url("undo").await;
-    let pool = PgPool::connect(&url).await.unwrap();
-    sqlx::query(ACCOUNT).execute(&pool).await.unwrap();
-    sqlx::query("insert into account values (1, 'ann', 100)").execute(&pool).await.unwrap();
-    let tc = Tc::new(Arc::new(MemoryStore::new()), TcOptions::default());
-    let dtx = Dtx::new(Arc::new(tc), DtxOptions::default());
-    let at = At::new("wire", pool.clone(), &dtx, AtOptions::default()).await.unwrap();
-    sqlx::query("vacuum analyze undo_log").execute(&pool).await.unwrap();
-    let run = async |times: i64| {
-        for n in 0..times {
-            let work = async |_| crate::world::add(&at, n).await;
-            dtx.run(Options::new("undo"), work).await.unwrap();
-        }
-        dtx.recover().await.unwrap();
-    };
-    // The server settles for a plan after a few runs of a statement.
-    run(12).await;
-    let others = "insert into undo_log (branch_id, xid, context, rollback_info, log_status, log_created, log_modified) \
-                  select n, 'other-' || n, 'other', '', 0, 9000000000000000, 0 from generate_series(1, $1) n";
-    sqlx::query(others).bind(OPEN).execute(&pool).await.unwrap();
-    // Of what a connection has read the server knows for sure when it has ended.
-    let counts = async || {
-        let mut observer = sqlx::PgConnection::connect(&url).await.unwrap();
-        let counts = "select n_tup_del, (coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint \
-                      from pg_stat_user_tables where relname = 'undo_log'";
-        sqlx::query_as::<_, (i64, i64)>(counts).fetch_one(&mut observer).await.unwrap()
-    };
-    for _ in 0..ROUNDS {
-        run(MEASURED / ROUNDS).await;
-    }
-    pool.close().await;
-    let read = testkit::eventually(Duration::from_secs(30), async || match counts().await {
-        (deleted, read) if deleted >= 512 + 12 + MEASURED => Ok(read),
-        counts => Err(format!("{counts:?}")),
-    })
-    .await;
-    // The room that the table had at first, a list of all undo for each recovery, and a few for each branch.
-    assert!(read < 512 + ROUNDS * OPEN + 10 * (12 + MEASURED), "{read} rows read");
 }
